@@ -1,0 +1,99 @@
+"""What a person should know about a file before anything else happens. Knows tokens only as numbers given to it."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+from core.data.dataset import Dataset
+from core.data.duplicates import Repeats, find_repeats
+from core.data.examples import Example, RefusedRow
+
+_PLACEHOLDER = re.compile(r"\{\{\s*\w+\s*\}\}|<(?:INSERT|YOUR|TODO)[^>]*>|\bTODO\b|\[INSERT[^\]]*\]")
+_SHORTEST_COPIED_ANSWER = 12  # characters; shorter answers ("yes") stand in prompts by chance
+
+
+@dataclass(frozen=True, slots=True)
+class RowLength:
+    """A row's size in tokens under one tokenizer and style."""
+
+    row: int
+    tokens: int  # prompt, answer and end token
+    trained_tokens: int  # those the loss sees
+
+
+@dataclass(frozen=True, slots=True)
+class LongRow:
+    """A row over the context length."""
+
+    row: int
+    tokens: int
+    lost_tokens: int  # cut from its end
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatistics:
+    """Lengths of the usable rows in tokens."""
+
+    total: int
+    trained: int
+    shortest: int
+    median: float
+    mean: float
+    longest: int
+    lengths: tuple[int, ...]  # one per usable row, in file order
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Everything found in a file; bad rows are listed, never silently dropped."""
+
+    name: str
+    format: str
+    rows: int
+    usable: int
+    refused: tuple[RefusedRow, ...]
+    repeats: Repeats
+    answer_in_prompt: tuple[int, ...]  # row numbers
+    placeholders: tuple[int, ...]
+    too_long: tuple[LongRow, ...]
+    tokens: TokenStatistics
+
+
+def check_dataset(dataset: Dataset, measure: Callable[[Example], RowLength], max_tokens: int) -> CheckReport:
+    """Report on every row; ``measure`` renders and tokenises one example, ``max_tokens`` is the context length."""
+    lengths = [measure(example) for example in dataset.examples]
+    return CheckReport(
+        name=dataset.name,
+        format=dataset.format,
+        rows=dataset.row_count,
+        usable=len(dataset.examples),
+        refused=dataset.refused,
+        repeats=find_repeats(dataset.examples),
+        answer_in_prompt=tuple(example.row for example in dataset.examples if _gives_itself_away(example)),
+        placeholders=tuple(example.row for example in dataset.examples if _has_placeholder(example)),
+        too_long=tuple(LongRow(x.row, x.tokens, x.tokens - max_tokens) for x in lengths if x.tokens > max_tokens),
+        tokens=_statistics(lengths),
+    )
+
+
+def _gives_itself_away(example: Example) -> bool:
+    answer = example.answer.casefold()
+    return len(answer) >= _SHORTEST_COPIED_ANSWER and answer in example.prompt_text.casefold()
+
+
+def _has_placeholder(example: Example) -> bool:
+    return any(_PLACEHOLDER.search(turn.text) or _PLACEHOLDER.search(turn.input) for turn in example.turns)
+
+
+def _statistics(lengths: Sequence[RowLength]) -> TokenStatistics:
+    tokens = [length.tokens for length in lengths]
+    return TokenStatistics(
+        total=sum(tokens),
+        trained=sum(length.trained_tokens for length in lengths),
+        shortest=min(tokens),
+        median=median(tokens),
+        mean=mean(tokens),
+        longest=max(tokens),
+        lengths=tuple(tokens),
+    )

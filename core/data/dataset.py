@@ -1,0 +1,89 @@
+"""A file as a person sees it: usable examples, refused rows, and a content hash. Knows no tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data.examples import Example, RefusedRow
+from core.data.files import RawFile, RawRow, read_file
+from core.data.shapes import SHAPES, RowRefusedError, Shape, find_shape, read_example
+from core.errors import DataError
+
+SAMPLES_FOLDER = Path(__file__).parents[2] / "data" / "samples"
+SAMPLE = SAMPLES_FOLDER / "pocket.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The rows of one file, good and bad, and what identifies that very version of it."""
+
+    name: str  # the file's name
+    path: Path
+    content_hash: str  # SHA-256 of the file, hexadecimal
+    kind: str  # "json", "jsonl", "csv" or "tsv"
+    shape: str  # "alpaca", "dolly", …
+    row_count: int
+    examples: tuple[Example, ...]
+    refused: tuple[RefusedRow, ...]
+
+    @property
+    def format(self) -> str:
+        """Shape and kind of file, as shown to a person."""
+        return f"{self.shape} {self.kind}"
+
+    def example(self, row: int) -> Example:
+        """Return the usable example of a row. Raises DataError where there is none."""
+        for example in self.examples:
+            if example.row == row:
+                return example
+        for refusal in self.refused:
+            if refusal.row == row:
+                raise DataError(f"Row {row} of {self.name} is refused: {refusal.reason}.")
+        raise DataError(f"{self.name} has rows 1 to {self.row_count}, not {row}.")
+
+
+def find_file(name: str) -> Path:
+    """Return the path that a person's FILE argument stands for: ``sample`` or a path."""
+    return SAMPLE if name == "sample" else Path(name).expanduser()
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read a file of instructions. Raises DataError when nothing in it can be used."""
+    raw = read_file(path)
+    shape = _recognise(raw, path.name)
+    examples, refused = _read_rows(raw.rows, shape)
+    if not examples:
+        raise DataError(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
+    return Dataset(path.name, path, raw.content_hash, raw.kind, shape.name, len(raw.rows), tuple(examples), tuple(refused))
+
+
+def _recognise(raw: RawFile, name: str) -> Shape:
+    values = [row.value for row in raw.rows if not row.problem]
+    if not values:
+        raise DataError(f"{name} has no usable row: row 1 {raw.rows[0].problem}.")
+    shape = find_shape(values)
+    if shape is None:
+        raise DataError(f"{name} has {_fields(values)}; rows need the fields {_wanted()}.")
+    return shape
+
+
+def _fields(values: Sequence[object]) -> str:
+    names = list(values[0]) if isinstance(values[0], dict) else []
+    return "the fields " + ", ".join(f"'{name}'" for name in names[:8]) if names else "rows without fields"
+
+
+def _wanted() -> str:
+    return ", or ".join(" and ".join(f"'{name}'" for name in shape.required) for shape in SHAPES)
+
+
+def _read_rows(rows: Sequence[RawRow], shape: Shape) -> tuple[list[Example], list[RefusedRow]]:
+    examples: list[Example] = []
+    refused: list[RefusedRow] = []
+    for row in rows:
+        try:
+            if row.problem:
+                raise RowRefusedError(row.problem)
+            examples.append(read_example(row.number, row.value, shape))
+        except RowRefusedError as refusal:
+            refused.append(RefusedRow(row.number, str(refusal)))
+    return examples, refused

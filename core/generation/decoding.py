@@ -1,0 +1,94 @@
+"""Token by token with a key-value cache: one prompt streamed, or many at once. Knows no text.
+
+Shapes: B prompts, P positions of the longest prompt, V vocabulary.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from core.generation.sampling import Sampling, sample_next_token
+from core.models.loading import can_choose_positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FinishReason = Literal["end", "length", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model and the way it is asked set for every answer."""
+
+    end_ids: Collection[int]  # any of these ends an answer
+    context: int  # the longest prompt and answer together, in tokens
+    pad_id: int = 0
+
+
+@dataclass(slots=True)
+class Generated:
+    """The ids of one answer, its end token left out."""
+
+    ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason = "length"
+
+
+def stream_ids(model: "PreTrainedModel", prompt: Sequence[int], sampling: Sampling, limits: Limits) -> Iterator[int]:
+    """Yield the answer's ids one by one; an end token, the context's end or the limit ends the stream."""
+    steps = _decode(model, [list(prompt)], sampling, limits)
+    for tokens in steps:
+        token = int(tokens[0])
+        if token in limits.end_ids:
+            return
+        yield token
+
+
+def generate_ids(
+    model: "PreTrainedModel",
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    limits: Limits,
+    should_stop: Callable[[], bool],
+) -> list[Generated]:
+    """Answer all prompts together; every answer ends at its own end token."""
+    answers = [Generated() for _ in prompts]
+    open_rows = set(range(len(prompts)))
+    for tokens in _decode(model, [list(prompt) for prompt in prompts], sampling, limits):
+        for row in sorted(open_rows):
+            if int(tokens[row]) in limits.end_ids:
+                answers[row].finish_reason = "end"
+                open_rows.discard(row)
+            else:
+                answers[row].ids.append(int(tokens[row]))
+        if not open_rows or should_stop():
+            break
+    for row in open_rows if should_stop() else ():
+        answers[row].finish_reason = "stopped"
+    return answers
+
+
+def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sampling, limits: Limits) -> Iterator[torch.Tensor]:
+    """Yield the next token of every row, (B,), until the limit or the context's end.
+
+    Prompts are padded on the left; a single prompt needs no mask, so it is asked exactly as it was trained.
+    """
+    device = next(model.parameters()).device
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[limits.pad_id] * (longest - len(p)) + p for p in prompts], device=device)  # (B, P)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    is_padded = bool((mask == 0).any())
+    generator = torch.Generator(device=device).manual_seed(sampling.seed)
+    last_only: dict[str, Any] = {"logits_to_keep": 1} if can_choose_positions(model) else {}
+    cache: Any = None
+    for _ in range(min(sampling.max_new_tokens, limits.context - longest)):
+        with torch.inference_mode():
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            extra = last_only | ({"attention_mask": mask, "position_ids": positions} if is_padded else {})
+            output = model(input_ids=ids, past_key_values=cache, use_cache=True, **extra)
+            cache = output.past_key_values
+            tokens = sample_next_token(output.logits[:, -1], sampling, generator)  # (B,)
+        yield tokens
+        ids = tokens[:, None]
+        mask = torch.cat((mask, mask.new_ones(len(prompts), 1)), dim=1)

@@ -1,0 +1,136 @@
+"""A person's word for a model becomes a folder on disk. Imports neither torch nor transformers.
+
+``pocket``, a folder, a run's name or a hub id. Only a hub id may reach for the network.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import ModelError
+
+BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
+FACTS_FILE = "fuata.json"  # what Fuata writes beside the weights it saves
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
+
+Kind = Literal["bundled", "folder", "run", "hub"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model lies and what is known of it without loading it."""
+
+    name: str  # as the person named it
+    kind: Kind
+    folder: Path
+    base_folder: Path | None  # set for an adapter: the model it stands on
+    style: str  # the style it was tuned with; "" when unknown
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the folder holds a PEFT adapter and no weights of its own."""
+        return self.base_folder is not None
+
+
+def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSource:
+    """Return where the model a person named lies; ``run_folder`` maps a run's name to its model folder.
+
+    Raises ModelError when there is no such model or its weights are not safetensors.
+    """
+    run = run_folder(name)
+    if run is not None:
+        return _describe(name, "run", run, run_folder)
+    if name in bundled_models():
+        return _describe(name, "bundled", BUNDLED_FOLDER / name, run_folder)
+    path = Path(name).expanduser()
+    if path.exists():
+        return _describe(name, "folder", path.resolve(), run_folder)
+    if not _HUB_ID.fullmatch(name) or name.startswith((".", "/")):
+        raise ModelError(f"There is no model '{name}': give pocket, a folder, a run's name or a hub id (owner/name).")
+    return _describe(name, "hub", _fetch(name), run_folder)
+
+
+def bundled_models() -> list[str]:
+    """Return the names of the models that ship with Fuata."""
+    return sorted(path.parent.name for path in BUNDLED_FOLDER.glob("*/config.json"))
+
+
+def max_context(folder: Path) -> int:
+    """Return the longest context in tokens that a model's config names; 1024 where it names none."""
+    config = _read_object(folder / "config.json")
+    text_config = config.get("text_config", config)
+    for field in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+        if isinstance(text_config.get(field), int):
+            return int(text_config[field])
+    return 1024
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what Fuata wrote beside the weights; empty for a model it did not tune."""
+    return _read_object(folder / FACTS_FILE)
+
+
+def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]) -> ModelSource:
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is a file, not a model: give the folder that holds config.json and *.safetensors.")
+    style = str(read_facts(folder).get("style", ""))
+    if (folder / "adapter_config.json").is_file():
+        _check_safetensors(folder, "adapter_model")
+        return ModelSource(name, kind, folder, _find_base(name, folder, run_folder), style)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no model: it has no config.json; give a folder saved by transformers.")
+    _check_safetensors(folder, "model")
+    return ModelSource(name, kind, folder, None, style)
+
+
+def _check_safetensors(folder: Path, stem: str) -> None:
+    if (folder / f"{stem}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
+        return
+    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.ckpt")]
+    if pickles:
+        raise ModelError(
+            f"{folder} holds a pickle checkpoint ({pickles[0].name}), which can run code when opened: convert it to safetensors."
+        )
+    raise ModelError(f"{folder} is no model: it has no {stem}.safetensors.")
+
+
+def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]) -> Path:
+    base = str(_read_object(folder / "adapter_config.json").get("base_model_name_or_path", ""))
+    base = str(read_facts(folder).get("base_model", base))
+    try:
+        source = find_model(base, run_folder)
+    except ModelError as error:
+        raise ModelError(f"The adapter '{name}' stands on '{base}', which is gone: {error}") from error
+    if source.is_adapter:
+        raise ModelError(f"The adapter '{name}' stands on another adapter ('{base}'): merge that one first.")
+    return source.folder
+
+
+def _fetch(name: str) -> Path:
+    """Return the local copy of a hub model, fetching it only where there is none yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        try:
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+        except LocalEntryNotFoundError:
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"There is no model '{name}' here and it could not be fetched from the hub: check the name and the network."
+        ) from error
+    except Exception as error:  # the hub's HTTP client raises classes of its own when there is no network
+        raise ModelError(f"The model '{name}' could not be fetched from the hub: {error}.") from error
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
+    return document if isinstance(document, dict) else {}

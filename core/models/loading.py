@@ -1,0 +1,79 @@
+"""A folder becomes a model in memory: safetensors only, no remote code. Knows no training and no text."""
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.errors import ModelError
+from core.models.catalogue import ModelSource
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_model(source: ModelSource, *, trainable_adapter: bool = False) -> "PreTrainedModel":
+    """Load weights in float32 onto the best device, in evaluation mode.
+
+    For an adapter the base model is loaded with the adapter on top. Raises ModelError when the folder does not hold a
+    causal language model that transformers knows.
+    """
+    _silence()
+    model = _load_weights(source.base_folder or source.folder)
+    if source.is_adapter:
+        model = _put_adapter_on(model, source, trainable=trainable_adapter)
+    return model.to(best_device()).eval()
+
+
+def best_device() -> torch.device:
+    """Return CUDA where there is one, then Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def can_choose_positions(model: "PreTrainedModel") -> bool:
+    """Tell whether the model can be told at which positions to compute logits, as nearly all can."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+
+
+def _silence() -> None:
+    """Keep transformers' and the hub's progress bars off our terminal: progress is told by our own events."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from transformers.utils import logging
+
+    disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def _load_weights(folder: Path) -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers and safetensors raise many classes for a damaged or unknown model
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{folder} cannot be loaded as a causal language model: {first_line}") from error
+    if report.get("missing_keys"):
+        missing = sorted(report["missing_keys"])
+        raise ModelError(f"{folder} lacks {len(missing)} of its weights ({missing[0]} …): copy the whole model again.")
+    return model
+
+
+def _put_adapter_on(model: "PreTrainedModel", source: ModelSource, *, trainable: bool) -> "PreTrainedModel":
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, source.folder, is_trainable=trainable)
+    except Exception as error:  # peft raises ValueError, RuntimeError or KeyError for an adapter that does not fit
+        raise ModelError(f"The adapter in {source.folder} does not fit its base model: {error}") from error

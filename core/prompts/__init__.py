@@ -1,0 +1,1 @@
+"""Conversations become text, text becomes token ids with a loss mask, ids become batches."""

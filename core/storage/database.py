@@ -1,0 +1,62 @@
+"""One SQLite file, opened so that what is acknowledged is on disk. Knows no table: stores bring their migrations."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database as SqliteUtils
+from sqlite_utils import Migrations
+
+from core.errors import WorkspaceError
+
+Parameters = Sequence[Any] | dict[str, Any]
+
+
+class Database:
+    """A connection shared by all threads of the process; every use of it is serialised by one lock.
+
+    WAL with ``synchronous=FULL``: a transaction that returned has been fsync'd, and other processes may read meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Raises WorkspaceError when it is no SQLite database."""
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False, timeout=15)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error as error:
+            raise WorkspaceError(f"{path} cannot be opened as a database ({error}): move it away to start anew.") from error
+        self._tables = SqliteUtils(connection)
+        self._lock = threading.RLock()
+
+    def migrate(self, migrations: Migrations) -> None:
+        """Bring one set of tables up to date."""
+        with self._lock:
+            migrations.apply(self._tables)
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteUtils]:
+        """Hold the lock and a transaction: all of it is on disk afterwards, or none."""
+        with self._lock:
+            self._tables.execute("PRAGMA foreign_keys=ON")
+            with self._tables.atomic():
+                yield self._tables
+
+    def query(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """Return the rows of a SELECT."""
+        with self._lock:
+            return list(self._tables.query(sql, parameters))
+
+    def one(self, sql: str, parameters: Parameters = ()) -> dict[str, Any] | None:
+        """Return the first row of a SELECT, or None."""
+        rows = self.query(sql, parameters)
+        return rows[0] if rows else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._tables.close()

@@ -1,0 +1,82 @@
+"""Dataset versions that were used: a copy by content hash and a row in the database. Knows no run."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from core.data.dataset import Dataset, load_dataset
+from core.data.splits import SplitSettings
+from core.errors import SettingsError, WorkspaceError
+from core.storage.folders import write_file
+from core.storage.workspace import Workspace, now
+
+_CACHED = 4
+
+
+class DatasetStore:
+    """Keeps every version of every file that a run or a review stands on."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Work in a workspace."""
+        self._workspace = workspace
+        self._database = workspace.database
+        self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+
+    def keep(self, dataset: Dataset) -> str:
+        """Copy the file into the workspace, once per content, note that it is used now, and return its hash."""
+        target = self._workspace.datasets / f"{dataset.content_hash[:12]}-{dataset.path.name}"
+        if not target.is_file():
+            write_file(target, dataset.path.read_bytes())
+        row = {
+            "content_hash": dataset.content_hash,
+            "name": dataset.name,
+            "path": str(target.relative_to(self._workspace.folder)),
+            "format": dataset.format,
+            "row_count": dataset.row_count,
+            "usable": len(dataset.examples),
+            "used_at": now(),
+        }
+        with self._database.transaction() as tables:
+            tables.table("datasets").upsert(row, pk="content_hash")
+        return dataset.content_hash
+
+    def load(self, content_hash: str) -> Dataset:
+        """Read a kept version again. Raises WorkspaceError when the copy is gone or was changed."""
+        if content_hash not in self._loaded:
+            self._loaded[content_hash] = self._read(content_hash)
+        while len(self._loaded) > _CACHED:
+            self._loaded.popitem(last=False)
+        return self._loaded[content_hash]
+
+    def touch(self, content_hash: str) -> None:
+        """Note that a dataset is used now, so that it is the first offered next time."""
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE datasets SET used_at = ? WHERE content_hash = ?", [now(), content_hash])
+
+    def recent(self) -> Sequence[dict[str, Any]]:
+        """Return the kept versions, the latest used first."""
+        return self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
+
+    def split_settings(self, content_hash: str) -> SplitSettings:
+        """Return the shares and seed chosen for a dataset, or the defaults."""
+        row = self._database.one("SELECT split_settings FROM datasets WHERE content_hash = ?", [content_hash])
+        return SplitSettings(**json.loads(row["split_settings"])) if row else SplitSettings()
+
+    def choose_split(self, content_hash: str, settings: SplitSettings) -> None:
+        """Remember the shares and seed for a dataset. Raises SettingsError when they are out of range."""
+        if problems := settings.problems():
+            raise SettingsError(problems)
+        with self._database.transaction() as tables:
+            tables.table("datasets").update(content_hash, {"split_settings": json.dumps(asdict(settings))})
+
+    def _read(self, content_hash: str) -> Dataset:
+        row = self._database.one("SELECT name, path FROM datasets WHERE content_hash = ?", [content_hash])
+        if row is None:
+            raise WorkspaceError(f"The workspace has no dataset {content_hash[:12]}.")
+        path = self._workspace.folder / row["path"]
+        dataset = load_dataset(path)
+        if dataset.content_hash != content_hash:
+            raise WorkspaceError(f"{path} was changed since it was used: put the original back.")
+        return replace(dataset, name=row["name"])

@@ -1,0 +1,61 @@
+"""Folders and files that are whole or absent. Knows nothing of what is in them."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Give a fresh folder to fill; on success it replaces ``target`` by renaming, on failure nothing is left of it.
+
+    All files are fsync'd before the rename, so after a crash ``target`` is either the old folder or the new one, whole.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover in (aside, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        _sync_tree(aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    if target.exists():
+        target.rename(old)
+    aside.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Finish or undo a replacement that a crash interrupted between its two renames."""
+    old = target.with_name(f".{target.name}.old")
+    if old.exists() and not target.exists():
+        old.rename(target)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file aside, fsync it and rename it into place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.new")
+    aside.write_bytes(content)
+    _sync(aside)
+    aside.replace(target)
+    _sync(target.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

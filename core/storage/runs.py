@@ -1,0 +1,198 @@
+"""Runs and what happened in them, as rows. Knows events, not how they come about."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.data.splits import SplitSettings
+from core.errors import WorkspaceError
+from core.storage.workspace import Workspace, check_name, now
+from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.settings import TrainingSettings, read_settings
+
+Row = dict[str, Any]
+_END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
+_END_WORDS = {
+    "completed": "All steps done.",
+    "early_stopped": "Stopped early: the validation loss no longer fell.",
+    "stopped": "Stopped by hand.",
+}
+
+
+class RunStore:
+    """The runs of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Work in a workspace."""
+        self._workspace = workspace
+        self._database = workspace.database
+
+    def create(self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str]) -> None:
+        """Add a run in the state ``queued``. Raises WorkspaceError when the name is taken or unfit."""
+        check_name(name)
+        with self._database.transaction() as tables:
+            if next(tables.query("SELECT 1 FROM runs WHERE name = ?", [name]), None):
+                raise WorkspaceError(f"There is a run '{name}' already: choose another name or resume that one.")
+            tables.table("runs").insert(
+                {
+                    "name": name,
+                    "state": "queued",
+                    "content_hash": content_hash,
+                    "settings": settings.to_json(),
+                    "versions": json.dumps(dict(versions)),
+                    "created_at": now(),
+                }
+            )
+
+    def free_name(self, stem: str) -> str:
+        """Return ``stem-N`` with the first N that no run has."""
+        taken = {row["name"] for row in self._database.query("SELECT name FROM runs")}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+
+    def find(self, name: str) -> Row:
+        """Return a run's row. Raises WorkspaceError when there is none."""
+        row = self._database.one("SELECT * FROM runs WHERE name = ?", [name])
+        if row is None:
+            raise WorkspaceError(f"There is no run '{name}' in {self._workspace.folder}.")
+        return row
+
+    def settings(self, name: str) -> TrainingSettings:
+        """Return a run's settings."""
+        return read_settings(self.find(name)["settings"])
+
+    def all(self) -> list[Row]:
+        """Return all runs, the latest first, each with its dataset's name."""
+        return self._database.query(
+            "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash) ORDER BY runs.id DESC"
+        )
+
+    def set_state(self, name: str, state: str, message: str = "") -> None:
+        """Move a run to a state."""
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE runs SET state = ?, message = ? WHERE name = ?", [state, message, name])
+
+    def delete(self, name: str) -> None:
+        """Forget a run and all that happened in it; its folder is the caller's to remove."""
+        with self._database.transaction() as tables:
+            tables.execute("DELETE FROM runs WHERE name = ?", [name])
+
+    def record(self, name: str, event: Event) -> None:
+        """Write an event down; it is on disk when this returns."""
+        run_id = self.find(name)["id"]
+        match event:
+            case RunStarted():
+                self._start(run_id, event)
+            case StepDone():
+                self._step(run_id, event)
+            case EvalDone():
+                self._evaluation(run_id, event)
+            case SampleAnswered():
+                self._answer(run_id, event)
+            case RunFinished():
+                self._end(run_id, _END_STATES[event.reason], _END_WORDS[event.reason], event.elapsed_s)
+            case RunFailed():
+                self._end(run_id, "failed", event.message, None)
+
+    def metrics(self, name: str, kind: str) -> list[Row]:
+        """Return the metrics of one kind, in the order of the steps."""
+        return self._database.query(
+            "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind = ? ORDER BY metrics.step",
+            [name, kind],
+        )
+
+    def answers(self, name: str) -> list[Row]:
+        """Return the watched prompts' answers, by row and step."""
+        return self._database.query(
+            "SELECT answers.* FROM answers JOIN runs ON runs.id = run_id WHERE name = ? ORDER BY data_row, answers.step", [name]
+        )
+
+    def last_speed(self, model: str, method: str) -> float | None:
+        """Return the tokens per second of the last run of a model by a method, or None."""
+        for row in self.all():
+            settings = read_settings(row["settings"])
+            if (settings.model, settings.method) == (model, method) and row["elapsed_s"] > 0:
+                sql = "SELECT seen_tokens FROM metrics WHERE run_id = ? AND kind = 'train' ORDER BY step DESC LIMIT 1"
+                last = self._database.one(sql, [row["id"]])
+                return last["seen_tokens"] / row["elapsed_s"] if last else None
+        return None
+
+    def _start(self, run_id: int, event: RunStarted) -> None:
+        with self._database.transaction() as tables:
+            tables.table("runs").update(
+                run_id,
+                {
+                    "state": "running",
+                    "message": "",
+                    "started_at": now(),
+                    "finished_at": None,
+                    "step": event.step,
+                    "total_steps": event.total_steps,
+                    "steps_per_epoch": event.steps_per_epoch,
+                    "trained_parameters": event.trained_parameters,
+                    "all_parameters": event.all_parameters,
+                },
+            )
+            # What lies beyond the checkpoint is done again, with the same outcome.
+            tables.execute("DELETE FROM metrics WHERE run_id = ? AND step > ?", [run_id, event.step])
+            tables.execute("DELETE FROM answers WHERE run_id = ? AND step > ?", [run_id, event.step])
+
+    def _step(self, run_id: int, event: StepDone) -> None:
+        row = {
+            "run_id": run_id,
+            "kind": "train",
+            "step": event.step,
+            "epoch": event.epoch,
+            "loss": event.loss,
+            "learning_rate": event.learning_rate,
+            "gradient_norm": event.gradient_norm,
+            "seen_tokens": event.seen_tokens,
+            "tokens_per_s": event.tokens_per_s,
+            "peak_memory_mib": event.peak_memory_mib,
+            "elapsed_s": event.elapsed_s,
+        }
+        with self._database.transaction() as tables:
+            tables.table("metrics").insert(row, replace=True)
+            tables.execute("UPDATE runs SET step = ?, elapsed_s = ? WHERE id = ?", [event.step, event.elapsed_s, run_id])
+
+    def _evaluation(self, run_id: int, event: EvalDone) -> None:
+        row = {"run_id": run_id, "kind": "validation", "step": event.step, "epoch": event.epoch, "loss": event.loss}
+        with self._database.transaction() as tables:
+            tables.table("metrics").insert(row | {"elapsed_s": event.elapsed_s}, replace=True)
+            if event.step == 0:
+                tables.execute("UPDATE runs SET base_loss = ? WHERE id = ?", [event.loss, run_id])
+            if event.is_best:
+                tables.table("runs").update(run_id, {"best_loss": event.loss, "best_step": event.step})
+
+    def _answer(self, run_id: int, event: SampleAnswered) -> None:
+        row = {
+            "run_id": run_id,
+            "step": event.step,
+            "data_row": event.row,
+            "prompt": event.prompt,
+            "expected": event.expected,
+            "answer": event.answer,
+        }
+        with self._database.transaction() as tables:
+            tables.table("answers").insert(row, replace=True)
+
+    def _end(self, run_id: int, state: str, message: str, elapsed_s: float | None) -> None:
+        changes: Row = {"state": state, "message": message, "finished_at": now()}
+        with self._database.transaction() as tables:
+            tables.table("runs").update(run_id, changes if elapsed_s is None else changes | {"elapsed_s": elapsed_s})
+
+
+def find_split_settings(workspace: Workspace, content_hash: str, names: Sequence[str]) -> SplitSettings:
+    """Return the split that the named runs were trained with on a dataset; names that are no such run are passed over.
+
+    The default split when no run is named. Raises WorkspaceError when two runs were split differently, because then one
+    would be tested on rows it has learnt.
+    """
+    found: dict[str, SplitSettings] = {}
+    for row in RunStore(workspace).all():
+        if row["name"] in names and row["content_hash"] == content_hash:
+            found[row["name"]] = read_settings(row["settings"]).splits
+    if len(set(found.values())) > 1:
+        raise WorkspaceError(
+            f"The runs {', '.join(found)} were trained on different splits: test rows of one were learnt by another."
+        )
+    return next(iter(found.values()), SplitSettings())

@@ -1,0 +1,72 @@
+"""The engine's tables, as migrations. A released migration is never changed; a new one is added below it."""
+
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+engine_tables = Migrations("engine")
+
+_RUNS = """
+CREATE TABLE datasets (
+    content_hash TEXT PRIMARY KEY,          -- SHA-256 of the file
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,                     -- the workspace's own copy, relative to the workspace
+    format TEXT NOT NULL,
+    row_count INTEGER NOT NULL,
+    usable INTEGER NOT NULL,
+    split_settings TEXT NOT NULL DEFAULT '{}',  -- JSON: shares and seed chosen for it; empty for the defaults
+    used_at TEXT NOT NULL
+);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,                    -- queued, running, finished, stopped, failed, interrupted
+    content_hash TEXT NOT NULL REFERENCES datasets(content_hash),
+    settings TEXT NOT NULL,                 -- JSON: every setting, the split's too
+    versions TEXT NOT NULL,                 -- JSON: library versions
+    created_at TEXT NOT NULL,
+    started_at TEXT,
+    finished_at TEXT,
+    step INTEGER NOT NULL DEFAULT 0,
+    total_steps INTEGER,
+    steps_per_epoch INTEGER,
+    trained_parameters INTEGER,
+    all_parameters INTEGER,
+    base_loss REAL,                         -- validation loss before step 1
+    best_loss REAL,
+    best_step INTEGER,
+    elapsed_s REAL NOT NULL DEFAULT 0,
+    message TEXT NOT NULL DEFAULT ''        -- why it ended
+);
+CREATE TABLE metrics (
+    run_id INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,                     -- train, validation
+    step INTEGER NOT NULL,
+    epoch REAL NOT NULL,
+    loss REAL NOT NULL,                     -- nats per trained token
+    learning_rate REAL,
+    gradient_norm REAL,
+    seen_tokens INTEGER,                    -- real tokens since step 0
+    tokens_per_s REAL,
+    peak_memory_mib REAL,
+    elapsed_s REAL NOT NULL,
+    PRIMARY KEY (run_id, kind, step)
+) WITHOUT ROWID;
+CREATE TABLE answers (
+    run_id INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+    step INTEGER NOT NULL,
+    data_row INTEGER NOT NULL,              -- row of the dataset, from 1
+    prompt TEXT NOT NULL,
+    expected TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    PRIMARY KEY (run_id, step, data_row)
+) WITHOUT ROWID;
+"""
+
+
+@engine_tables()
+def m001_runs(db: Database) -> Any:
+    """Datasets, runs and what happened in them."""
+    for statement in _RUNS.split(";\n"):
+        if statement.strip():
+            db.execute(statement)

@@ -1,0 +1,83 @@
+"""The workspace: one folder that holds everything a person makes. Knows where things lie, not what they mean."""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.errors import WorkspaceError
+from core.storage.database import Database
+from core.storage.folders import recover
+from core.storage.schema import engine_tables
+
+DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "workspace"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Workspace:
+    """Paths and the database of one workspace folder."""
+
+    def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
+        """Open the folder, making it where there is none. Raises WorkspaceError when it cannot be used."""
+        self.folder = folder.expanduser().resolve()
+        try:
+            for part in (self.folder, self.runs, self.datasets, self.exports):
+                part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"The workspace {folder} cannot be made: {error.strerror}; give another folder.") from error
+        if not os.access(self.folder, os.W_OK):
+            raise WorkspaceError(f"The workspace {folder} cannot be written to: give another folder.")
+        self.database = Database(self.folder / "fuata.db")
+        self.database.migrate(engine_tables)
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run."""
+        return self.folder / "runs"
+
+    @property
+    def datasets(self) -> Path:
+        """Copies of every file used, named by content."""
+        return self.folder / "datasets"
+
+    @property
+    def exports(self) -> Path:
+        """Files made for the person to take away."""
+        return self.folder / "exports"
+
+    def run_folder(self, name: str) -> Path:
+        """Return a run's folder, whether or not it exists."""
+        return self.runs / check_name(name)
+
+    def model_folder(self, name: str) -> Path:
+        """Return the folder of a run's best model, whether or not it exists."""
+        return self.run_folder(name) / "model"
+
+    def find_run_model(self, name: str) -> Path | None:
+        """Return the model folder of a run by that name, or None when there is no such run.
+
+        Raises WorkspaceError when the run has no model yet.
+        """
+        if not _NAME.fullmatch(name) or self.database.one("SELECT 1 FROM runs WHERE name = ?", [name]) is None:
+            return None
+        folder = self.model_folder(name)
+        recover(folder)
+        if not folder.is_dir():
+            raise WorkspaceError(f"The run '{name}' has no model yet: let it reach its first evaluation.")
+        return folder
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+
+def check_name(name: str) -> str:
+    """Return a name fit for a folder and a table. Raises WorkspaceError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise WorkspaceError(f"'{name[:80]}' cannot be a name: use up to 64 letters, digits, dots, dashes, underscores.")
+    return name
+
+
+def now() -> str:
+    """Return the time as UTC ISO 8601 text, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

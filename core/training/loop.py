@@ -1,0 +1,265 @@
+"""The training loop: a generator of events. Knows no database, no thread, no screen and no file of instructions.
+
+Shapes: a step's rows are one effective batch, cut into ``gradient_accumulation`` forward passes; the loss of each is
+divided by the trained tokens of the whole step, so 1 row × 8 passes gives the gradient of 8 rows × 1 pass.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from core.errors import TrainingError
+from core.models.adapters import parameter_counts
+from core.prompts.batches import Batch, collate, plan_epoch, plan_evaluation
+from core.prompts.encoding import EncodedRow
+from core.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.loss import summed_loss
+from core.training.memory import peak_memory_mib
+from core.training.schedule import learning_rate_at
+from core.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Question = Callable[[], bool]
+_CHECKPOINT_EVERY_S = 20.0  # or 20 times what the last one took, so that saving costs at most 5 %
+_PAUSE_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A validation prompt answered at each evaluation."""
+
+    row: int
+    prompt: str
+    expected: str
+    ids: list[int]  # the prompt as the model is asked with it
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that one run works on."""
+
+    run: str
+    model: "PreTrainedModel"
+    settings: TrainingSettings
+    train: Sequence[EncodedRow]
+    validation: Sequence[EncodedRow]
+    watched: Sequence[Watched]
+    pad_id: int
+    checkpoint: Path  # folder of the state to resume from
+    best: Path  # folder of the best model
+    save_best: Callable[["PreTrainedModel", Progress], None]
+    answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the training rows."""
+        return math.ceil(len(self.train) / self.settings.step_rows)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps in the whole run."""
+        return self.steps_per_epoch * self.settings.epochs
+
+    @property
+    def steps_per_evaluation(self) -> int:
+        """Steps from one evaluation to the next."""
+        return math.ceil(self.steps_per_epoch / self.settings.evaluations_per_epoch)
+
+
+def never() -> bool:
+    """Answer no: the default for callers that neither stop nor pause."""
+    return False
+
+
+def train(job: TrainingJob, should_stop: Question = never, should_pause: Question = never) -> Iterator[Event]:
+    """Train and yield what happened, going on from ``job.checkpoint`` where there is one.
+
+    Raises TrainingError when the loss is no longer a number.
+    """
+    return _Loop(job, should_stop, should_pause).events()
+
+
+class _Loop:
+    """The state of one run and the events it gives rise to."""
+
+    def __init__(self, job: TrainingJob, should_stop: Question, should_pause: Question) -> None:
+        self.job = job
+        self.should_stop = should_stop
+        self.should_pause = should_pause
+        trained = [parameter for parameter in job.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
+        )
+        self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
+        self.save_next_at_s = time.monotonic() + _CHECKPOINT_EVERY_S
+        self.epoch_plan: tuple[int, list[list[int]]] = (-1, [])
+
+    def events(self) -> Iterator[Event]:
+        """Yield the whole run."""
+        yield self._started()
+        if self.progress.step == 0:
+            yield from self._evaluate()
+        reason: Literal["completed", "stopped", "early_stopped"] = "completed"
+        while self.progress.step < self.job.total_steps:
+            if self._told_to_stop():
+                reason = "stopped"
+                break
+            yield self._step()
+            if self._evaluation_is_due():
+                yield from self._evaluate_and_keep()
+            if time.monotonic() >= self.save_next_at_s:
+                yield self._save()
+            if self._has_run_dry():
+                reason = "early_stopped"
+                break
+        yield from self._finish(reason)
+
+    def _started(self) -> RunStarted:
+        job = self.job
+        trained, total = parameter_counts(job.model)
+        device = str(next(job.model.parameters()).device)
+        rows = len(job.train), len(job.validation)
+        return RunStarted(job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device)
+
+    def _told_to_stop(self) -> bool:
+        while self.should_pause() and not self.should_stop():
+            time.sleep(_PAUSE_POLL_S)
+        return self.should_stop()
+
+    def _step(self) -> StepDone:
+        started = time.monotonic()
+        settings, step = self.job.settings, self.progress.step
+        learning_rate = learning_rate_at(step, self.job.total_steps, settings.learning_rate, settings.warmup_share)
+        batches = self._batches(step)
+        loss = self._gradients(batches, step)
+        norm = self._take_step(learning_rate)
+        took_s = time.monotonic() - started
+        tokens = sum(batch.real_tokens for batch in batches)
+        self.progress.step += 1
+        self.progress.seen_tokens += tokens
+        self.progress.elapsed_s += took_s
+        return StepDone(
+            step=step + 1,
+            epoch=self._epoch(),
+            loss=loss,
+            learning_rate=learning_rate,
+            gradient_norm=norm,
+            seen_tokens=self.progress.seen_tokens,
+            tokens_per_s=tokens / took_s,
+            peak_memory_mib=peak_memory_mib(),
+            elapsed_s=self.progress.elapsed_s,
+        )
+
+    def _batches(self, step: int) -> list[Batch]:
+        """Return the forward passes of a step."""
+        settings = self.job.settings
+        epoch, index = divmod(step, self.job.steps_per_epoch)
+        if self.epoch_plan[0] != epoch:
+            lengths = [len(row.ids) for row in self.job.train]
+            self.epoch_plan = (epoch, plan_epoch(lengths, settings.step_rows, settings.seed, epoch))
+        rows = [self.job.train[i] for i in self.epoch_plan[1][index]]
+        passes = [rows[start : start + settings.batch_size] for start in range(0, len(rows), settings.batch_size)]
+        return [collate(part, self.job.pad_id, mask_prompt=settings.mask_prompt) for part in passes]
+
+    def _gradients(self, batches: Sequence[Batch], step: int) -> float:
+        """Run forward and backward over a step's batches and return its mean loss in nats."""
+        self.job.model.train()
+        torch.manual_seed(self.job.settings.seed * 1_000_003 + step)  # dropout, the same on every resumption
+        trained_tokens = sum(batch.trained_tokens for batch in batches)
+        total = 0.0
+        for batch in batches:
+            loss = summed_loss(self.job.model, batch) / trained_tokens
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        if not math.isfinite(total):
+            raise TrainingError(
+                f"The loss became {total} at step {step + 1}: lower the learning rate; the best model so far is kept."
+            )
+        return total
+
+    def _take_step(self, learning_rate: float) -> float:
+        """Clip, step and clear; return the gradient norm before clipping."""
+        limit = self.job.settings.max_gradient_norm
+        parameters = self.optimizer.param_groups[0]["params"]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(norm)
+
+    def _evaluation_is_due(self) -> bool:
+        step = self.progress.step
+        return step % self.job.steps_per_evaluation == 0 or step == self.job.total_steps
+
+    def _has_run_dry(self) -> bool:
+        patience = self.job.settings.patience
+        return 0 < patience <= self.progress.evaluations_without_gain and self.progress.step < self.job.total_steps
+
+    def _evaluate_and_keep(self) -> Iterator[Event]:
+        """Evaluate, and keep the model when it is the best so far."""
+        yield from self._evaluate()
+        if self.progress.best_step == self.progress.step or not self.job.validation:
+            self.job.save_best(self.job.model, self.progress)
+            yield CheckpointSaved(self.progress.step, str(self.job.best), "best")
+
+    def _evaluate(self) -> Iterator[Event]:
+        if not self.job.validation:
+            return
+        self.job.model.eval()
+        loss = validation_loss(self.job)
+        is_best = self._note(loss)
+        yield EvalDone(self.progress.step, self._epoch(), loss, is_best, self.progress.elapsed_s)
+        answers = self.job.answer(self.job.model, [watched.ids for watched in self.job.watched])
+        for watched, answer in zip(self.job.watched, answers, strict=True):
+            yield SampleAnswered(self.progress.step, watched.row, watched.prompt, watched.expected, answer)
+
+    def _note(self, loss: float) -> bool:
+        """Remember a validation loss; the untuned model's, at step 0, is no candidate for the best."""
+        progress = self.progress
+        if progress.step == 0:
+            return False
+        if progress.best_loss is None or loss < progress.best_loss:
+            progress.best_loss, progress.best_step, progress.evaluations_without_gain = loss, progress.step, 0
+            return True
+        progress.evaluations_without_gain += 1
+        return False
+
+    def _save(self) -> CheckpointSaved:
+        started_s = time.monotonic()
+        save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress)
+        ended_s = time.monotonic()
+        self.save_next_at_s = ended_s + max(_CHECKPOINT_EVERY_S, 20 * (ended_s - started_s))
+        return CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
+
+    def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
+        if reason == "stopped":
+            yield self._save()
+            if self.progress.step > 0 and not self._evaluation_is_due():
+                yield from self._evaluate_and_keep()
+        progress = self.progress
+        best_step = progress.best_step or progress.step
+        yield RunFinished(progress.step, reason, best_step, progress.best_loss, progress.elapsed_s)
+
+    def _epoch(self) -> float:
+        return self.progress.step / self.job.steps_per_epoch
+
+
+def validation_loss(job: TrainingJob) -> float:
+    """Return the mean loss over the trained tokens of the whole validation split, in nats."""
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for indices in plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2):
+            rows = [job.validation[index] for index in indices]
+            batch = collate(rows, job.pad_id, mask_prompt=job.settings.mask_prompt)
+            total += summed_loss(job.model, batch).item()
+            count += batch.trained_tokens
+    return total / count

@@ -1,0 +1,171 @@
+"""Settings and a dataset become a plan a person can read before Start, and then a job. Knows no thread and no sink."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.data.dataset import Dataset
+from core.data.examples import Example
+from core.data.splits import Splits, split_examples
+from core.errors import SettingsError
+from core.models.catalogue import ModelSource, find_model, max_context
+from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
+from core.storage.workspace import Workspace
+from core.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from core.training.checkpoints import Progress
+    from core.training.loop import TrainingJob, Watched
+
+_WATCHED_TOKENS = 48
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run will do, known before any weight is loaded."""
+
+    settings: TrainingSettings
+    source: ModelSource
+    encoder: PromptEncoder
+    splits: Splits
+    train: tuple[EncodedRow, ...]
+    validation: tuple[EncodedRow, ...]
+    max_tokens: int
+    cut_rows: tuple[int, ...]  # training or validation rows over max_tokens, which lose their end
+    dropped_rows: tuple[int, ...]  # rows whose whole answer would be cut away
+    lacks_end_token: bool  # the style ends answers with no token that generation could stop at
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return -(-len(self.train) // self.settings.step_rows) * self.settings.epochs
+
+
+def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace) -> RunPlan:
+    """Split, render, tokenise and cut.
+
+    Raises SettingsError when nothing would be learnt, and whatever the model, style or split has wrong.
+    """
+    source = find_model(settings.model, workspace.find_run_model)
+    encoder = load_encoder(source.folder, settings.style)
+    context = max_context(source.base_folder or source.folder)
+    max_tokens = min(settings.max_tokens or context, context)
+    splits = split_examples(dataset.examples, settings.splits)
+    train, cut, dropped = _encode(splits.train, encoder, max_tokens, mask_prompt=settings.mask_prompt)
+    validation, also_cut, also_dropped = _encode(splits.validation, encoder, max_tokens, mask_prompt=settings.mask_prompt)
+    if not train:
+        raise SettingsError({"max_tokens": f"all answers lie beyond {max_tokens} tokens, so nothing would be learnt"})
+    return RunPlan(
+        settings=settings,
+        source=source,
+        encoder=encoder,
+        splits=splits,
+        train=train,
+        validation=validation,
+        max_tokens=max_tokens,
+        cut_rows=cut + also_cut,
+        dropped_rows=dropped + also_dropped,
+        lacks_end_token=encoder.end_id is None,
+    )
+
+
+def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
+    """Load the model and return everything the loop works on."""
+    from core.models.saving import save_model
+    from core.training.loop import TrainingJob
+
+    folder = workspace.run_folder(run)
+    model = _load_for_training(plan)
+
+    def save_best(model: "PreTrainedModel", progress: "Progress") -> None:
+        facts: dict[str, Any] = {
+            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.best_loss
+        }  # fmt: skip
+        save_model(model, plan.encoder, folder / "model", facts)
+
+    return TrainingJob(
+        run=run,
+        model=model,
+        settings=plan.settings,
+        train=plan.train,
+        validation=plan.validation,
+        watched=_watch(plan),
+        pad_id=plan.encoder.tokenizer.pad_id,
+        checkpoint=folder / "checkpoint",
+        best=folder / "model",
+        save_best=save_best,
+        answer=lambda model, prompts: _answer(model, prompts, plan),
+    )
+
+
+def _encode(
+    examples: Sequence[Example], encoder: PromptEncoder, max_tokens: int, *, mask_prompt: bool
+) -> tuple[tuple[EncodedRow, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return the usable rows, the numbers of those that were cut, and of those with nothing left to learn."""
+    kept, cut, dropped = [], [], []
+    for example in examples:
+        whole = encoder.encode_example(example)
+        row = whole.cut(max_tokens)
+        if mask_prompt and not any(row.trained[1:]):
+            dropped.append(row.row)
+            continue
+        kept.append(row)
+        if len(row.ids) < len(whole.ids):
+            cut.append(row.row)
+    return tuple(kept), tuple(cut), tuple(dropped)
+
+
+def _load_for_training(plan: RunPlan) -> "PreTrainedModel":
+    from core.models.adapters import add_lora
+    from core.models.loading import load_model
+
+    settings = plan.settings
+    if plan.source.is_adapter:
+        if settings.method == "full":
+            raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora"})
+        return load_model(plan.source, trainable_adapter=True)
+    model = load_model(plan.source)
+    if settings.method == "full":
+        return model
+    return add_lora(
+        model,
+        rank=settings.lora_rank,
+        alpha=settings.lora_alpha,
+        dropout=settings.lora_dropout,
+        seed=settings.seed,
+        base_model=_base_name(plan),
+    )
+
+
+def _base_name(plan: RunPlan) -> str:
+    """Return what an adapter's base is called: a name that lasts, or the folder's full path."""
+    return plan.settings.model if plan.source.kind in {"bundled", "hub", "run"} else str(plan.source.folder)
+
+
+def _watch(plan: RunPlan) -> list["Watched"]:
+    from core.training.loop import Watched
+
+    chosen = [example for example in plan.splits.validation if _is_short(example, plan)][: plan.settings.watched_prompts]
+    return [
+        Watched(example.row, example.prompt_text, example.answer, plan.encoder.encode_prompt(example.prompt))
+        for example in chosen
+    ]
+
+
+def _is_short(example: Example, plan: RunPlan) -> bool:
+    return len(plan.encoder.encode_prompt(example.prompt)) + _WATCHED_TOKENS <= plan.max_tokens
+
+
+def _answer(model: "PreTrainedModel", prompts: Sequence[list[int]], plan: RunPlan) -> list[str]:
+    from core.generation.decoding import Limits, generate_ids
+    from core.generation.sampling import Sampling
+
+    if not prompts:
+        return []
+    tokenizer = plan.encoder.tokenizer
+    end_ids = [] if plan.encoder.end_id is None else [plan.encoder.end_id]
+    limits = Limits(end_ids, plan.max_tokens, tokenizer.pad_id)
+    answers = generate_ids(model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False)
+    return [tokenizer.decode(answer.ids) for answer in answers]

@@ -1,0 +1,127 @@
+"""Every setting of a run, its default and its limits. Imports no torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, cast, get_args
+
+from core.data.splits import SplitSettings
+from core.errors import SettingsError
+
+Method = Literal["full", "lora"]
+METHODS = get_args(Method)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """All that decides a run's outcome besides the data."""
+
+    model: str = "pocket"  # pocket, a folder, a run's name or a hub id
+    style: str = "alpaca"
+    method: Method = "full"
+    epochs: int = 3
+    batch_size: int = 16  # rows in one forward pass
+    gradient_accumulation: int = 1  # forward passes per step
+    learning_rate: float = 3e-4  # at the peak
+    warmup_share: float = 0.05  # of all steps, rising linearly from 0
+    weight_decay: float = 0.0
+    max_gradient_norm: float = 1.0  # 0 leaves gradients as they are
+    mask_prompt: bool = True  # the loss sees answers only
+    max_tokens: int = 0  # rows are cut to this length; 0 stands for the model's context
+    evaluations_per_epoch: int = 2
+    patience: int = 0  # stop after so many evaluations without a better validation loss; 0 never
+    watched_prompts: int = 3  # validation prompts answered at each evaluation
+    lora_rank: int = 16
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.05
+    seed: int = 42
+    test_share: float = 0.10
+    validation_share: float = 0.05
+    split_seed: int = 42
+
+    @property
+    def splits(self) -> SplitSettings:
+        """The part that decides which rows are trained on."""
+        return SplitSettings(self.test_share, self.validation_share, self.split_seed)
+
+    @property
+    def step_rows(self) -> int:
+        """Rows per optimiser step."""
+        return self.batch_size * self.gradient_accumulation
+
+    def to_json(self) -> str:
+        """Return the settings as a JSON object."""
+        return json.dumps(asdict(self))
+
+
+def default_settings(model: str = "pocket", method: Method | None = None) -> TrainingSettings:
+    """Return settings that work for a model: measured ones for pocket, the field's usual ones for others."""
+    method = method or ("full" if model == "pocket" else "lora")
+    settings = TrainingSettings(model=model, method=method)
+    if model == "pocket":
+        return settings if method == "full" else replace(settings, learning_rate=3e-3, lora_dropout=0.0)
+    settings = replace(settings, batch_size=8, gradient_accumulation=2)
+    return replace(settings, learning_rate=2e-5 if method == "full" else 2e-4)
+
+
+def read_settings(text: str) -> TrainingSettings:
+    """Return the settings that ``to_json`` wrote; fields unknown to this version are passed over."""
+    known = {field.name for field in fields(TrainingSettings)}
+    return TrainingSettings(**{name: value for name, value in json.loads(text).items() if name in known})
+
+
+def change_settings(settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
+    """Return settings with the given fields replaced and checked; None leaves a field as it is.
+
+    Raises SettingsError naming every wrong field.
+    """
+    changed = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    problems = settings_problems(changed)
+    if problems:
+        raise SettingsError(problems)
+    return changed
+
+
+def settings_problems(settings: TrainingSettings) -> dict[str, str]:
+    """Return every wrong field with its reason."""
+    problems = settings.splits.problems()
+    for name, (low, high) in _WHOLE_RANGES.items():
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            problems[name] = f"must be a whole number from {low} to {high}"
+    for name, (lowest, highest) in _REAL_RANGES.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int | float) or not lowest <= value <= highest:
+            problems[name] = f"must lie between {lowest:g} and {highest:g}"
+    if settings.method not in METHODS:
+        problems["method"] = f"must be one of {', '.join(METHODS)}"
+    return problems
+
+
+def as_method(word: str) -> Method:
+    """Return a method's name as its type. Raises SettingsError."""
+    if word not in METHODS:
+        raise SettingsError({"method": f"must be one of {', '.join(METHODS)}"})
+    return cast("Method", word)
+
+
+_WHOLE_RANGES = {
+    "epochs": (1, 1000),
+    "batch_size": (1, 1024),
+    "gradient_accumulation": (1, 1024),
+    "max_tokens": (0, 1_000_000),
+    "evaluations_per_epoch": (1, 100),
+    "patience": (0, 1000),
+    "watched_prompts": (0, 20),
+    "lora_rank": (1, 1024),
+    "seed": (0, 2**31 - 1),
+    "split_seed": (0, 2**31 - 1),
+}
+_REAL_RANGES = {
+    "learning_rate": (1e-9, 1.0),
+    "warmup_share": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "max_gradient_norm": (0.0, 1000.0),
+    "lora_alpha": (1.0, 4096.0),
+    "lora_dropout": (0.0, 0.9),
+}

@@ -1,0 +1,141 @@
+"""Judging without a screen: new, next, rate, undo, report, export."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.data.dataset import find_file, load_dataset
+from core.data.examples import SPLIT_NAMES
+from core.errors import ReviewError
+from core.generation.sampling import Sampling
+from core.generation.shelf import ModelShelf
+from core.storage.folders import write_file
+from core.storage.workspace import Workspace
+from core.terminal import OneLineParser, common_options, emit, run_command, say, show
+from review.exports import FORMATS, export_review
+from review.judging import TAGS, VERDICTS, Judge, make_rating
+from review.making import RowChoice, answer_review, create_review, plan_review
+from review.report import report_object, report_review, report_text
+from review.store import ReviewStore
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    return run_command(_parser(), arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m review", description="Judge responses without a screen.")
+    commands = parser.add_subparsers(required=True, parser_class=OneLineParser, metavar="COMMAND")
+    named = OneLineParser(add_help=False, parents=[common_options()])
+    named.add_argument("--name", required=True, metavar="R", help="the review's name")
+    _add_new(commands.add_parser("new", parents=[named], help="make a review"))
+    judged = OneLineParser(add_help=False, parents=[named])
+    judged.add_argument("--reviewer", required=True, metavar="P", help="who judges")
+    commands.add_parser("next", parents=[judged], help="show the next pair").set_defaults(command=_next)
+    commands.add_parser("undo", parents=[judged], help="take the last rating back").set_defaults(command=_undo)
+    _add_rate(commands.add_parser("rate", parents=[judged], help="judge a pair"))
+    commands.add_parser("report", parents=[named], help="show the result").set_defaults(command=_report)
+    _add_export(commands.add_parser("export", parents=[named], help="write the ratings to a file"))
+    return parser
+
+
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="FILE", help="the file whose rows are asked, or 'sample'")
+    parser.add_argument(
+        "--contenders",
+        required=True,
+        nargs="+",
+        metavar="M",
+        help="two or more models or runs; 'expected' is the file's own answer",
+    )
+    parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
+    parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
+    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="longest answer")
+    parser.add_argument("--seed", type=int, default=42, metavar="N")
+    parser.set_defaults(command=_new)
+
+
+def _add_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pair", type=int, required=True, metavar="ID", help="from 'next'")
+    parser.add_argument("--verdict", required=True, choices=VERDICTS)
+    parser.add_argument("--tags", nargs="*", default=[], metavar="TAG", help=", ".join(TAGS))
+    parser.add_argument("--comment", default="", metavar="TEXT")
+    parser.add_argument("--correction", default="", metavar="TEXT", help="the answer as it should be")
+    parser.set_defaults(command=_rate)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as", dest="form", choices=FORMATS, required=True)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(command=_export)
+
+
+def _new(chosen: argparse.Namespace) -> int:
+    workspace = Workspace(chosen.workspace)
+    dataset = load_dataset(find_file(chosen.data))
+    sampling = Sampling(temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed)
+    choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
+    plan = plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling)
+    create_review(workspace, dataset, plan)
+    answer_review(workspace, chosen.name, ModelShelf(workspace.find_run_model), lambda: False, _say_progress)
+    pairs = report_review(ReviewStore(workspace), chosen.name).pairs
+    show({"review": chosen.name, "pairs": pairs}, f"{chosen.name}: {pairs} pairs to judge", as_json=chosen.json)
+    return 0
+
+
+def _say_progress(done: int, total: int) -> None:
+    if done % 25 == 0 or done == total:
+        say(f"{done} of {total} responses")
+
+
+def _judge(chosen: argparse.Namespace) -> Judge:
+    return Judge(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.reviewer)
+
+
+def _next(chosen: argparse.Namespace) -> int:
+    judge = _judge(chosen)
+    done, total = judge.progress()
+    pairs = judge.next_pairs(1)
+    if not pairs:
+        show({"pair": None, "done": done, "total": total}, f"All {total} pairs are judged.", as_json=chosen.json)
+        return 0
+    pair = pairs[0]
+    text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}\n\n--- A ---\n{pair.a}\n\n--- B ---\n{pair.b}"
+    value = {"pair": pair.id, "prompt": pair.prompt, "a": pair.a, "b": pair.b, "done": done, "total": total}
+    show(value, text, as_json=chosen.json)
+    return 0
+
+
+def _rate(chosen: argparse.Namespace) -> int:
+    rating = make_rating(chosen.verdict, chosen.tags, chosen.comment, chosen.correction)
+    saved = _judge(chosen).rate(chosen.pair, rating)
+    show({"saved": saved}, f"Saved as rating {saved}.", as_json=chosen.json)
+    return 0
+
+
+def _undo(chosen: argparse.Namespace) -> int:
+    pair = _judge(chosen).undo()
+    show({"undone": pair.id}, f"The rating of pair {pair.id} is taken back.", as_json=chosen.json)
+    return 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    report = report_review(ReviewStore(Workspace(chosen.workspace)), chosen.name)
+    show(report_object(report), report_text(report), as_json=chosen.json)
+    return 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    text = export_review(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.form)
+    try:
+        write_file(chosen.out, text.encode())
+    except OSError as error:
+        raise ReviewError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+    lines = text.count("\n")
+    if chosen.json:
+        emit({"out": str(chosen.out), "lines": lines})
+    else:
+        print(f"{lines} lines written to {chosen.out}")
+    return 0

@@ -1,0 +1,120 @@
+"""Ratings leave the workspace: as a table, as lines, and as training rows that TRL reads. Knows SQLite, no screen.
+
+Shapes of TRL 1.16: SFT ``{messages}``, DPO ``{prompt, chosen, rejected}``, KTO ``{prompt, completion, label}``, all
+conversational.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
+
+from core.errors import ReviewError
+from review.store import ReviewStore, Row
+
+ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
+FORMATS: tuple[str, ...] = get_args(ExportFormat)
+_COLUMNS = (
+    "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
+    "tags", "comment", "correction", "rated_at",
+)  # fmt: skip
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def export_review(store: ReviewStore, name: str, form: str) -> str:
+    """Return a review's ratings as the text of a file. Raises ReviewError for an unknown review or format."""
+    ratings = _ratings(store, name)
+    if form == "csv":
+        return _as_csv(ratings)
+    rows_of = _WRITERS.get(form)
+    if rows_of is None:
+        raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating))
+
+
+def _ratings(store: ReviewStore, name: str) -> list[Row]:
+    review = store.find(name)
+    return store.database.query(
+        """SELECT reviews.name AS review, data_row AS row, reviewer, verdict,
+                  CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
+                  one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
+                  tags, comment, correction, rated_at, prompts.turns AS turns
+           FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN reviews ON reviews.id = pairs.review_id
+           JOIN prompts ON prompts.id = pairs.prompt_id
+           JOIN responses ra ON ra.id = a_response_id JOIN contenders one ON one.id = ra.contender_id
+           JOIN responses rb ON rb.id = b_response_id JOIN contenders two ON two.id = rb.contender_id
+           WHERE pairs.review_id = ? ORDER BY verdicts.id""",
+        [review["id"]],
+    )
+
+
+def _as_csv(ratings: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(_COLUMNS)
+    for rating in ratings:
+        writer.writerow([_safe_cell(_plain(rating, column)) for column in _COLUMNS])
+    return text.getvalue()
+
+
+def _plain(rating: Row, column: str) -> object:
+    return ", ".join(json.loads(rating["tags"])) if column == "tags" else rating[column]
+
+
+def _safe_cell(value: object) -> object:
+    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+
+
+def _line(rating: Row) -> Iterator[Row]:
+    yield {column: rating[column] for column in _COLUMNS} | {"tags": json.loads(rating["tags"])}
+
+
+def _sft(rating: Row) -> Iterator[Row]:
+    if rating["correction"]:
+        yield {"messages": [*_prompt(rating), _answer(rating["correction"])]}
+
+
+def _dpo(rating: Row) -> Iterator[Row]:
+    chosen, rejected = _sides(rating)
+    if chosen is not None:
+        yield {"prompt": _prompt(rating), "chosen": [_answer(chosen)], "rejected": [_answer(rejected[0])]}
+    if rating["correction"]:
+        for worse in (rating["response_a"], rating["response_b"]):
+            if worse != rating["correction"]:
+                yield {"prompt": _prompt(rating), "chosen": [_answer(rating["correction"])], "rejected": [_answer(worse)]}
+
+
+def _kto(rating: Row) -> Iterator[Row]:
+    chosen, rejected = _sides(rating)
+    if chosen is not None:
+        yield {"prompt": _prompt(rating), "completion": [_answer(chosen)], "label": True}
+    for worse in rejected:
+        yield {"prompt": _prompt(rating), "completion": [_answer(worse)], "label": False}
+
+
+def _sides(rating: Row) -> tuple[str | None, list[str]]:
+    """Return the better response, if any, and the worse ones: none for a tie, two when both are bad."""
+    a, b = rating["response_a"], rating["response_b"]
+    outcomes: dict[str, tuple[str | None, list[str]]] = {
+        "a": (a, [b]),
+        "b": (b, [a]),
+        "tie": (None, []),
+        "both_bad": (None, [a, b]),
+    }
+    return outcomes[rating["verdict"]]
+
+
+def _prompt(rating: Row) -> list[Row]:
+    turns: list[dict[str, Any]] = json.loads(rating["turns"])
+    return [
+        {"role": turn["role"], "content": f"{turn['text']}\n{turn['input']}" if turn["input"] else turn["text"]} for turn in turns
+    ]
+
+
+def _answer(text: str) -> Row:
+    return {"role": "assistant", "content": text}
+
+
+_WRITERS: dict[str, Callable[[Row], Iterator[Row]]] = {"jsonl": _line, "sft": _sft, "dpo": _dpo, "kto": _kto}

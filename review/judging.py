@@ -1,0 +1,161 @@
+"""Which pair next, verdicts, undo. A verdict that was returned from here is on disk."""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from core.errors import ReviewError
+from core.storage.workspace import now
+from review.store import ReviewStore, Row
+
+Verdict = Literal["a", "b", "tie", "both_bad"]
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+TAGS = ("wrong fact", "ignores the instruction", "bad format", "incomplete", "repeats", "unsafe", "too long", "made up")
+_LONGEST_TEXT = 100_000
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two responses to one prompt as one reviewer sees them; no name is in it."""
+
+    id: int
+    row: int
+    prompt: str
+    expected: str
+    a: str
+    b: str
+    a_response_id: int
+    b_response_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a reviewer says of a pair."""
+
+    verdict: Verdict
+    tags: tuple[str, ...] = ()
+    comment: str = ""
+    correction: str = ""
+
+
+class Judge:
+    """One reviewer's way through one review."""
+
+    def __init__(self, store: ReviewStore, review: str, reviewer: str) -> None:
+        """Open a review for a reviewer. Raises ReviewError when there is no such review or no name."""
+        self.reviewer = check_reviewer(reviewer)
+        self._database = store.database
+        self._review = store.find(review)
+        if self._review["state"] == "generating":
+            raise ReviewError(f"The review '{review}' is still being answered: wait until all responses are there.")
+
+    def progress(self) -> tuple[int, int]:
+        """Return how many pairs this reviewer has judged and how many there are."""
+        row = self._database.one(
+            """SELECT count(*) AS total, count(verdicts.id) AS done FROM pairs
+               LEFT JOIN verdicts ON pair_id = pairs.id AND reviewer = ? WHERE review_id = ?""",
+            [self.reviewer, self._review["id"]],
+        )
+        return (row["done"], row["total"]) if row else (0, 0)
+
+    def next_pairs(self, count: int, passed_over: Collection[int] = ()) -> list[Pair]:
+        """Return the next unjudged pairs in this reviewer's own order, those passed over last."""
+        rows = self._database.query(
+            """SELECT pairs.id FROM pairs WHERE review_id = ? AND NOT EXISTS
+               (SELECT 1 FROM verdicts WHERE pair_id = pairs.id AND reviewer = ?)""",
+            [self._review["id"], self.reviewer],
+        )
+        open_ids = sorted((row["id"] for row in rows), key=lambda pair: (pair in passed_over, self._chance("order", pair)))
+        return [self.pair(pair_id) for pair_id in open_ids[:count]]
+
+    def pair(self, pair_id: int) -> Pair:
+        """Return one pair with the sides as this reviewer sees them. Raises ReviewError when it is not of this review."""
+        row = self._database.one(
+            """SELECT pairs.id, data_row, prompt, expected, one.text AS first_text, two.text AS second_text,
+                      first_response_id, second_response_id
+               FROM pairs JOIN prompts ON prompts.id = pairs.prompt_id
+               JOIN responses one ON one.id = first_response_id JOIN responses two ON two.id = second_response_id
+               WHERE pairs.id = ? AND pairs.review_id = ?""",
+            [pair_id, self._review["id"]],
+        )
+        if row is None:
+            raise ReviewError(f"The review '{self._review['name']}' has no pair {pair_id}.")
+        sides = [(row["first_text"], row["first_response_id"]), (row["second_text"], row["second_response_id"])]
+        if self._chance("side", pair_id)[0] & 1:
+            sides.reverse()
+        (a, a_id), (b, b_id) = sides
+        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id)
+
+    def rate(self, pair_id: int, rating: Rating) -> int:
+        """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
+        pair = self.pair(pair_id)
+        winner = {"a": pair.a_response_id, "b": pair.b_response_id}.get(rating.verdict)
+        values: Row = {
+            "pair_id": pair_id,
+            "reviewer": self.reviewer,
+            "verdict": rating.verdict,
+            "a_response_id": pair.a_response_id,
+            "b_response_id": pair.b_response_id,
+            "winner_response_id": winner,
+            "tags": json.dumps(rating.tags),
+            "comment": rating.comment,
+            "correction": rating.correction,
+            "rated_at": now(),
+        }
+        with self._database.transaction() as tables:
+            earlier = list(tables.table("verdicts").rows_where("pair_id = ? AND reviewer = ?", [pair_id, self.reviewer]))
+            self._log(tables, "changed" if earlier else "rated", values)
+            if earlier:
+                tables.table("verdicts").update(earlier[0]["id"], values)
+                return int(earlier[0]["id"])
+            return int(cast("int", tables.table("verdicts").insert(values).last_pk))
+
+    def undo(self) -> Pair:
+        """Take back this reviewer's latest rating and return its pair. Raises ReviewError when there is none."""
+        with self._database.transaction() as tables:
+            last = next(
+                tables.query(
+                    """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
+                       WHERE review_id = ? AND reviewer = ? ORDER BY rated_at DESC, verdicts.id DESC LIMIT 1""",
+                    [self._review["id"], self.reviewer],
+                ),
+                None,
+            )
+            if last is None:
+                raise ReviewError("There is nothing to undo.")
+            self._log(tables, "undone", last)
+            tables.table("verdicts").delete(last["id"])
+        return self.pair(last["pair_id"])
+
+    def _log(self, tables: Any, action: str, values: Row) -> None:
+        logged = {name: values[name] for name in ("pair_id", "verdict", "tags", "comment", "correction")}
+        tables.table("verdict_log").insert({**logged, "reviewer": self.reviewer, "action": action, "at": now()})
+
+    def _chance(self, purpose: str, pair_id: int) -> bytes:
+        """Return bytes that look random but are the same at every call: nothing needs to be stored before a vote."""
+        text = f"{self._review['side_seed']}:{purpose}:{self.reviewer}:{pair_id}"
+        return hashlib.sha256(text.encode()).digest()
+
+
+def make_rating(verdict: object, tags: Sequence[object] = (), comment: object = "", correction: object = "") -> Rating:
+    """Check what came from outside and return it as a Rating. Raises ReviewError naming what is wrong."""
+    if verdict not in VERDICTS:
+        raise ReviewError(f"The verdict must be one of {', '.join(VERDICTS)}.")
+    if not isinstance(comment, str) or not isinstance(correction, str) or max(len(comment), len(correction)) > _LONGEST_TEXT:
+        raise ReviewError(f"Comment and correction must be text of at most {_LONGEST_TEXT:,} characters.")
+    unknown = [tag for tag in tags if tag not in TAGS]
+    if unknown:
+        raise ReviewError(f"There is no tag {unknown[0]!r}: use {', '.join(TAGS)}.")
+    chosen = tuple(str(tag) for tag in TAGS if tag in tags)
+    return Rating(cast("Verdict", verdict), chosen, comment.strip(), correction.strip())
+
+
+def check_reviewer(name: str) -> str:
+    """Return a reviewer's name without outer space. Raises ReviewError when it is empty or too long."""
+    name = " ".join(name.split())
+    if not name or len(name) > _LONGEST_NAME:
+        raise ReviewError(f"A reviewer needs a name of 1 to {_LONGEST_NAME} characters.")
+    return name

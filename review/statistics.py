@@ -1,0 +1,60 @@
+"""Numbers that survive a sceptical colleague. Pure functions of counts; knows no table.
+
+``wins`` and ``losses`` are verdicts for one side and for the other; ties are neither.
+"""
+
+import math
+
+_Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+def wilson_interval(wins: float, decided: float) -> tuple[float, float]:
+    """Return the 95 % score interval of a proportion; (0, 1) when nothing is decided.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212.
+    """
+    if decided == 0:
+        return 0.0, 1.0
+    share = wins / decided
+    z2 = _Z95**2
+    centre = (share + z2 / (2 * decided)) / (1 + z2 / decided)
+    half = _Z95 / (1 + z2 / decided) * math.sqrt(share * (1 - share) / decided + z2 / (4 * decided**2))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Return the two-sided p value of an even chance: the exact binomial test that Dixon and Mood (1946) call sign test."""
+    decided, fewer = wins + losses, min(wins, losses)
+    tail: float = sum(math.comb(decided, k) for k in range(fewer + 1)) / 2**decided
+    return min(1.0, 2 * tail)
+
+
+def evidence(wins: int, losses: int) -> float:
+    """Return how strongly the votes speak against an even chance, valid however often one looks.
+
+    The likelihood of the votes under a win rate drawn uniformly from 0 to 1 over that under one half,
+    ``B(wins + 1, losses + 1) · 2ⁿ``: a martingale under an even chance, so by Ville's inequality it ever reaches 20 with
+    probability at most 5 % (Ville 1939; Robbins, "Statistical Methods Related to the Law of the Iterated Logarithm", 1970).
+    """
+    log_beta = math.lgamma(wins + 1) + math.lgamma(losses + 1) - math.lgamma(wins + losses + 2)
+    return math.exp(min(log_beta + (wins + losses) * math.log(2), 700.0))
+
+
+ENOUGH_EVIDENCE = 20.0  # one over the tolerated share of false alarms
+
+
+def ratings_still_needed(wins: int, losses: int, ties: int) -> int | None:
+    """Return about how many more ratings reach ENOUGH_EVIDENCE if they go on as they have; None when far off.
+
+    0 when there is enough already. Ties are expected in the share seen so far.
+    """
+    decided = wins + losses
+    if evidence(wins, losses) >= ENOUGH_EVIDENCE:
+        return 0
+    if decided == 0:
+        return None
+    share = wins / decided
+    for more in range(1, 3000):
+        if evidence(wins + round(more * share), losses + more - round(more * share)) >= ENOUGH_EVIDENCE:
+            return math.ceil(more * (decided + ties) / decided)
+    return None

@@ -1,0 +1,184 @@
+"""Reviews, their contenders and their responses, as rows. Knows no model: responses are given to it."""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.data.examples import Example, Turn
+from core.data.splits import SplitSettings
+from core.errors import ReviewError
+from core.generation.sampling import Sampling
+from core.generation.speaker import Response
+from core.storage.workspace import Workspace, check_name, now
+from review.schema import review_tables
+
+Row = dict[str, Any]
+EXPECTED = "expected"  # the contender that answers with the dataset's own answers
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Something whose responses are judged."""
+
+    id: int
+    name: str
+    kind: str  # "model" or "expected"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPlan:
+    """What a review is made of, before any response is there."""
+
+    name: str
+    content_hash: str
+    split: str  # "train", "validation", "test" or "all"
+    splits: SplitSettings
+    sampling: Sampling
+    contenders: tuple[str, ...]
+    examples: tuple[Example, ...]
+
+
+class ReviewStore:
+    """The reviews of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Work in a workspace, making the tables where they are missing."""
+        self.database = workspace.database
+        self.database.migrate(review_tables)
+
+    def create(self, plan: ReviewPlan, facts: Mapping[str, Row], versions: Mapping[str, str]) -> None:
+        """Write a review and its prompts down. Raises ReviewError when the name is taken or nothing can be compared."""
+        self._check(plan)
+        with self.database.transaction() as tables:
+            review_id = (
+                tables.table("reviews")
+                .insert(
+                    {
+                        "name": plan.name,
+                        "state": "generating",
+                        "content_hash": plan.content_hash,
+                        "split": plan.split,
+                        "split_settings": json.dumps(asdict(plan.splits)),
+                        "sampling": json.dumps(asdict(plan.sampling)),
+                        "versions": json.dumps(dict(versions)),
+                        "side_seed": secrets.token_hex(8),
+                        "created_at": now(),
+                    }
+                )
+                .last_pk
+            )
+            tables.table("contenders").insert_all(
+                {"review_id": review_id, "position": i, "name": n, "kind": _kind(n), "facts": json.dumps(facts.get(n, {}))}
+                for i, n in enumerate(plan.contenders)
+            )
+            tables.table("prompts").insert_all(_prompt_row(review_id, example) for example in plan.examples)
+
+    def find(self, name: str) -> Row:
+        """Return a review's row. Raises ReviewError when there is none."""
+        row = self.database.one("SELECT * FROM reviews WHERE name = ?", [name])
+        if row is None:
+            raise ReviewError(f"There is no review '{name}': make it first.")
+        return row
+
+    def free_name(self, stem: str) -> str:
+        """Return ``stem-N`` with the first N that no review has."""
+        taken = {row["name"] for row in self.all()}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+
+    def all(self) -> list[Row]:
+        """Return all reviews, the latest first, each with its counts."""
+        return self.database.query(
+            """SELECT reviews.*, (SELECT count(*) FROM pairs WHERE review_id = reviews.id) AS pairs,
+                      (SELECT count(*) FROM verdicts JOIN pairs ON pairs.id = pair_id WHERE review_id = reviews.id) AS ratings
+               FROM reviews ORDER BY id DESC"""
+        )
+
+    def contenders(self, review_id: int) -> list[Contender]:
+        """Return a review's contenders in the order they were listed."""
+        rows = self.database.query("SELECT id, name, kind FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
+        return [Contender(**row) for row in rows]
+
+    def unanswered(self, contender_id: int) -> list[tuple[int, list[Turn], str]]:
+        """Return (prompt id, turns, expected answer) of every prompt that a contender has not answered yet."""
+        rows = self.database.query(
+            """SELECT prompts.id, turns, expected FROM prompts JOIN contenders USING (review_id)
+               WHERE contenders.id = ? AND NOT EXISTS
+                     (SELECT 1 FROM responses WHERE contender_id = contenders.id AND prompt_id = prompts.id)
+               ORDER BY data_row""",
+            [contender_id],
+        )
+        return [(row["id"], [Turn(**turn) for turn in json.loads(row["turns"])], row["expected"]) for row in rows]
+
+    def add_response(self, contender_id: int, prompt_id: int, response: Response) -> None:
+        """Keep one response."""
+        row = {
+            "contender_id": contender_id,
+            "prompt_id": prompt_id,
+            "asked": response.prompt,
+            "text": response.text,
+            "tokens": response.tokens,
+            "finish_reason": response.finish_reason,
+            "created_at": now(),
+        }
+        with self.database.transaction() as tables:
+            tables.table("responses").insert(row)
+
+    def add_pairs(self, review_id: int) -> None:
+        """Pair every two contenders on every prompt and open the review for judging."""
+        with self.database.transaction() as tables:
+            tables.execute(
+                """INSERT OR IGNORE INTO pairs (review_id, prompt_id, first_response_id, second_response_id)
+                   SELECT one.review_id, a.prompt_id, a.id, b.id FROM responses a
+                   JOIN contenders one ON one.id = a.contender_id
+                   JOIN contenders two ON two.review_id = one.review_id AND two.position > one.position
+                   JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
+                   WHERE one.review_id = ? ORDER BY a.prompt_id""",
+                [review_id],
+            )
+            tables.table("reviews").update(review_id, {"state": "ready", "message": ""})
+
+    def set_state(self, review_id: int, state: str, message: str = "") -> None:
+        """Move a review to a state."""
+        with self.database.transaction() as tables:
+            tables.table("reviews").update(review_id, {"state": state, "message": message})
+
+    def progress(self, review_id: int) -> tuple[int, int]:
+        """Return how many responses there are and how many there will be."""
+        row = self.database.one(
+            """SELECT (SELECT count(*) FROM responses JOIN contenders c ON c.id = contender_id WHERE review_id = :id) AS done,
+                      (SELECT count(*) FROM prompts WHERE review_id = :id)
+                      * (SELECT count(*) FROM contenders WHERE review_id = :id) AS total""",
+            {"id": review_id},
+        )
+        return (row["done"], row["total"]) if row else (0, 0)
+
+    def _check(self, plan: ReviewPlan) -> None:
+        check_name(plan.name)
+        if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):
+            raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
+        if len(set(plan.contenders)) < 2 or len(set(plan.contenders)) < len(plan.contenders):
+            raise ReviewError("A review needs two or more different contenders.")
+        if not plan.examples:
+            raise ReviewError(f"The {plan.split} split has no rows to review: choose another split or file.")
+
+
+def _kind(name: str) -> str:
+    return EXPECTED if name == EXPECTED else "model"
+
+
+def _prompt_row(review_id: Any, example: Example) -> Row:
+    return {
+        "review_id": review_id,
+        "data_row": example.row,
+        "turns": json.dumps([asdict(turn) for turn in example.prompt], ensure_ascii=False),
+        "prompt": example.prompt_text,
+        "expected": example.answer,
+    }
+
+
+def stored_sampling(review: Row, **changes: Any) -> Sampling:
+    """Return the sampling a review was made with."""
+    fields: Sequence[tuple[str, Any]] = list(json.loads(review["sampling"]).items())
+    return Sampling(**(dict(fields) | changes))

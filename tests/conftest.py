@@ -1,0 +1,81 @@
+"""Fixtures for all tests: fakes and small real things, never mocks. No test needs the network."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+from core.storage.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+POCKET = ROOT / "data" / "models" / "pocket"
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    opened = Workspace(tmp_path / "workspace")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real data of ../shared/data, which is not committed")
+    return SHARED
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """The book's 1,100 rows, or where they are absent a file of the same counts that the test writes."""
+    real = SHARED / "instructions" / "book-1100.json"
+    if real.is_file():
+        return real
+    rows = [{"instruction": f"Say the number {n}.", "input": "", "output": f"The number is {n}."} for n in range(1075)]
+    rows += [dict(row, output="Once more: " + row["output"]) for row in rows[:25]]
+    path = tmp_path / "book-1100.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def small_file(tmp_path: Path) -> Path:
+    """Forty rows that a tiny model trains on in a moment, eight of them with an input."""
+    rows = [
+        {"instruction": f"What comes after {n}?", "input": "Count." if n % 5 == 0 else "", "output": f"After {n} comes {n + 1}."}
+        for n in range(40)
+    ]
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Random two-layer checkpoints of several layouts, written by transformers itself, with pocket's tokenizer."""
+    import shutil
+
+    import torch
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config
+
+    ids = {"vocab_size": 4096, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 256}
+    configs = {
+        "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, resid_pdrop=0.1, **ids),
+        "llama": LlamaConfig(**layers, num_key_value_heads=1, tie_word_embeddings=False, **ids),
+        "qwen3": Qwen3Config(**layers, num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, **ids),
+    }
+    root = tmp_path_factory.mktemp("models")
+    for number, (name, config) in enumerate(configs.items()):
+        torch.manual_seed(number)
+        AutoModelForCausalLM.from_config(config).save_pretrained(root / name)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(POCKET / file, root / name / file)
+    return {name: root / name for name in configs}

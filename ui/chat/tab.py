@@ -1,0 +1,162 @@
+"""The Chat screen: streamed answers from any base or tuned model, and the exact prompt it was asked with."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from core.generation.sampling import Sampling
+from ui.chat.views import Message, as_turns, displayed, style_note
+from ui.errors import shows_user_errors
+from ui.markup import alert, exact_text
+from ui.services import STYLE_CHOICES, Services
+
+_PAINT_EVERY_S = 0.05
+History = list[Message]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    history: gr.State
+    model: gr.Dropdown
+    style: gr.Dropdown
+    note: gr.HTML
+    chatbot: gr.Chatbot
+    box: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    retry: gr.Button
+    undo: gr.Button
+    clear: gr.Button
+    system: gr.Textbox
+    sampling: tuple[gr.Number, ...]  # temperature, top-k, top-p, longest answer, seed
+    exact: gr.HTML
+
+
+def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
+    """Lay the screen out and wire it; opening ``tab`` offers models made since."""
+    parts = _Parts(**_lay_out_conversation(services), **_lay_out_settings())
+    handlers = _Handlers(services)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+    streaming: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
+    asked = [parts.model, parts.style, parts.system, parts.history, *parts.sampling]
+    told = [parts.history, parts.chatbot, parts.exact]
+    shown = [parts.history, parts.chatbot]
+    asking = [parts.box.submit, parts.send.click]
+    taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **quiet)
+    first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
+    dropped = parts.retry.click(handlers.drop_answer, parts.history, shown, api_name="drop_answer", **quiet)
+    again = dropped.then(handlers.answer, asked, told, api_name="answer_again", **streaming)
+    parts.stop.click(None, None, None, cancels=[first, again])
+    parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **quiet)
+    parts.clear.click(handlers.clear, None, shown, api_name="clear_chat", **quiet)
+    changed = [parts.model.change, parts.style.change]
+    gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **quiet)
+    if tab is not None:
+        tab.select(handlers.refresh, parts.model, parts.model, api_name="refresh_chat", **quiet)
+
+
+class _Handlers:
+    """What the screen's events do."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def take(self, text: str, past: History) -> tuple[str, History, list[Any]]:
+        if not text.strip():
+            return text, past, displayed(past)
+        past = [*past, {"role": "user", "text": text.strip()}]
+        return "", past, displayed(past)
+
+    @shows_user_errors
+    def answer(self, model: str, style: str, system: str, past: History, *values: float) -> Iterator[tuple[Any, ...]]:
+        if not past or past[-1]["role"] != "user":
+            yield past, displayed(past), gr.skip()
+            return
+        sampling = _sampling(values)
+        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip()
+        speaker = self.services.shelf.get(model or "", style)
+        turns = as_turns(system or "", past)
+        prompt = exact_text(speaker.encoder.prompt_text(turns))
+        reply, painted_at = "", 0.0
+        for reply in speaker.stream(turns, sampling):
+            if time.monotonic() - painted_at >= _PAINT_EVERY_S:
+                painted_at = time.monotonic()
+                yield *_with_reply(past, reply), prompt
+        yield *_with_reply(past, reply.strip() or "(no text)"), prompt
+
+    def drop_answer(self, past: History) -> tuple[History, list[Any]]:
+        past = past[:-1] if past and past[-1]["role"] == "assistant" else past
+        return past, displayed(past)
+
+    def drop_turn(self, past: History) -> tuple[History, list[Any], str]:
+        last = max((i for i, message in enumerate(past) if message["role"] == "user"), default=0)
+        text = past[last]["text"] if past else ""
+        return past[:last], displayed(past[:last]), text
+
+    def clear(self) -> tuple[History, list[Any]]:
+        return [], []
+
+    @shows_user_errors
+    def show_note(self, model: str, style: str) -> str:
+        words = style_note(style, self.services.shelf.find(model or "").style)
+        return alert(words) if words else ""
+
+    def refresh(self, model: str) -> Any:
+        return gr.Dropdown(self.services.model_choices(), value=model)
+
+
+def _lay_out_conversation(services: Services) -> dict[str, Any]:
+    history = gr.State([])
+    with gr.Row():
+        model = gr.Dropdown(
+            services.model_choices(), value="pocket", label="Model", info="A base model or any run", allow_custom_value=True,
+            elem_id="chat-model",
+        )  # fmt: skip
+        style = gr.Dropdown(
+            [("As it was trained", ""), *STYLE_CHOICES], value="", label="Prompt style", info="Leave it, unless you are curious",
+            allow_custom_value=True, elem_id="chat-style",
+        )  # fmt: skip
+    note = gr.HTML(elem_id="chat-note")
+    chatbot = gr.Chatbot(
+        label="Conversation", height=420, render_markdown=False, buttons=["copy", "copy_all"], placeholder="Ask something",
+        feedback_options=None, elem_id="chatbot",
+    )  # fmt: skip
+    with gr.Row(equal_height=True):
+        box = gr.Textbox(
+            label="Message", placeholder="Write an instruction and press Enter", lines=1, max_lines=6, scale=8, elem_id="ask"
+        )
+    with gr.Row():
+        send = gr.Button("Send", variant="primary", scale=0, min_width=110, elem_id="send")
+        names = ("stop", "retry", "undo", "clear")
+        buttons = {name: gr.Button(name.capitalize(), scale=0, min_width=90, elem_id=f"chat-{name}") for name in names}
+    conversation = {"history": history, "model": model, "style": style, "note": note, "chatbot": chatbot}
+    return {**conversation, "box": box, "send": send, **buttons}
+
+
+def _lay_out_settings() -> dict[str, Any]:
+    with gr.Accordion("Sampling and system prompt", open=False, elem_id="sampling"):
+        system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
+        with gr.Row():
+            sampling = (
+                gr.Number(0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5, step=0.1),
+                gr.Number(0, label="Top k", info="0: all tokens", precision=0, minimum=0),
+                gr.Number(1.0, label="Top p", info="share of probability", minimum=0, maximum=1, step=0.05),
+                gr.Number(128, label="Longest answer", info="tokens", precision=0, minimum=1),
+                gr.Number(42, label="Seed", info="same seed, same answer", precision=0, minimum=0),
+            )
+    with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
+        exact = gr.HTML(exact_text("Nothing was asked yet."), elem_id="exact-prompt")
+    return {"system": system, "sampling": sampling, "exact": exact}
+
+
+def _sampling(values: Sequence[float | None]) -> Sampling:
+    temperature, top_k, top_p, longest, seed = (value or 0 for value in values)
+    return Sampling(float(temperature), int(top_k), float(top_p), int(longest), int(seed))
+
+
+def _with_reply(past: History, reply: str) -> tuple[History, list[Any]]:
+    whole = [*past, {"role": "assistant", "text": reply}]
+    return whole, displayed(whole)

@@ -1,0 +1,191 @@
+"""The Data screen: from a file to examples a person has looked at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from core.data.checks import check_dataset
+from core.data.dataset import Dataset, load_dataset
+from core.data.examples import Example
+from core.data.splits import SplitSettings, split_examples
+from core.errors import UserError
+from core.models.catalogue import max_context
+from core.prompts.encoding import PromptEncoder, load_encoder
+from core.prompts.preview import preview_row
+from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
+from ui.errors import shows_user_errors
+from ui.markup import alert
+from ui.services import STYLE_CHOICES, Services, sentence, style_title
+
+_FILE_TYPES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
+_NEIGHBOURS = 3  # rows shown in one batch with the previewed one, so that padding is seen
+
+
+@dataclass(frozen=True)
+class _Parts:
+    dataset: gr.Dropdown
+    model: gr.Dropdown
+    upload: gr.File
+    problem: gr.HTML
+    report: gr.HTML
+    row: gr.Number
+    left: gr.Dropdown
+    right: gr.Dropdown
+    mask: gr.Checkbox
+    left_tokens: gr.HTML
+    right_tokens: gr.HTML
+    shares: tuple[gr.Number, gr.Number, gr.Number]  # test, validation, seed
+    split_words: gr.HTML
+    search: gr.Textbox
+    page: gr.Number
+    found: gr.HTML
+    table: gr.Dataframe
+
+
+def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
+    """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
+    parts = _Parts(**_lay_out_choice(services), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows())
+    handlers = _Handlers(services)
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+    chosen = [parts.dataset, parts.model]
+    parts.upload.upload(
+        handlers.take_upload, parts.upload, [parts.dataset, parts.problem], api_name="take_upload", concurrency_limit=None
+    )
+    gr.on(None, handlers.show_report, chosen, parts.report, api_name="show_report", concurrency_limit=None)
+    for side, style, target in (("left", parts.left, parts.left_tokens), ("right", parts.right, parts.right_tokens)):
+        inputs = [*chosen, parts.row, style, parts.mask]
+        gr.on(None, handlers.show_tokens, inputs, target, api_name=f"show_{side}", **quiet)
+    split = [parts.dataset, *parts.shares]
+    gr.on(None, handlers.show_split, parts.dataset, [*parts.shares, parts.split_words], api_name="show_split", **quiet)
+    typed = [share.input for share in parts.shares]
+    gr.on(typed, handlers.choose_split, split, parts.split_words, api_name="choose_split", **quiet)
+    inputs = [parts.dataset, parts.search, parts.page, parts.split_words]
+    gr.on(None, handlers.show_rows, inputs, [parts.table, parts.found], api_name="show_rows", **quiet)
+    parts.table.select(handlers.pick, None, parts.row, api_name="pick_row", **quiet)
+    if tab is not None:
+        tab.select(handlers.refresh, None, chosen, api_name="refresh_data", **quiet)
+
+
+class _Handlers:
+    """What the screen's events do."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def take_upload(self, path: str | None) -> tuple[Any, str]:
+        if path is None:
+            return gr.skip(), ""
+        try:
+            key = self.services.datasets.keep(load_dataset(Path(path)))
+        except UserError as error:
+            return gr.skip(), alert(sentence(error))
+        return gr.Dropdown(self.services.dataset_choices(), value=key), ""
+
+    def refresh(self) -> tuple[Any, Any]:
+        choices = self.services.dataset_choices()
+        return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
+
+    @shows_user_errors
+    def show_report(self, key: str, model: str) -> str:
+        self.services.datasets.touch(key)
+        encoder, context = self._encoder(model, "")
+        return report_markup(check_dataset(self._load(key), encoder.measure, context))
+
+    @shows_user_errors
+    def show_tokens(self, key: str, model: str, number: float, style: str, masked: bool) -> str:  # noqa: FBT001 (a checkbox)
+        encoder, context = self._encoder(model, style)
+        loaded = self._load(key)
+        example = loaded.example(int(number or 0))
+        preview = preview_row(example, encoder, context, mask_prompt=masked, beside=_neighbours(loaded, example.row))
+        return tokens_markup(preview, style_title(style))
+
+    @shows_user_errors
+    def show_split(self, key: str) -> tuple[float, float, int, str]:
+        settings = self.services.datasets.split_settings(key)
+        words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
+        return round(settings.test_share * 100, 2), round(settings.validation_share * 100, 2), settings.seed, words
+
+    @shows_user_errors
+    def choose_split(self, key: str, test_percent: float, validation_percent: float, seed: float) -> str:
+        settings = SplitSettings((test_percent or 0) / 100, (validation_percent or 0) / 100, int(seed or 0))
+        words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
+        self.services.datasets.choose_split(key, settings)
+        return words
+
+    @shows_user_errors
+    def show_rows(self, key: str, wanted: str, page: float, _words: str) -> tuple[list[list[str | int]], str]:
+        examples = self._load(key).examples
+        splits = split_examples(examples, self.services.datasets.split_settings(key))
+        return table_rows(examples, splits, wanted, int(page or 1))
+
+    def pick(self, event: gr.SelectData) -> int:
+        return int(event.row_value[0])
+
+    def _load(self, key: str) -> Dataset:
+        return self.services.datasets.load(key)
+
+    def _encoder(self, model: str, style: str) -> tuple[PromptEncoder, int]:
+        """Return the encoder of a model under a style, and its context in tokens."""
+        source = self.services.shelf.find(model or "")
+        return load_encoder(source.folder, style or source.style or "alpaca"), max_context(source.base_folder or source.folder)
+
+
+def _lay_out_choice(services: Services) -> dict[str, Any]:
+    choices = services.dataset_choices()
+    with gr.Row():
+        with gr.Column(scale=2):
+            dataset = gr.Dropdown(
+                choices, value=choices[0][1], label="Dataset", info="The sample, or any file used here before", elem_id="dataset"
+            )
+            model = gr.Dropdown(
+                services.model_choices(), value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
+                allow_custom_value=True, elem_id="data-model",
+            )  # fmt: skip
+        upload = gr.File(
+            label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", file_types=_FILE_TYPES, height=150, elem_id="upload"
+        )
+    problem = gr.HTML(elem_id="data-problem")
+    report = gr.HTML(elem_id="check-report")
+    return {"dataset": dataset, "model": model, "upload": upload, "problem": problem, "report": report}
+
+
+def _lay_out_preview() -> dict[str, Any]:
+    gr.Markdown("### Prompt preview")
+    with gr.Row():
+        row = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="preview-row")
+        left = gr.Dropdown(STYLE_CHOICES, value="alpaca", label="Style", allow_custom_value=True, elem_id="style-left")
+        right = gr.Dropdown(STYLE_CHOICES, value="phi3", label="Beside it", allow_custom_value=True, elem_id="style-right")
+        mask = gr.Checkbox(value=True, label="Mask the prompt", info="Off: the loss sees everything", interactive=True)
+    gr.HTML(TOKEN_LEGEND)
+    with gr.Row(equal_height=False):
+        tokens = {"left_tokens": gr.HTML(elem_id="tokens-left"), "right_tokens": gr.HTML(elem_id="tokens-right")}
+    return {"row": row, "left": left, "right": right, "mask": mask, **tokens}
+
+
+def _lay_out_splits() -> dict[str, Any]:
+    gr.Markdown("### Splits")
+    with gr.Row():
+        test = gr.Number(10, label="Test %", minimum=0, maximum=90, elem_id="test-share")
+        validation = gr.Number(5, label="Validation %", minimum=0, maximum=90, elem_id="validation-share")
+        seed = gr.Number(42, label="Split seed", precision=0, minimum=0, elem_id="split-seed")
+    return {"shares": (test, validation, seed), "split_words": gr.HTML(elem_id="splits")}
+
+
+def _lay_out_rows() -> dict[str, Any]:
+    gr.Markdown("### Rows")
+    with gr.Row():
+        search = gr.Textbox(label="Find in rows", placeholder="any text", elem_id="search", scale=3)
+        page = gr.Number(1, label="Page", precision=0, minimum=1, elem_id="page", scale=1)
+    found = gr.HTML(elem_id="found")
+    table = gr.Dataframe(
+        headers=["row", "split", "prompt", "answer"], datatype=["number", "str", "str", "str"], interactive=False, wrap=True,
+        max_height=460, column_widths=["8%", "11%", "47%", "34%"], max_chars=240, label="Rows of the dataset", show_label=False,
+        elem_id="rows", buttons=["copy"],
+    )  # fmt: skip
+    return {"search": search, "page": page, "found": found, "table": table}
+
+
+def _neighbours(dataset: Dataset, row: int) -> list[Example]:
+    return [example for example in dataset.examples if example.row > row][:_NEIGHBOURS]

@@ -1,0 +1,61 @@
+"""The Results screen: what the verdicts say, how sure that is, and the ratings as files."""
+
+from typing import Any
+
+import gradio as gr
+
+from core.storage.folders import write_file
+from review.exports import export_review
+from review.report import report_review
+from ui.errors import shows_user_errors
+from ui.results.views import result_markup
+from ui.review.views import review_choices
+from ui.services import Services
+
+_FORMATS = [
+    ("CSV table", "csv"),
+    ("JSON lines", "jsonl"),
+    ("SFT rows (corrections)", "sft"),
+    ("DPO pairs", "dpo"),
+    ("KTO rows", "kto"),
+]
+
+
+def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
+    """Lay the screen out and wire it; opening ``tab`` counts anew."""
+    choices = review_choices(services.reviews.all())
+    with gr.Row():
+        review = gr.Dropdown(
+            choices, value=choices[0][1] if choices else None, label="Review", elem_id="result-review", interactive=True
+        )
+        again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
+    result = gr.HTML("<p>Make a review and judge some pairs first.</p>", elem_id="result")
+    with gr.Row():
+        form = gr.Dropdown(_FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True)
+        export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
+    file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
+
+    @shows_user_errors
+    def show(name: str | None) -> str:
+        return result_markup(report_review(services.reviews, name)) if name else gr.skip()
+
+    @shows_user_errors
+    def write(name: str | None, wanted: str) -> Any:
+        text = export_review(services.reviews, name or "", wanted)
+        suffix = "csv" if wanted == "csv" else "jsonl"
+        target = services.workspace.exports / f"{name}-{wanted}.{suffix}"
+        write_file(target, text.encode())
+        return gr.File(str(target), visible=True)
+
+    def refresh(name: str | None) -> Any:
+        known = review_choices(services.reviews.all())
+        names = [value for _, value in known]
+        return gr.Dropdown(known, value=name if name in names else next(iter(names), None))
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+    gr.on([review.change, again.click], show, review, result, api_name="show_result", **quiet)
+    export.click(write, [review, form], file, api_name="export", **quiet)
+    if tab is not None:
+        tab.select(refresh, review, review, api_name="refresh_results", **quiet).then(
+            show, review, result, api_name="recount", **quiet
+        )

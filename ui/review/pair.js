@@ -1,0 +1,135 @@
+// One reviewer's pairs. The page moves on only after the server has said that the verdict is on disk; the next pairs are
+// here already, so moving on is instant. All text is set as text, never as markup.
+const part = (name) => element.querySelector(`[data-part=${name}]`);
+const LONGEST = 50000;                       // more than this lays out slowly; the rest is one press away
+const AHEAD = 4;
+let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0;
+
+function say(text, kind) { const node = part("notice"); node.textContent = text || ""; node.dataset.kind = kind || ""; }
+
+// Control characters, the bidirectional ones too, are shown by their code: invisible text must not decide a verdict.
+const visible = (text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+function put(name, text) {
+  const shown = visible(text);
+  part(name).textContent = shown.slice(0, LONGEST) || "(no text)";
+  part(name).scrollTop = 0;
+  const more = element.querySelector(`[data-more=${name}]`);
+  if (more) { more.hidden = shown.length <= LONGEST; more.onclick = () => { part(name).textContent = shown; more.hidden = true; }; }
+}
+
+function paint(pair) {
+  current = pair;
+  element.dataset.pair = pair ? pair.id : "";
+  element.dataset.done = done;
+  part("work").hidden = !pair;
+  part("finished").hidden = Boolean(pair) || !who || total === 0;
+  part("progress").textContent = total ? `${done} of ${total} judged` : "";
+  const percent = total ? Math.round(100 * done / total) : 0;
+  part("bar").style.width = `${percent}%`;
+  element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
+  part("expected-box").hidden = true;
+  part("comment").value = ""; part("correction").value = "";
+  for (const tag of part("tags").children) tag.setAttribute("aria-pressed", "false");
+  if (!pair) return;
+  put("prompt", pair.prompt); put("a", pair.a); put("b", pair.b); put("expected", pair.expected);
+}
+
+async function call(name, question) {
+  const answer = await server[name]({ ...who, ...question });
+  if (!answer) throw new Error("Fuata does not answer. Is it still running?");
+  if (answer.error) throw new Error(answer.error);
+  return answer;
+}
+
+async function refill() {
+  const asked = who;
+  const known = [...(current ? [current.id] : []), ...queue.map((pair) => pair.id)];
+  const answer = await call("fetch_pairs", { count: AHEAD, known, skipped: [...skipped] });
+  if (asked !== who) return;
+  done = answer.done; total = answer.total;
+  const here = new Set([...(current ? [current.id] : []), ...queue.map((pair) => pair.id)]);
+  queue.push(...answer.pairs.filter((pair) => !here.has(pair.id)));
+  if (!part("tags").childElementCount) answer.tags.forEach(addTag);
+}
+
+function addTag(name) {
+  const button = document.createElement("button");
+  button.type = "button"; button.textContent = name; button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true")));
+  part("tags").append(button);
+}
+
+async function start() {
+  queue = []; current = null; skipped = new Set(); done = 0; total = 0;
+  if (!who) { paint(null); return; }
+  try { await refill(); paint(queue.shift() ?? null); say(total ? "" : "This review has no pairs yet."); await refill(); }
+  catch (error) { paint(null); say(error.message, "error"); }
+}
+
+async function guarded(work) {
+  if (busy || !who) return;
+  busy = true;
+  try { await work(); } catch (error) { say(error.message, "error"); } finally { busy = false; }
+}
+
+async function advance() {
+  if (queue.length === 0) await refill();
+  paint(queue.shift() ?? null);
+  refill().catch((error) => say(error.message, "error"));
+}
+
+const vote = (verdict) => guarded(async () => {
+  if (!current) return;
+  const tags = [...part("tags").children].filter((tag) => tag.getAttribute("aria-pressed") === "true").map((tag) => tag.textContent);
+  let saved;
+  try { saved = await call("save_verdict", { pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value }); }
+  catch (error) { throw new Error(`Not saved. Press the key again. (${error.message})`); }
+  if (saved.pair !== current.id) throw new Error("Not saved. Press the key again.");
+  done = saved.done; say("Saved."); current = null;
+  await advance();
+});
+
+const undo = () => guarded(async () => {
+  const answer = await call("undo_verdict", {});
+  if (current) queue.unshift(current);
+  queue = queue.filter((pair) => pair.id !== answer.pair.id);
+  done = answer.done; paint(answer.pair); say("The last verdict is taken back.");
+});
+
+const skip = () => guarded(async () => {
+  if (!current) return;
+  skipped.add(current.id); const passed = current; current = null;
+  if (queue.length === 0) { queue = []; }
+  await advance();
+  if (!current) { paint(passed); say("This is the last one left."); } else say("Skipped; it comes back at the end.");
+});
+
+function toggleExpected() { if (current) part("expected-box").hidden = !part("expected-box").hidden; }
+function toggleDetails() {
+  part("details").hidden = !part("details").hidden;
+  if (!part("details").hidden) part("comment").focus();
+}
+
+const actions = { 1: () => vote("a"), 2: () => vote("b"), 3: () => vote("tie"), 4: () => vote("both_bad"),
+  arrowleft: () => vote("a"), arrowright: () => vote("b"), arrowup: () => vote("tie"), arrowdown: () => vote("both_bad"),
+  u: undo, s: skip, e: toggleExpected, c: toggleDetails, "?": () => part("sheet").showModal() };
+
+document.addEventListener("keydown", (event) => {
+  if (!element.isConnected || element.offsetParent === null || part("sheet").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
+  if (event.key === "Escape" && element.contains(event.target) && event.target.matches("textarea")) { event.target.blur(); return; }
+  if (event.target.closest?.("input,textarea,select,[contenteditable=true],[role=combobox],[role=tab]")) return;
+  const act = actions[event.key.toLowerCase()];
+  if (act) { event.preventDefault(); act(); }
+});
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.verdict) vote(button.dataset.verdict);
+  ({ undo, skip, expected: toggleExpected, comment: toggleDetails, help: actions["?"] })[button.dataset.action]?.();
+});
+watch("value", () => { try { who = JSON.parse(props.value); } catch (error) { who = null; } if (!who?.review) who = null; start(); });
+try { who = JSON.parse(props.value); if (!who?.review) who = null; } catch (error) { who = null; }
+start();

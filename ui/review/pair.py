@@ -1,0 +1,80 @@
+"""The pair screen's server side: pairs out, verdicts in. Everything that comes from the page is checked here."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request
+
+from core.errors import ReviewError
+from review.judging import TAGS, Judge, Pair, make_rating
+from ui.errors import answers_errors
+from ui.services import Services
+
+Question = dict[str, Any]
+_MOST_PAIRS = 10
+
+
+def pair_functions(services: Services) -> list[Callable[..., Any]]:
+    """Return the functions that pair.js calls by name."""
+
+    @answers_errors
+    def fetch_pairs(question: Question, request: Request | None = None) -> dict[str, Any]:
+        judge = _judge(services, question, request)
+        done, total = judge.progress()
+        known, skipped = _ids(question, "known"), _ids(question, "skipped")
+        count = min(int(question.get("count", 1)), _MOST_PAIRS)
+        pairs = [pair for pair in judge.next_pairs(count + len(known), skipped) if pair.id not in known]
+        return {"pairs": [pair_object(pair) for pair in pairs[:count]], "done": done, "total": total, "tags": list(TAGS)}
+
+    @answers_errors
+    def save_verdict(question: Question, request: Request | None = None) -> dict[str, Any]:
+        judge = _judge(services, question, request)
+        tags = question.get("tags", [])
+        rating = make_rating(
+            question.get("verdict"),
+            tags if isinstance(tags, list) else [],
+            question.get("comment", ""),
+            question.get("correction", ""),
+        )
+        pair = question.get("pair")
+        if not isinstance(pair, int):
+            raise ReviewError("A verdict needs a pair.")
+        saved = judge.rate(pair, rating)
+        return {"saved": saved, "pair": pair, "done": judge.progress()[0]}
+
+    @answers_errors
+    def undo_verdict(question: Question, request: Request | None = None) -> dict[str, Any]:
+        judge = _judge(services, question, request)
+        return {"pair": pair_object(judge.undo()), "done": judge.progress()[0]}
+
+    return [fetch_pairs, save_verdict, undo_verdict]
+
+
+def pair_object(pair: Pair) -> dict[str, Any]:
+    """Return what the page may know of a pair; nothing in it tells who wrote which side."""
+    return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, "a": pair.a, "b": pair.b}
+
+
+def signed_in_user(request: Request | None) -> str | None:
+    """Return the user who signed in, or None when Fuata asks for no password.
+
+    Server functions get the raw request, without Gradio's ``username``; the session's token is looked up as Gradio does.
+    """
+    if request is None:
+        return None
+    app = request.app
+    tokens, cookie_id = getattr(app, "tokens", {}), getattr(app, "cookie_id", "")
+    for name in (f"access-token-{cookie_id}", f"access-token-unsecure-{cookie_id}"):
+        if name in request.cookies and request.cookies[name] in tokens:
+            return str(tokens[request.cookies[name]])
+    return None
+
+
+def _judge(services: Services, question: Question, request: Request | None) -> Judge:
+    reviewer = signed_in_user(request) or str(question.get("reviewer", ""))
+    return Judge(services.reviews, str(question.get("review", "")), reviewer)
+
+
+def _ids(question: Question, name: str) -> set[int]:
+    values = question.get(name, [])
+    return {value for value in values if isinstance(value, int)} if isinstance(values, list) else set()

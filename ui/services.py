@@ -1,0 +1,78 @@
+"""What the screens work with, built once in app.py and passed down. Knows no component."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data.dataset import SAMPLE, load_dataset
+from core.errors import UserError
+from core.generation.shelf import ModelShelf
+from core.models.catalogue import bundled_models
+from core.prompts.style import BUILT_IN
+from core.storage.datasets import DatasetStore
+from core.storage.runs import RunStore
+from core.storage.workspace import Workspace
+from core.training.queue import TrainingQueue
+from core.training.run import mark_interrupted
+from review.jobs import ReviewJobs
+from review.store import ReviewStore
+
+Choice = tuple[str, str]  # what a person sees, what a handler gets
+
+STYLE_CHOICES: list[Choice] = [(title, name) for name, (title, _) in BUILT_IN.items()] + [("Model's own template", "model")]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Process-wide objects; what belongs to one page lies in ``gr.State`` instead."""
+
+    workspace: Workspace
+    datasets: DatasetStore
+    runs: RunStore
+    queue: TrainingQueue
+    shelf: ModelShelf
+    reviews: ReviewStore
+    review_jobs: ReviewJobs
+
+    def dataset_choices(self) -> list[Choice]:
+        """Return the known datasets, the latest used first."""
+        return [(f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in self.datasets.recent()]
+
+    def model_choices(self) -> list[Choice]:
+        """Return every model that can be asked now: bundled ones and runs that have saved a model."""
+        tuned = [row["name"] for row in self.runs.all() if self.workspace.model_folder(row["name"]).is_dir()]
+        return [(f"{name} (base)", name) for name in bundled_models()] + [(name, name) for name in tuned]
+
+    def close(self) -> None:
+        """Stop what is going on, keeping its state, and close the database."""
+        self.queue.close()
+        self.review_jobs.close()
+        self.workspace.close()
+
+
+def build_services(folder: Path) -> Services:
+    """Open a workspace and everything that works in it; runs that died with an earlier process are marked."""
+    workspace = Workspace(folder)
+    mark_interrupted(workspace)
+    datasets = DatasetStore(workspace)
+    if not datasets.recent():
+        datasets.keep(load_dataset(SAMPLE))
+    shelf = ModelShelf(workspace.find_run_model)
+    return Services(
+        workspace=workspace,
+        datasets=datasets,
+        runs=RunStore(workspace),
+        queue=TrainingQueue(workspace),
+        shelf=shelf,
+        reviews=ReviewStore(workspace),
+        review_jobs=ReviewJobs(workspace, shelf),
+    )
+
+
+def style_title(name: str) -> str:
+    """Return what a style is called on the page."""
+    return next((title for title, known in STYLE_CHOICES if known == name), name)
+
+
+def sentence(error: UserError) -> str:
+    """Return what a person is told, on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,55 @@
+"""The monitor's server side: what it asks for and what its buttons do. Knows no component."""
+
+from collections.abc import Callable
+from typing import Any
+
+from core.errors import WorkspaceError
+from core.training.run import check_resumable, delete_run
+from ui.errors import answers_errors
+from ui.services import Services
+from ui.train.views import run_summary, run_view
+
+Question = dict[str, Any]
+
+
+def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
+    """Return the functions that monitor.js calls by name."""
+
+    @answers_errors
+    def watch_runs(question: Question) -> dict[str, Any]:
+        rows = services.runs.all()
+        summaries = [run_summary(row) for row in rows]
+        chosen = _chosen(rows, question.get("run"), services.queue.current)
+        if chosen is None:
+            return {"runs": summaries, "run": None}
+        name = chosen["name"]
+        train, validation = services.runs.metrics(name, "train"), services.runs.metrics(name, "validation")
+        paused = services.queue.is_paused and services.queue.current == name
+        return {"runs": summaries, "run": run_view(chosen, train, validation, services.runs.answers(name), paused=paused)}
+
+    @answers_errors
+    def change_run(question: Question) -> dict[str, Any]:
+        name, action = str(question.get("run")), question.get("action")
+        actions: dict[Any, Callable[[], object]] = {
+            "stop": lambda: services.queue.stop(name),
+            "pause": services.queue.toggle_pause,
+            "resume": lambda: _resume(services, name),
+            "discard": lambda: delete_run(services.workspace, name),
+        }
+        if action not in actions:
+            raise WorkspaceError(f"There is no action {action!r}.")
+        actions[action]()
+        return {"done": action}
+
+    return [watch_runs, change_run]
+
+
+def _resume(services: Services, name: str) -> None:
+    check_resumable(services.workspace, name)
+    services.queue.submit(name)
+
+
+def _chosen(rows: list[dict[str, Any]], wanted: object, current: str | None) -> dict[str, Any] | None:
+    """Return the run to draw: the one asked for, else the one going on, else the latest."""
+    by_name = {row["name"]: row for row in rows}
+    return by_name.get(str(wanted)) or by_name.get(str(current)) or (rows[0] if rows else None)

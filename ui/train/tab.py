@@ -1,0 +1,176 @@
+"""The Train screen: a form that works as it stands, a card that says what Start will do, and the monitor."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from core.errors import SettingsError, UserError
+from core.training.preparation import plan_run
+from core.training.run import add_run
+from core.training.settings import METHODS, TrainingSettings, as_method, change_settings, default_settings
+from ui.components import static_files
+from ui.errors import shows_user_errors
+from ui.services import STYLE_CHOICES, Services, sentence
+from ui.train.monitor import monitor_functions
+from ui.train.views import not_ready_markup, ready_markup
+
+_DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation", "lora_dropout")  # these depend on the model
+_ADVANCED = (
+    (
+        ("gradient_accumulation", "Gradient accumulation", "passes per step"),
+        ("max_tokens", "Longest row", "tokens; 0: the model's context"),
+        ("evaluations_per_epoch", "Evaluations per epoch", "whole validation split"),
+        ("patience", "Early stopping", "evaluations without gain; 0: never"),
+    ),
+    (
+        ("warmup_share", "Warm-up", "share of all steps"),
+        ("weight_decay", "Weight decay", "of AdamW"),
+        ("max_gradient_norm", "Clip gradients at", "0: never"),
+        ("watched_prompts", "Watched prompts", "answered at each evaluation"),
+    ),
+    (
+        ("lora_rank", "LoRA rank", "size of the adapters"),
+        ("lora_alpha", "LoRA alpha", "their scale"),
+        ("lora_dropout", "LoRA dropout", "0 to 0.9"),
+        ("seed", "Seed", "of batches and dropout"),
+    ),
+)
+Fields = dict[str, gr.components.Component]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    dataset: gr.Dropdown
+    model: gr.Dropdown
+    style: gr.Dropdown
+    method: gr.Radio
+    fields: Fields  # one component per remaining setting
+    name: gr.Textbox
+    ready: gr.HTML
+    start: gr.Button
+    monitor: gr.HTML
+
+    @property
+    def settings(self) -> list[gr.components.Component]:
+        """Everything that decides the settings, in the order handlers take it."""
+        return [self.model, self.style, self.method, *self.fields.values()]
+
+
+def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
+    """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
+    parts = _lay_out(services)
+    handlers = _Handlers(services, list(parts.fields))
+    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+    gr.on(None, handlers.show_ready, [parts.dataset, *parts.settings], parts.ready, api_name="show_ready", **quiet)
+    parts.model.change(handlers.show_method, parts.model, parts.method, api_name="show_method", **quiet)
+    defaulted = [parts.fields[field] for field in _DEFAULTED]
+    changed = [parts.model.change, parts.method.change]
+    gr.on(changed, handlers.show_defaults, [parts.model, parts.method], defaulted, api_name="show_defaults", **quiet)
+    inputs = [parts.dataset, parts.name, *parts.settings]
+    parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
+    if tab is not None:
+        tab.select(handlers.refresh, parts.model, [parts.dataset, parts.model], api_name="refresh_train", **quiet)
+
+
+class _Handlers:
+    """What the screen's events do."""
+
+    def __init__(self, services: Services, fields: list[str]) -> None:
+        self.services = services
+        self.fields = fields
+
+    def show_ready(self, key: str, *values: Any) -> str:
+        try:
+            loaded = self.services.datasets.load(key)
+            plan = plan_run(loaded, self._settings(key, values), self.services.workspace)
+        except SettingsError as error:
+            return not_ready_markup([f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()])
+        except UserError as error:
+            return not_ready_markup([sentence(error)])
+        speed = self.services.runs.last_speed(plan.settings.model, plan.settings.method)
+        return ready_markup(plan, loaded.name, speed)
+
+    def show_defaults(self, model: str, method: str) -> list[Any]:
+        defaults = default_settings(model or "", as_method(method))
+        return [getattr(defaults, field) for field in _DEFAULTED]
+
+    def show_method(self, model: str) -> str:
+        return default_settings(model or "").method
+
+    @shows_user_errors
+    def begin(self, key: str, name: str, *values: Any) -> tuple[str, str]:
+        dataset = self.services.datasets.load(key)
+        run = add_run(self.services.workspace, dataset, self._settings(key, values), (name or "").strip())
+        self.services.queue.submit(run)
+        return json.dumps({"run": run}), ""
+
+    def refresh(self, model: str) -> tuple[Any, Any]:
+        choices = self.services.dataset_choices()
+        return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices(), value=model)
+
+    def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
+        model, style, method, *rest = values
+        splits = self.services.datasets.split_settings(key)
+        shares = {"test_share": splits.test_share, "validation_share": splits.validation_share, "split_seed": splits.seed}
+        changes = dict(zip(self.fields, rest, strict=True)) | {"style": style} | shares
+        return change_settings(default_settings(model or "", as_method(method)), changes)
+
+
+def _lay_out(services: Services) -> _Parts:
+    choices = services.dataset_choices()
+    with gr.Row():
+        dataset = gr.Dropdown(choices, value=choices[0][1], label="Dataset", info="Chosen under Data", elem_id="train-dataset")
+        model = gr.Dropdown(
+            services.model_choices(), value="pocket", label="Base model", info="Bundled, a run, a folder, or a hub id",
+            allow_custom_value=True, elem_id="base-model",
+        )  # fmt: skip
+        style = gr.Dropdown(
+            STYLE_CHOICES, value="alpaca", label="Prompt style", info="Or the path of a .jinja file", allow_custom_value=True,
+            elem_id="train-style",
+        )  # fmt: skip
+        method = gr.Radio(list(METHODS), value="full", label="Method", info="lora: adapters on frozen weights", elem_id="method")
+    fields, name = _lay_out_fields(default_settings())
+    ready = gr.HTML(elem_id="ready")
+    start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
+    monitor = gr.HTML(
+        json.dumps({"run": None}),
+        **static_files(Path(__file__).parent, "monitor"),
+        head='<script src="/plotlyjs/plotly.min.js"></script>',
+        server_functions=monitor_functions(services),
+        apply_default_css=False,
+        elem_id="monitor",
+    )
+    return _Parts(dataset, model, style, method, fields, name, ready, start, monitor)
+
+
+def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:
+    """Lay out one component per setting, the simple ones first, and the run's name; keys are the settings' names."""
+    with gr.Row():
+        fields: Fields = {
+            "epochs": _whole(defaults.epochs, "Epochs", "passes over the rows"),
+            "learning_rate": _real(defaults.learning_rate, "Learning rate", "at its peak"),
+            "batch_size": _whole(defaults.batch_size, "Batch size", "rows in one pass"),
+        }
+        name = gr.Textbox("", label="Run name", placeholder="chosen for you", info="optional", elem_id="run-name")
+    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        fields["mask_prompt"] = gr.Checkbox(
+            value=True, label="Mask the prompt", info="Learn answers only (-100 on the prompt)", interactive=True
+        )
+        for line in _ADVANCED:
+            with gr.Row():
+                for setting, label, info in line:
+                    value = getattr(defaults, setting)
+                    fields[setting] = _whole(value, label, info) if isinstance(value, int) else _real(value, label, info)
+    return fields, name
+
+
+def _whole(value: int, label: str, info: str) -> gr.Number:
+    return gr.Number(value, label=label, info=info, precision=0, interactive=True, min_width=130)
+
+
+def _real(value: float, label: str, info: str) -> gr.Number:
+    return gr.Number(value, label=label, info=info, interactive=True, min_width=130, step=None)

@@ -1,0 +1,149 @@
+"""What the Train screen shows, as plain values and safe markup. Knows no component."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from markupsafe import Markup
+
+from core.training.preparation import RunPlan
+from core.training.settings import TrainingSettings, default_settings, read_settings
+from ui.train.curves import draw_curves, overfitting_words
+
+Row = dict[str, Any]
+_STATE_WORDS = {
+    "queued": "waiting",
+    "running": "training",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
+
+
+def ready_markup(plan: RunPlan, file_name: str, tokens_per_s: float | None) -> Markup:
+    """Return the card above Start: what the run will do, and what to mind."""
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in _plan_lines(plan, tokens_per_s))
+    return Markup(
+        '<section class="fuata-ready" aria-label="Ready"><b>Ready.</b><ul>{}</ul>'
+        "<details><summary>The same from the command line</summary><code>{}</code></details></section>"
+    ).format(items, command_line(plan.settings, file_name))
+
+
+def not_ready_markup(reasons: Sequence[str]) -> Markup:
+    """Return the card when Start would be refused."""
+    items = Markup("").join(Markup("<li>{}</li>").format(reason) for reason in reasons)
+    return Markup('<section class="fuata-alert" role="alert"><b>Not ready.</b><ul>{}</ul></section>').format(items)
+
+
+def command_line(settings: TrainingSettings, file_name: str) -> str:
+    """Return the command that trains the same run; settings at their defaults are left out."""
+    defaults = asdict(default_settings(settings.model, settings.method))
+    words = ["python", "-m", "core", "train", file_name, "--model", settings.model, "--style", settings.style]
+    words += ["--method", settings.method]
+    for name, value in asdict(settings).items():
+        if name in {"model", "style", "method", "mask_prompt"} or value == defaults[name]:
+            continue
+        words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words + ([] if settings.mask_prompt else ["--train-on-prompt"]))
+
+
+def run_summary(row: Row) -> Row:
+    """Return one line of the table of runs."""
+    settings = read_settings(row["settings"])
+    return {
+        "name": row["name"],
+        "state": _STATE_WORDS[row["state"]],
+        "model": settings.model,
+        "dataset": row["dataset"],
+        "method": settings.method,
+        "style": settings.style,
+        "learning_rate": f"{settings.learning_rate:g}",
+        "steps": f"{row['step']:,} / {row['total_steps']:,}" if row["total_steps"] else "–",
+        "base_loss": _number(row["base_loss"]),
+        "best_loss": _number(row["best_loss"]),
+        "time": duration(row["elapsed_s"]),
+        "can_resume": row["state"] in {"interrupted", "stopped", "failed"},
+        "can_stop": row["state"] in {"queued", "running"},
+    }
+
+
+def run_view(row: Row, train: Sequence[Row], validation: Sequence[Row], answers: Sequence[Row], *, paused: bool) -> Row:
+    """Return everything the monitor draws of one run."""
+    total = row["total_steps"] or 0
+    return {
+        **run_summary(row),
+        "message": row["message"],
+        "paused": paused,
+        "step": row["step"],
+        "total": total,
+        "progress": progress_words(row, train, paused=paused),
+        "warning": overfitting_words(train, validation),
+        "points": len(train),
+        "figure": draw_curves(train, validation, row["base_loss"], total),
+        "answers": _answer_groups(answers),
+    }
+
+
+def progress_words(row: Row, train: Sequence[Row], *, paused: bool) -> str:
+    """Say where a run stands and how long it will still take."""
+    if row["state"] == "queued":
+        return "Waiting for its turn"
+    if not row["total_steps"]:
+        return "Loading the model …" if row["state"] == "running" else ""
+    words = f"Step {row['step']:,} of {row['total_steps']:,}"
+    if row["state"] != "running" or not train:
+        return f"{words} · {duration(row['elapsed_s'])}"
+    left_s = row["elapsed_s"] / max(row["step"], 1) * (row["total_steps"] - row["step"])
+    speed = sum(point["tokens_per_s"] for point in train[-20:]) / len(train[-20:])
+    return f"{words} · {'paused' if paused else f'about {duration(left_s)} left'} · {speed:,.0f} tokens/s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
+    settings = plan.settings
+    tokens = sum(len(row.ids) for row in plan.train)
+    trained = tokens if not settings.mask_prompt else sum(sum(row.trained) for row in plan.train)
+    lines = [
+        f"{len(plan.train):,} rows to train on, {len(plan.validation):,} to validate, {len(plan.splits.test):,} kept for Review",
+        f"{plan.total_steps:,} steps of {settings.step_rows} rows",
+        f"{trained / tokens:.0%} of the {tokens:,} tokens of an epoch are trained",
+    ]
+    if tokens_per_s:
+        lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
+    if plan.cut_rows:
+        lines.append(f"{len(plan.cut_rows):,} rows are longer than {plan.max_tokens:,} tokens and lose their end")
+    if plan.dropped_rows:
+        lines.append(f"{len(plan.dropped_rows):,} rows are left out: their whole answer lies beyond {plan.max_tokens:,} tokens")
+    if not plan.validation:
+        lines.append("no validation rows: overfitting will not be seen, and the last model is kept instead of the best")
+    if plan.lacks_end_token:
+        lines.append("this style ends answers with no end token, so the model will not learn to stop")
+    return lines
+
+
+def _answer_groups(answers: Sequence[Row]) -> list[Row]:
+    """Return each watched prompt with its answers in the order of the steps."""
+    groups = []
+    for _, found in groupby(answers, key=lambda answer: answer["data_row"]):
+        rows = list(found)
+        steps = [{"step": row["step"], "answer": row["answer"]} for row in rows]
+        groups.append(
+            {"row": rows[0]["data_row"], "prompt": rows[0]["prompt"], "expected": rows[0]["expected"], "answers": steps}
+        )
+    return groups
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
