@@ -105,6 +105,7 @@ _TRAIN_OPTIONS: tuple[tuple[str, type, str], ...] = (
     ("evaluations-per-epoch", int, "on the whole validation split"),
     ("patience", int, "stop after N evaluations without gain; 0 never"),
     ("watched-prompts", int, "validation prompts answered at each evaluation"),
+    ("checkpoint-every-s", float, "least seconds between two saved states"),
     ("lora-rank", int, "rank of the adapters"),
     ("lora-alpha", float, "scale of the adapters"),
     ("lora-dropout", float, "0 to 0.9"),

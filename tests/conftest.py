@@ -66,7 +66,13 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config
 
     ids = {"vocab_size": 4096, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
-    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 256}
+    layers = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 256,
+    }
     configs = {
         "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, resid_pdrop=0.1, **ids),
         "llama": LlamaConfig(**layers, num_key_value_heads=1, tie_word_embeddings=False, **ids),

@@ -16,6 +16,7 @@ def add_lora(
     The adapter's first weights depend on ``seed`` alone. ``base_model`` is written into the adapter's config.
     """
     from peft import LoraConfig, TaskType, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
@@ -23,6 +24,7 @@ def add_lora(
         lora_alpha=int(alpha),
         lora_dropout=dropout,
         target_modules="all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights transposed
         base_model_name_or_path=base_model,
     )
     with torch.random.fork_rng(devices=[]):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Question = Callable[[], bool]
-_CHECKPOINT_EVERY_S = 20.0  # or 20 times what the last one took, so that saving costs at most 5 %
+_TIMES_ITS_COST = 20  # a state is saved again after so many times what saving it took: at most 5 % of the run
 _PAUSE_POLL_S = 0.1
 
 
@@ -99,7 +99,7 @@ class _Loop:
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
-        self.save_next_at_s = time.monotonic() + _CHECKPOINT_EVERY_S
+        self.save_next_at_s = time.monotonic() + job.settings.checkpoint_every_s
         self.epoch_plan: tuple[int, list[list[int]]] = (-1, [])
 
     def events(self) -> Iterator[Event]:
@@ -179,10 +179,7 @@ class _Loop:
             loss = summed_loss(self.job.model, batch) / trained_tokens
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-        if not math.isfinite(total):
-            raise TrainingError(
-                f"The loss became {total} at step {step + 1}: lower the learning rate; the best model so far is kept."
-            )
+        _check_finite(total, step + 1)
         return total
 
     def _take_step(self, learning_rate: float) -> float:
@@ -216,6 +213,7 @@ class _Loop:
             return
         self.job.model.eval()
         loss = validation_loss(self.job)
+        _check_finite(loss, self.progress.step)
         is_best = self._note(loss)
         yield EvalDone(self.progress.step, self._epoch(), loss, is_best, self.progress.elapsed_s)
         answers = self.job.answer(self.job.model, [watched.ids for watched in self.job.watched])
@@ -237,7 +235,7 @@ class _Loop:
         started_s = time.monotonic()
         save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress)
         ended_s = time.monotonic()
-        self.save_next_at_s = ended_s + max(_CHECKPOINT_EVERY_S, 20 * (ended_s - started_s))
+        self.save_next_at_s = ended_s + max(self.job.settings.checkpoint_every_s, _TIMES_ITS_COST * (ended_s - started_s))
         return CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
 
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
@@ -263,3 +261,10 @@ def validation_loss(job: TrainingJob) -> float:
             total += summed_loss(job.model, batch).item()
             count += batch.trained_tokens
     return total / count
+
+
+def _check_finite(loss: float, step: int) -> None:
+    if step == 0 and not math.isfinite(loss):
+        raise TrainingError(f"The base model's loss is {loss}: its weights are damaged; copy it again from its source.")
+    if not math.isfinite(loss):
+        raise TrainingError(f"The loss became {loss} at step {step}: lower the learning rate; the best model so far is kept.")

@@ -31,6 +31,7 @@ class TrainingSettings:
     evaluations_per_epoch: int = 2
     patience: int = 0  # stop after so many evaluations without a better validation loss; 0 never
     watched_prompts: int = 3  # validation prompts answered at each evaluation
+    checkpoint_every_s: float = 20.0  # at least so long between two saved states; more where saving is slow
     lora_rank: int = 16
     lora_alpha: float = 32.0
     lora_dropout: float = 0.05
@@ -122,6 +123,7 @@ _REAL_RANGES = {
     "warmup_share": (0.0, 1.0),
     "weight_decay": (0.0, 1.0),
     "max_gradient_norm": (0.0, 1000.0),
+    "checkpoint_every_s": (0.0, 86_400.0),
     "lora_alpha": (1.0, 4096.0),
     "lora_dropout": (0.0, 0.9),
 }

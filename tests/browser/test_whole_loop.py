@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from sqlite_utils import Database
 
-from tests.browser.conftest import Server
+from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 _TRAINING_MS = 240_000
@@ -61,7 +61,11 @@ def _train_and_reload(page: Page, server: Server) -> None:
 
 
 def _points(page: Page) -> int:
-    return int(page.evaluate("Number([...document.querySelectorAll('#monitor, #monitor *')].find(n => n.dataset.points)?.dataset.points || 0)"))
+    return int(
+        page.evaluate(
+            "Number([...document.querySelectorAll('#monitor, #monitor *')].find(n => n.dataset.points)?.dataset.points || 0)"
+        )
+    )
 
 
 def _wait_for_points(page: Page, least: int) -> None:
@@ -79,7 +83,9 @@ def _chat(page: Page) -> None:
     page.get_by_label("Message").fill("What is the opposite of hot?")
     page.get_by_label("Message").press("Enter")
     expect(page.locator("#chatbot")).to_contain_text("What is the opposite of hot?")
-    expect(page.locator("#chatbot .bot.message, #chatbot [data-testid=bot]").first).to_contain_text(re.compile(r"\w{2,}"), timeout=60_000)
+    expect(page.locator("#chatbot .bot.message, #chatbot [data-testid=bot]").first).to_contain_text(
+        re.compile(r"\w{2,}"), timeout=60_000
+    )
     page.get_by_text("The exact prompt").click()
     expect(page.locator("#exact-prompt")).to_contain_text("### Instruction:\nWhat is the opposite of hot?\n\n### Response:")
 

@@ -51,7 +51,7 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     again = dropped.then(handlers.answer, asked, told, api_name="answer_again", **streaming)
     parts.stop.click(None, None, None, cancels=[first, again])
     parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **quiet)
-    parts.clear.click(handlers.clear, None, shown, api_name="clear_chat", **quiet)
+    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, shown, api_name="clear_chat", **quiet)
     changed = [parts.model.change, parts.style.change]
     gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **quiet)
     if tab is not None:

@@ -48,7 +48,7 @@ def _rate(match: Match) -> Markup:
         return Markup("<p>No verdict is decided yet: all are ties or both bad.</p>")
     low, high = match.interval
     return Markup(
-        "<p>{} was preferred in <b>{}</b> of the {} decided verdicts; 95 % Wilson interval {} to {}. "
+        "<p>{} was preferred in <b>{}</b> of {} decided; 95 % Wilson interval {} to {}. "
         "An interval that spans 50 % leaves open who is better.</p>"
     ).format(match.contender, f"{match.win_rate:.0%}", match.wins + match.losses, f"{low:.0%}", f"{high:.0%}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request
+import gradio as gr
 
 from core.errors import ReviewError
 from review.judging import TAGS, Judge, Pair, make_rating
@@ -18,7 +18,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     """Return the functions that pair.js calls by name."""
 
     @answers_errors
-    def fetch_pairs(question: Question, request: Request | None = None) -> dict[str, Any]:
+    def fetch_pairs(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         done, total = judge.progress()
         known, skipped = _ids(question, "known"), _ids(question, "skipped")
@@ -27,7 +27,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         return {"pairs": [pair_object(pair) for pair in pairs[:count]], "done": done, "total": total, "tags": list(TAGS)}
 
     @answers_errors
-    def save_verdict(question: Question, request: Request | None = None) -> dict[str, Any]:
+    def save_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         tags = question.get("tags", [])
         rating = make_rating(
@@ -43,7 +43,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         return {"saved": saved, "pair": pair, "done": judge.progress()[0]}
 
     @answers_errors
-    def undo_verdict(question: Question, request: Request | None = None) -> dict[str, Any]:
+    def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         return {"pair": pair_object(judge.undo()), "done": judge.progress()[0]}
 
@@ -55,10 +55,11 @@ def pair_object(pair: Pair) -> dict[str, Any]:
     return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, "a": pair.a, "b": pair.b}
 
 
-def signed_in_user(request: Request | None) -> str | None:
+def signed_in_user(request: gr.Request | None) -> str | None:
     """Return the user who signed in, or None when Fuata asks for no password.
 
-    Server functions get the raw request, without Gradio's ``username``; the session's token is looked up as Gradio does.
+    Server functions get the raw web request in place of Gradio's own, so it has no ``username``; the session's token is
+    looked up as Gradio does it.
     """
     if request is None:
         return None
@@ -70,7 +71,7 @@ def signed_in_user(request: Request | None) -> str | None:
     return None
 
 
-def _judge(services: Services, question: Question, request: Request | None) -> Judge:
+def _judge(services: Services, question: Question, request: gr.Request | None) -> Judge:
     reviewer = signed_in_user(request) or str(question.get("reviewer", ""))
     return Judge(services.reviews, str(question.get("review", "")), reviewer)
 

@@ -1,0 +1,47 @@
+"""Every tab opened alone, without server or browser: events are found by name and called."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from ui.services import Services, build_services
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    built = build_services(tmp_path / "workspace")
+    yield built
+    built.close()
+
+
+class Opened:
+    """A page whose events can be triggered by name."""
+
+    def __init__(self, page: gr.Blocks) -> None:
+        self.page = page
+
+    def trigger(self, name: str, *values: Any) -> Any:
+        [event] = [event for event in self.page.fns.values() if event.api_name == name]
+        assert event.fn is not None
+        return event.fn(*values)
+
+    def component(self, elem_id: str) -> Any:
+        [found] = [block for block in self.page.blocks.values() if getattr(block, "elem_id", None) == elem_id]
+        return found
+
+    def server_function(self, elem_id: str, name: str) -> Callable[..., Any]:
+        function: Callable[..., Any] = getattr(self.component(elem_id), name)
+        return function
+
+
+@pytest.fixture
+def open_tab(services: Services) -> Callable[..., Opened]:
+    def open_it(build: Callable[[Services], None]) -> Opened:
+        with gr.Blocks() as page:
+            build(services)
+        return Opened(page)
+
+    return open_it

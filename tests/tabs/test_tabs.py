@@ -1,0 +1,329 @@
+"""What each tab's events answer, called as Gradio calls them."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from core.data.dataset import load_dataset
+from core.generation.speaker import Response
+from tests.tabs.conftest import Opened
+from ui.chat.tab import build_chat_tab
+from ui.chat.views import as_turns, displayed, style_note
+from ui.data.tab import build_data_tab
+from ui.page import build_page
+from ui.results.tab import build_results_tab
+from ui.review.tab import build_review_tab
+from ui.services import Services
+from ui.train.curves import draw_curves, overfitting_words, smooth
+from ui.train.tab import build_train_tab
+from ui.train.views import duration
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}${7*7}"
+Open = Callable[..., Opened]
+
+
+def test_every_tab_opens_alone_and_all_open_together(services: Services, open_tab: Open) -> None:
+    for build in (build_data_tab, build_train_tab, build_chat_tab, build_review_tab, build_results_tab):
+        open_tab(build)
+    names = [event.api_name for event in build_page(services).fns.values() if event.fn is not None]
+    assert all(names) and len(set(names)) == len(names)
+
+
+def test_an_upload_is_kept_and_reported(services: Services, open_tab: Open, book: Path) -> None:
+    page = open_tab(build_data_tab)
+    dropdown, problem = page.trigger("take_upload", str(book))
+    key = dropdown.value
+    assert problem == ""
+    report = page.trigger("show_report", key, "pocket")
+    assert 'data-rows="1100"' in report and "Exact repeats of a prompt: <b>25</b>" in report
+    assert services.datasets.recent()[0]["content_hash"] == key
+
+
+def test_a_bad_upload_stays_on_the_page_as_one_sentence_and_leaves_nothing(
+    services: Services, open_tab: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "<b>empty.json"
+    path.write_text("")
+    before = services.datasets.recent()
+    _, problem = open_tab(build_data_tab).trigger("take_upload", str(path))
+    assert "&lt;b&gt;empty.json is empty" in problem
+    assert services.datasets.recent() == before
+
+
+def test_hostile_rows_are_text_in_every_view(services: Services, open_tab: Open, tmp_path: Path) -> None:
+    path = tmp_path / "hostile.json"
+    path.write_text(json.dumps([{"instruction": HOSTILE, "input": "", "output": HOSTILE}, {"instruction": HOSTILE}]))
+    page = open_tab(build_data_tab)
+    key = page.trigger("take_upload", str(path))[0].value
+    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 1, "alpaca", True)):
+        assert "<script" not in markup and "<img" not in markup
+    page = open_tab(build_train_tab)
+    assert "<script" not in page.trigger("show_ready", key, *train_values(page))
+
+
+def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) -> None:
+    page, key = open_tab(build_data_tab), services.dataset_choices()[0][1]
+    shown = page.trigger("show_left", key, "pocket", 1, "alpaca", True)
+    assert "8 of 79 tokens are trained" in shown and 'class="padding"' in shown and 'class="masked"' in shown
+    assert "78 of 79 tokens are trained" in page.trigger("show_left", key, "pocket", 1, "alpaca", False)
+    with pytest.raises(gr.Error, match="has rows 1 to 1446"):
+        page.trigger("show_right", key, "pocket", 5000, "phi3", True)
+    with pytest.raises(gr.Error, match="no style"):
+        page.trigger("show_right", key, "pocket", 1, "<none>", True)
+
+
+def test_a_chosen_split_is_remembered_and_used_for_training(services: Services, open_tab: Open, book: Path) -> None:
+    page = open_tab(build_data_tab)
+    key = page.trigger("take_upload", str(book))[0].value
+    assert page.trigger("choose_split", key, 20, 10, 7).startswith("770 rows to train on · 110 to validate · 220 to test")
+    assert page.trigger("show_split", key)[:3] == (20, 10, 7)
+    with pytest.raises(gr.Error):
+        page.trigger("choose_split", key, 95, 10, 7)
+    train = open_tab(build_train_tab)
+    assert "770 rows to train on, 110 to validate, 220 kept for Review" in train.trigger("show_ready", key, *train_values(train))
+
+
+def test_the_table_pages_and_finds(services: Services, open_tab: Open) -> None:
+    page, key = open_tab(build_data_tab), services.dataset_choices()[0][1]
+    rows, words = page.trigger("show_rows", key, "", 2, "")
+    assert (len(rows), rows[0][0], words) == (100, 101, "1,446 rows, page 2 of 15")
+    rows, words = page.trigger("show_rows", key, "CAPITAL OF KENYA", 99, "")
+    assert len(rows) >= 1 and "page 1 of 1" in words
+
+
+def train_values(page: Opened) -> list[Any]:
+    [event] = [event for event in page.page.fns.values() if event.api_name == "show_ready"]
+    return [block.value for block in event.inputs[1:]]
+
+
+def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab: Open) -> None:
+    page, key = open_tab(build_train_tab), services.dataset_choices()[0][1]
+    ready = page.trigger("show_ready", key, *train_values(page))
+    assert "966 rows to train on, 57 to validate, 423 kept for Review" in ready and "183 steps of 16 rows" in ready
+    assert "python -m core train pocket.json --model pocket --style alpaca --method full" in ready
+    values = train_values(page)
+    values[3:5] = [0, 5.0]
+    refused = page.trigger("show_ready", key, *values)
+    assert "epochs: must be" in refused and "learning rate: must lie" in refused
+    values = train_values(page)
+    values[0] = "/no/such/model"
+    assert "There is no model" in page.trigger("show_ready", key, *values)
+
+
+@pytest.mark.slow
+def test_a_run_started_on_the_page_is_drawn_stopped_resumed_and_deleted(
+    services: Services, open_tab: Open, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    page, key = open_tab(build_train_tab), services.datasets.keep(load_dataset(small_file))
+    values = train_values(page)
+    values[0], values[3] = str(tiny_models["llama"]), 300
+    monitor, _ = page.trigger("begin", key, "run", *values)
+    assert json.loads(monitor) == {"run": "run"}
+    watch, change = (page.server_function("monitor", name) for name in ("watch_runs", "change_run"))
+    seen = wait_until(lambda: watch({"run": None}), lambda answer: answer["run"]["points"] >= 3)
+    assert seen["run"]["name"] == "run" and seen["run"]["state"] == "training" and "left" in seen["run"]["progress"]
+    assert [trace["name"] for trace in seen["run"]["figure"]["data"]][:4] == [
+        "train",
+        "train, smoothed",
+        "validation",
+        "base model",
+    ]
+    with pytest.raises(gr.Error, match="already"):
+        page.trigger("begin", key, "run", *values)
+    assert "is going on" in change({"run": "run", "action": "discard"})["error"]
+    assert change({"run": "run", "action": "pause"}) == {"done": "pause"}
+    assert watch({})["run"]["paused"]
+    assert change({"run": "run", "action": "stop"}) == {"done": "stop"}
+    stopped = wait_until(lambda: watch({}), lambda answer: answer["run"]["state"] == "stopped")
+    assert stopped["run"]["can_resume"]
+    assert ("run", "run") in services.model_choices()
+    assert change({"run": "run", "action": "resume"}) == {"done": "resume"}
+    wait_until(
+        lambda: watch({}),
+        lambda answer: answer["run"]["state"] == "training" and answer["run"]["points"] > stopped["run"]["points"],
+    )
+    change({"run": "run", "action": "stop"})
+    wait_until(lambda: watch({}), lambda answer: answer["run"]["state"] == "stopped")
+    wait_until(lambda: change({"run": "run", "action": "discard"}), lambda answer: answer == {"done": "discard"})
+    assert watch({"run": "run"}) == {"runs": [], "run": None}
+    assert "no action" in change({"run": "run", "action": "dance"})["error"]
+
+
+@pytest.mark.slow
+def test_runs_wait_for_each_other_and_a_waiting_one_can_leave(
+    services: Services, open_tab: Open, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    page, key = open_tab(build_train_tab), services.datasets.keep(load_dataset(small_file))
+    values = train_values(page)
+    values[0], values[3] = str(tiny_models["llama"]), 300
+    for name in ("one", "two"):
+        page.trigger("begin", key, name, *values)
+    wait_until(lambda: services.runs.find("one"), lambda row: row["state"] == "running")
+    assert services.runs.find("two")["state"] == "queued"
+    services.queue.stop("two")
+    assert services.runs.find("two")["state"] == "stopped"
+    services.queue.stop("one")
+    wait_until(lambda: services.runs.find("one"), lambda row: row["state"] == "stopped")
+
+
+def wait_until(ask: Callable[[], Any], enough: Callable[[Any], bool], timeout_s: float = 60) -> Any:
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        answer = ask()
+        if enough(answer):
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout_s} s: {answer}")
+
+
+@pytest.mark.slow
+def test_chat_streams_longer_and_longer_text_and_shows_the_exact_prompt(open_tab: Open, tiny_models: dict[str, Path]) -> None:
+    page = open_tab(build_chat_tab)
+    _, past, shown = page.trigger("take", f" {HOSTILE} ", [])
+    assert "<script" not in shown[0]["content"] and past == [{"role": "user", "text": HOSTILE}]
+    *_, last = list(page.trigger("answer", str(tiny_models["llama"]), "chatml", "Be brief.", past, 0, 0, 1, 12, 1))
+    history, messages, prompt = last
+    assert history[-1]["role"] == "assistant" and len(messages) == 2
+    assert "&lt;|im_start|&gt;system\nBe brief.&lt;|im_end|&gt;" in prompt and "<script" not in prompt
+    assert page.trigger("drop_answer", history)[0] == past
+    assert page.trigger("drop_turn", history) == ([], [], HOSTILE)
+    with pytest.raises(gr.Error, match="top p: must lie"):
+        list(page.trigger("answer", str(tiny_models["llama"]), "", "", past, 0, 0, 0, 12, 1))
+    with pytest.raises(gr.Error, match="There is no model"):
+        list(page.trigger("answer", "/no/model", "", "", past, 0, 0, 1, 12, 1))
+
+
+def test_chat_text_is_escaped_in_the_one_adapter() -> None:
+    assert displayed([{"role": "user", "text": "<b>&"}]) == [{"role": "user", "content": "&lt;b&gt;&amp;"}]
+
+
+def test_the_last_question_is_what_the_model_is_asked() -> None:
+    history = [{"role": "user", "text": "a"}, {"role": "assistant", "text": "b"}, {"role": "user", "text": "c"}]
+    assert [(turn.role, turn.text) for turn in as_turns(" ", history)] == [("user", "a"), ("assistant", "b"), ("user", "c")]
+    assert as_turns("s", [*history, {"role": "assistant", "text": "half"}])[-1].text == "c"
+
+
+def test_a_style_mismatch_is_named() -> None:
+    assert "tuned with the style 'alpaca' and is asked in 'phi3'" in style_note("phi3", "alpaca")
+    assert style_note("", "alpaca") == style_note("alpaca", "alpaca") == ""
+
+
+@pytest.fixture
+def ready_review(services: Services, small_file: Path) -> str:
+    from core.data.splits import SplitSettings
+    from core.generation.sampling import Sampling
+    from review.store import ReviewPlan
+
+    dataset = load_dataset(small_file)
+    services.datasets.keep(dataset)
+    store = services.reviews
+    store.create(
+        ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), ("base", "tuned"), dataset.examples[:5]),
+        {},
+        {},
+    )
+    review_id = store.find("r")["id"]
+    for contender in store.contenders(review_id):
+        for prompt_id, _, _ in store.unanswered(contender.id):
+            store.add_response(contender.id, prompt_id, Response("asked", f"{HOSTILE} {contender.name}", 3, "end"))
+    store.add_pairs(review_id)
+    return "r"
+
+
+def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_tab: Open, ready_review: str) -> None:
+    page = open_tab(build_review_tab)
+    assert json.loads(page.trigger("judge", "r", " Amina  B ")) == {"review": "r", "reviewer": "Amina B"}
+    fetch, save, undo = (page.server_function("pair", name) for name in ("fetch_pairs", "save_verdict", "undo_verdict"))
+    who = {"review": "r", "reviewer": "Amina B"}
+    answer = fetch({**who, "count": 3, "known": [], "skipped": []})
+    assert (len(answer["pairs"]), answer["done"], answer["total"]) == (3, 0, 5)
+    first, second, _ = answer["pairs"]
+    more = fetch({**who, "count": 3, "known": [first["id"]], "skipped": [second["id"]]})
+    assert first["id"] not in [pair["id"] for pair in more["pairs"]] and more["pairs"][-1]["id"] != first["id"]
+    assert save({**who, "pair": first["id"], "verdict": "a", "tags": ["repeats"], "comment": "x"})["done"] == 1
+    assert undo(who)["pair"]["id"] == first["id"]
+    save({**who, "pair": first["id"], "verdict": "both_bad"})
+    results = open_tab(build_results_tab)
+    assert 'data-ratings="1"' in results.trigger("show_result", "r") and "<script" not in results.trigger("show_result", "r")
+    file = results.trigger("export", "r", "csv")
+    assert Path(str(file.value["path"] if isinstance(file.value, dict) else file.value)).read_text().count("both_bad") == 2
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"review": "r", "reviewer": "A", "pair": 1, "verdict": "c"},
+        {"review": "r", "reviewer": "A", "pair": "1", "verdict": "a"},
+        {"review": "r", "reviewer": "A", "pair": 99, "verdict": "a"},
+        {"review": "r", "reviewer": "", "pair": 1, "verdict": "a"},
+        {"review": "none", "reviewer": "A", "pair": 1, "verdict": "a"},
+        {"review": "r", "reviewer": "A", "pair": 1, "verdict": "a", "tags": ["<b>"]},
+        {"review": "r", "reviewer": "A", "pair": 1, "verdict": "a", "comment": {"x": 1}},
+        {},
+    ],
+)
+def test_what_a_page_sends_is_checked_and_answered_not_raised(
+    services: Services, open_tab: Open, ready_review: str, question: dict[str, Any]
+) -> None:
+    save = open_tab(build_review_tab).server_function("pair", "save_verdict")
+    assert set(save(question)) == {"error"}
+    assert services.reviews.database.query("SELECT * FROM verdicts") == []
+
+
+@pytest.mark.slow
+def test_a_review_is_made_in_the_background_with_progress(
+    services: Services, open_tab: Open, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    page, key = open_tab(build_review_tab), services.datasets.keep(load_dataset(small_file))
+    names = [str(tiny_models["llama"]), str(tiny_models["gpt2"])]
+    name, _, making = page.trigger("make_review", key, "test", 3, "", names, 8, 0, 42)
+    assert name == "review-1" and "0 of 6 responses" in making
+    wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
+    making, dropdown, watched = page.trigger("watch_review", name)
+    assert "6 of 6 responses. Ready to judge." in making and dropdown.value == name and watched == ""
+    with pytest.raises(gr.Error, match="two or more"):
+        page.trigger("make_review", key, "test", 3, "", names[:1], 8, 0, 42)
+    with pytest.raises(gr.Error, match="There is no model"):
+        page.trigger("make_review", key, "test", 3, "", [*names, "/nowhere"], 8, 0, 42)
+    row = services.reviews.database.one("SELECT facts FROM contenders WHERE name = ?", [names[0]])
+    assert row is not None and json.loads(row["facts"])["folder"] == names[0]
+
+
+def points(*losses: float, every: int = 1) -> list[dict[str, Any]]:
+    return [{"step": index * every, "epoch": index / 10, "loss": loss} for index, loss in enumerate(losses)]
+
+
+def test_curves_mark_the_best_and_shade_what_overfits() -> None:
+    train = points(*[3 - 0.02 * i for i in range(100)])
+    figure = draw_curves(train, points(3, 2, 1.5, 1.7, 1.9, every=20), 3.0, 100)
+    best = next(trace for trace in figure["data"] if trace["name"] == "best")
+    assert (best["x"], best["y"]) == ([40], [1.5])
+    assert (figure["layout"]["shapes"][0]["x0"], figure["layout"]["shapes"][0]["x1"]) == (40, 80)
+    assert "template" not in figure["layout"]
+
+
+def test_overfitting_is_said_in_words_only_when_it_is_so() -> None:
+    train = points(*[3 - 0.02 * i for i in range(100)])
+    assert "has risen 2 times in a row since step 40" in overfitting_words(train, points(3, 2, 1.5, 1.7, 1.9, every=20))
+    assert overfitting_words(train, points(3, 2, 1.5, 1.4, 1.9, every=20)) == ""
+    assert overfitting_words(points(*[1 + 0.02 * i for i in range(100)]), points(3, 2, 1.5, 1.7, 1.9, every=20)) == ""
+    assert overfitting_words([], []) == ""
+
+
+def test_a_long_run_sends_a_bounded_number_of_points() -> None:
+    figure = draw_curves(points(*[1.0] * 25_000), [], None, 25_000)
+    assert len(figure["data"][0]["x"]) <= 1001
+    assert figure["data"][0]["x"][-1] == 24_999
+
+
+def test_smoothing_starts_at_the_first_value() -> None:
+    assert smooth([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_times_are_said_as_people_say_them() -> None:
+    assert [duration(s) for s in (4.4, 75, 3725)] == ["4 s", "1 min 15 s", "1 h 02 min"]

@@ -1,0 +1,94 @@
+"""Who may import whom.
+
+app → ui → review → core          never back
+gradio, plotly    only in ui      (fastapi and uvicorn: ui and app.py)
+torch, transformers, peft         only in core, and there only
+                                  - at the top of a module that works on tensors, or
+                                  - inside a function, so that check, preview and review start fast
+sqlite3, sqlite_utils             only in core/storage and review
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ["core", "review", "ui", "app"]
+ONLY_IN = {
+    "gradio": ("ui",),
+    "plotly": ("ui",),
+    "fastapi": ("ui", "app"),
+    "uvicorn": ("app",),
+    "torch": ("core",),
+    "transformers": ("core",),
+    "peft": ("core",),
+    "sqlite3": ("core/storage",),
+    "sqlite_utils": ("core/storage", "review"),
+}
+# The app loads these behind the page, after it has been answered.
+EXCEPTIONS = {("app.py", "torch"), ("app.py", "transformers"), ("app.py", "peft")}
+
+
+def sources() -> list[Path]:
+    return [ROOT / "app.py", *(path for layer in LAYERS[:3] for path in sorted((ROOT / layer).rglob("*.py")))]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down_the_house(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    layer = LAYERS.index(name.split("/", maxsplit=1)[0].removesuffix(".py"))
+    for module in imports(path):
+        top = module.split(".")[0]
+        assert top not in LAYERS or LAYERS.index(top) <= layer, f"{name} imports {module}"
+        if top in ONLY_IN and (name, top) not in EXCEPTIONS:
+            assert name.removesuffix(".py").startswith(ONLY_IN[top]), f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("module", ["core.cli", "review.cli", "review.report", "review.judging", "core.data.checks"])
+def test_light_commands_load_no_heavy_library(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'peft', 'gradio', 'plotly'}"
+    script = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    if module == "core.cli":
+        loaded = loaded.replace("['torch']", "[]")  # the preview is made by the function that makes batches of tensors
+    assert loaded == "[]"
+
+
+def test_no_function_is_longer_than_sixty_lines_and_no_file_than_three_hundred() -> None:
+    for path in sources():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                assert body[-1].end_lineno - body[0].lineno < 60, f"{path}: {node.name}"
+
+
+def test_no_data_stands_in_a_component_template() -> None:
+    """Gradio runs what `{{…}}` and `${…}` put into a template as JavaScript (GRADIO patterns)."""
+    templates = [*(ROOT / "ui").rglob("*.html"), *(ROOT / "ui").rglob("*.css")]
+    assert templates
+    for path in templates:
+        text = path.read_text(encoding="utf-8")
+        assert "{{" not in text and "${" not in text, path
+
+
+def test_component_scripts_set_text_and_never_markup() -> None:
+    scripts = list((ROOT / "ui").rglob("*.js"))
+    assert scripts
+    for path in scripts:
+        text = path.read_text(encoding="utf-8")
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert word not in text, f"{path}: {word}"

@@ -1,0 +1,261 @@
+"""Files become examples; every bad row is named."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.data.checks import RowLength, check_dataset
+from core.data.dataset import SAMPLE, load_dataset
+from core.data.duplicates import find_repeats
+from core.data.examples import Example, Turn
+from core.data.splits import SplitSettings, split_examples
+from core.errors import DataError, SettingsError
+
+GOOD = {"instruction": "Say yes.", "input": "", "output": "Yes."}
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def example(row: int, question: str, answer: str = "x", split: str | None = None) -> Example:
+    return Example(row, (Turn("user", question), Turn("assistant", answer)), split)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "turns"),
+    [
+        (GOOD, "alpaca", [("user", "Say yes.", ""), ("assistant", "Yes.", "")]),
+        ({**GOOD, "input": "Now."}, "alpaca", [("user", "Say yes.", "Now."), ("assistant", "Yes.", "")]),
+        (
+            {"instruction": "Q", "context": "C", "response": "A", "category": "x"},
+            "dolly",
+            [("user", "Q", "C"), ("assistant", "A", "")],
+        ),
+        ({"prompt": "Q", "completion": "A"}, "prompt-completion", [("user", "Q", ""), ("assistant", "A", "")]),
+        (
+            {
+                "messages": [
+                    {"role": "system", "content": "S"},
+                    {"role": "user", "content": [{"type": "text", "text": "Q"}]},
+                    {"role": "assistant", "content": "A"},
+                ]
+            },
+            "messages",
+            [("system", "S", ""), ("user", "Q", ""), ("assistant", "A", "")],
+        ),
+        (
+            {
+                "conversations": [
+                    {"from": "human", "value": "Q"},
+                    {"from": "gpt", "value": "A"},
+                    {"from": "human", "value": "bye"},
+                ]
+            },
+            "sharegpt",
+            [("user", "Q", ""), ("assistant", "A", "")],
+        ),
+    ],
+)
+def test_every_shape_is_recognised_by_itself(
+    tmp_path: Path, row: dict[str, object], shape: str, turns: list[tuple[str, str, str]]
+) -> None:
+    dataset = load_dataset(write(tmp_path / "rows.json", [row]))
+    assert dataset.shape == shape
+    assert [(turn.role, turn.text, turn.input) for turn in dataset.examples[0].turns] == turns
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"instruction": "Q", "input": ""}, "no answer: the field 'output' is missing"),
+        ({"instruction": "Q", "output": ""}, "no answer: the field 'output' is empty"),
+        ({"instruction": "Q", "output": "  "}, "no answer: the field 'output' holds only white space"),
+        ({"instruction": "", "output": "A"}, "no instruction: the field 'instruction' is empty"),
+        ({"instruction": "Q", "output": 5}, "the field 'output' is a number, not text"),
+        ({"instruction": "Q", "output": ["A"]}, "the field 'output' is a list, not text"),
+        ({"instruction": "Q\ud800", "output": "A"}, "has half a character (a lone UTF-16 surrogate)"),
+        ("just text", "is not an object with fields"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_number_and_reason_and_stops_no_other(tmp_path: Path, row: object, reason: str) -> None:
+    dataset = load_dataset(write(tmp_path / "rows.json", [GOOD, row, GOOD]))
+    assert [(refusal.row, refusal.reason) for refusal in dataset.refused] == [(2, reason)]
+    assert [kept.row for kept in dataset.examples] == [1, 3]
+
+
+def test_a_broken_line_of_jsonl_is_one_refused_row(tmp_path: Path) -> None:
+    lines = [json.dumps(GOOD)] * 60
+    lines[56] = '{"instruction": "Q", "output": '
+    dataset = load_dataset(write(tmp_path / "rows.jsonl", "\n".join(lines)))
+    assert len(dataset.examples) == 59
+    assert dataset.refused[0].row == 57
+    assert dataset.refused[0].reason.startswith("broken JSON in line 57: ")
+
+
+def test_lines_in_a_json_file_are_read_as_lines(tmp_path: Path) -> None:
+    assert load_dataset(write(tmp_path / "rows.json", "\n".join([json.dumps(GOOD)] * 3))).kind == "jsonl"
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("b.csv", ";"), ("c.tsv", "\t")])
+def test_csv_and_tsv_are_read_with_quotes_and_line_ends_inside(tmp_path: Path, name: str, delimiter: str) -> None:
+    text = delimiter.join(["instruction", "input", "output"]) + "\n" + delimiter.join(["Q", "", '"A, ""b""\nc"']) + "\n"
+    dataset = load_dataset(write(tmp_path / name, "\ufeff" + text))
+    assert dataset.examples[0].answer == 'A, "b"\nc'
+
+
+def test_gzip_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(json.dumps(GOOD).encode()))
+    assert len(load_dataset(path).examples) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.json", b"", "empty.json is empty"),
+        ("list.json", b"[]", "is an empty list"),
+        (
+            "broken.json",
+            b"[\n" + b'{"instruction": "Q", "output": "A"},\n' * 55 + b'{"instruction": "Q" "output": 1}\n]',
+            "in line 57,",
+        ),
+        ("image.json", b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG image, not text"),
+        ("latin.json", b'[\n{"instruction": "caf\xe9"}]', "is not UTF-8 text (line 2)"),
+        (
+            "other.json",
+            b'[{"question": "Q", "reply": "A"}]',
+            "has the fields 'question', 'reply'; rows need the fields 'instruction' and 'output'",
+        ),
+        ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
+        ("half.csv", b"instruction,input\nQ,\n", "has no usable row: row 1 no answer: the field 'output' is missing"),
+        ("header.csv", b"instruction,output\n", "has a header and no rows"),
+        ("twice.csv", b"output,output\nA,B\n", "has the column 'output' twice"),
+        ("number.json", b"42", "holds no list of rows"),
+        ("damaged.json.gz", b"\x1f\x8b\x00\x00", "is a damaged gzip file"),
+        ("words.txt", b"hello", "has an unknown ending"),
+        ("deep.json", b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_file_that_cannot_be_used_gets_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        load_dataset(path)
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_books_rows_are_all_usable_and_25_repeat_a_prompt(book: Path) -> None:
+    dataset = load_dataset(book)
+    assert (dataset.row_count, len(dataset.examples), len(find_repeats(dataset.examples).exact)) == (1100, 1100, 25)
+
+
+def test_real_files_of_every_shape_are_read(shared: Path) -> None:
+    usable = {
+        "instructions/dolly-12.json": 12,
+        "instructions/alpaca-zh-1000.json": 1000,
+        "chat/sharegpt-500.json": 500,
+        "chat/chat-tiny.json": 1,
+        "chat/sharegpt-toolcall-300.json": 147,
+    }
+    assert {name: len(load_dataset(shared / name).examples) for name in usable} == usable
+
+
+def test_placeholders_are_found_in_real_rows(shared: Path) -> None:
+    dataset = load_dataset(shared / "instructions" / "identity-placeholders.json")
+    report = check_dataset(dataset, lambda x: RowLength(x.row, 10, 5), 512)
+    assert len(report.placeholders) > 50
+
+
+def test_a_report_names_long_rows_and_what_they_lose(tmp_path: Path) -> None:
+    dataset = load_dataset(write(tmp_path / "rows.json", [GOOD, {**GOOD, "instruction": "Say yes again."}]))
+    report = check_dataset(dataset, lambda x: RowLength(x.row, 100 * x.row, 50), 128)
+    assert [(long.row, long.tokens, long.lost_tokens) for long in report.too_long] == [(2, 200, 72)]
+    assert (report.tokens.total, report.tokens.trained) == (300, 100)
+
+
+def test_an_answer_that_stands_in_its_prompt_is_named(tmp_path: Path) -> None:
+    row = {"instruction": "Repeat: the sea is wide and blue", "output": "The sea is wide and blue"}
+    report = check_dataset(load_dataset(write(tmp_path / "rows.json", [GOOD, row])), lambda x: RowLength(x.row, 9, 3), 99)
+    assert report.answer_in_prompt == (2,)
+
+
+def test_near_repeats_are_found_with_their_similarity() -> None:
+    words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+    repeats = find_repeats([example(1, words), example(2, "quite another thing"), example(3, words + " twenty")])
+    assert [(near.row, near.earlier_row) for near in repeats.near] == [(3, 1)]
+    assert repeats.near[0].similarity == pytest.approx(19 / 20)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max_size=14).map(" ".join), min_size=1, max_size=25
+    )
+)
+def test_near_repeats_are_those_that_comparing_all_pairs_finds(prompts: list[str]) -> None:
+    distinct = list(dict.fromkeys(prompts))
+    found = {repeat.row for repeat in find_repeats([example(row, text) for row, text in enumerate(distinct, start=1)]).near}
+    sets = [set(text.split()) for text in distinct]
+    expected = {
+        later + 1
+        for later in range(len(sets))
+        for earlier in range(later)
+        if len(sets[later] & sets[earlier]) / len(sets[later] | sets[earlier]) >= 0.9
+    }
+    assert found == expected
+
+
+def test_default_splits_are_85_10_5_and_the_same_every_time() -> None:
+    examples = [example(row, f"question {row * row}") for row in range(1, 1001)]
+    splits = split_examples(examples, SplitSettings())
+    assert (len(splits.train), len(splits.test), len(splits.validation)) == (850, 100, 50)
+    assert split_examples(examples, SplitSettings()) == splits
+    assert split_examples(examples, SplitSettings(seed=1)) != splits
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=4, max_size=60),
+    st.floats(0, 0.4),
+    st.floats(0, 0.4),
+    st.integers(0, 5),
+)
+def test_no_row_is_lost_and_no_repeat_stands_on_two_sides(
+    questions: list[int], test: float, validation: float, seed: int
+) -> None:
+    examples = [example(row, f"{'word ' * question}?{question}", str(row)) for row, question in enumerate(questions, start=1)]
+    splits = split_examples(examples, SplitSettings(test, validation, seed))
+    parts = [splits.train, splits.validation, splits.test]
+    assert sorted(kept.row for part in parts for kept in part) == list(range(1, len(questions) + 1))
+    prompts = [{kept.prompt for kept in part} for part in parts]
+    assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
+
+
+def test_rows_that_the_file_assigns_stay_where_it_says() -> None:
+    splits = split_examples(load_dataset(SAMPLE).examples, SplitSettings())
+    assert len(splits.test) == 423
+    assert {row.split for row in splits.test} == {"test"}
+    assert len(splits.validation) == 57
+
+
+@pytest.mark.parametrize(
+    "settings", [SplitSettings(test_share=-0.1), SplitSettings(0.9, 0.09), SplitSettings(validation_share=2)]
+)
+def test_impossible_shares_are_refused(settings: SplitSettings) -> None:
+    with pytest.raises(SettingsError):
+        split_examples([example(1, "a"), example(2, "b")], settings)
+
+
+def test_the_sample_is_sound() -> None:
+    """Shape, uniqueness and no test prompt among the training rows."""
+    dataset = load_dataset(SAMPLE)
+    assert dataset.refused == ()
+    assert find_repeats(dataset.examples).exact == ()
+    train = {x.prompt for x in dataset.examples if x.split == "train"}
+    test = {x.prompt for x in dataset.examples if x.split == "test"}
+    assert (len(train), len(test), train & test) == (1023, 423, set())

@@ -1,0 +1,266 @@
+"""Verdicts, statistics and exports against independent figures and hand-counted cases."""
+
+import csv
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import betaln
+from scipy.stats import binomtest
+
+from core.data.dataset import load_dataset
+from core.data.splits import SplitSettings
+from core.errors import ReviewError, WorkspaceError
+from core.generation.sampling import Sampling
+from core.generation.speaker import Response
+from core.storage.datasets import DatasetStore
+from core.storage.workspace import Workspace
+from review.exports import FORMATS, export_review
+from review.judging import Judge, make_rating
+from review.report import match_sentence, report_object, report_review
+from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
+from review.store import ReviewPlan, ReviewStore
+
+
+@pytest.fixture
+def store(workspace: Workspace, small_file: Path) -> ReviewStore:
+    return make_review(workspace, small_file, ("base", "tuned"))
+
+
+def make_review(workspace: Workspace, file: Path, contenders: tuple[str, ...], rows: int = 6) -> ReviewStore:
+    """A review whose responses are written here instead of by models."""
+    dataset = load_dataset(file)
+    DatasetStore(workspace).keep(dataset)
+    store = ReviewStore(workspace)
+    plan = ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), contenders, dataset.examples[:rows])
+    store.create(plan, {}, {"torch": "2"})
+    review_id = store.find("r")["id"]
+    for contender in store.contenders(review_id):
+        for prompt_id, turns, _ in store.unanswered(contender.id):
+            store.add_response(contender.id, prompt_id, Response("asked", f"{contender.name} says {turns[-1].text}", 3, "end"))
+    store.add_pairs(review_id)
+    return store
+
+
+def side_of(text: str, a: str) -> str:
+    return "a" if a.startswith(text) else "b"
+
+
+def rate_all(store: ReviewStore, reviewer: str, winner: str) -> None:
+    judge = Judge(store, "r", reviewer)
+    while pairs := judge.next_pairs(1):
+        verdict = winner if winner in {"tie", "both_bad"} else side_of(winner, pairs[0].a)
+        judge.rate(pairs[0].id, make_rating(verdict))
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_wilson_equals_scipys(wins: int, losses: int) -> None:
+    if wins + losses == 0:
+        assert wilson_interval(0, 0) == (0.0, 1.0)
+        return
+    expected = binomtest(wins, wins + losses).proportion_ci(method="wilson")
+    assert wilson_interval(wins, wins + losses) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_wilson_equals_the_published_example() -> None:
+    low, high = wilson_interval(60, 100)
+    assert (round(low, 3), round(high, 3)) == (0.502, 0.691)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_sign_test_equals_scipys(wins: int, losses: int) -> None:
+    if wins + losses:
+        assert sign_test(wins, losses) == pytest.approx(binomtest(wins, wins + losses).pvalue)
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_evidence_equals_the_closed_form(wins: int, losses: int) -> None:
+    import math
+
+    expected = math.exp(float(betaln(wins + 1, losses + 1)) + (wins + losses) * math.log(2))
+    assert evidence(wins, losses) == pytest.approx(expected, rel=1e-6)
+
+
+def test_looking_after_every_vote_gives_false_alarms_in_at_most_five_percent() -> None:
+    chance = random.Random(1)
+    alarms = 0
+    for _ in range(1000):
+        wins = losses = 0
+        for _ in range(300):
+            wins, losses = (wins + 1, losses) if chance.random() < 0.5 else (wins, losses + 1)
+            if evidence(wins, losses) >= 20:
+                alarms += 1
+                break
+    assert alarms <= 50
+
+
+def test_ratings_still_needed_are_those_that_then_suffice() -> None:
+    assert ratings_still_needed(20, 2, 0) == 0
+    assert ratings_still_needed(0, 0, 5) is None
+    needed = ratings_still_needed(6, 2, 0)
+    assert needed is not None
+    assert evidence(6 + round(needed * 0.75), 2 + needed - round(needed * 0.75)) >= 20
+
+
+def test_a_report_counts_by_hand(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    pairs = {pair.id: pair for pair in judge.next_pairs(6)}
+    verdicts = ["base", "tuned", "tuned", "tuned", "tie", "both_bad"]
+    for pair, wanted in zip(pairs.values(), verdicts, strict=True):
+        judge.rate(pair.id, make_rating(wanted if wanted in {"tie", "both_bad"} else side_of(wanted, pair.a), ["wrong fact"]))
+    report = report_object(report_review(store, "r"))
+    assert (report["wins"], report["losses"], report["ties"], report["both_bad"], report["ratings"]) == (1, 3, 1, 1, 6)
+    assert report["win_rate"] == 0.25
+    assert report["score"] == pytest.approx((1 + 1) / 6)
+    assert report["interval"] == pytest.approx([0.0456, 0.6994], abs=1e-3)
+    assert report["tags"] == {"wrong fact": 6}
+    assert report["reviewers"] == {"amina": 6}
+
+
+def test_the_sentence_says_enough_only_when_it_is(store: ReviewStore) -> None:
+    for person in ("a", "b"):
+        rate_all(store, person, "tuned")
+    assert match_sentence(report_review(store, "r").matches[0]) == "Enough evidence: tuned is better than base."
+    assert "No verdict" in match_sentence(report_review(make_empty(store), "r").matches[0])
+
+
+def make_empty(store: ReviewStore) -> ReviewStore:
+    with store.database.transaction() as tables:
+        tables.execute("DELETE FROM verdicts")
+    return store
+
+
+def test_sides_are_random_by_reviewer_and_pair_and_never_change(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned"), rows=40)
+    sides = {}
+    for person in ("amina", "juma"):
+        pairs = Judge(store, "r", person).next_pairs(40)
+        assert [pair.id for pair in pairs] == [pair.id for pair in Judge(store, "r", person).next_pairs(40)]
+        sides[person] = {pair.id: side_of("base", pair.a) for pair in pairs}
+    lefts = sum(side == "a" for side in sides["amina"].values())
+    assert 8 <= lefts <= 32
+    assert sides["amina"] != sides["juma"]
+    orders = [[pair.id for pair in Judge(store, "r", person).next_pairs(40)] for person in ("amina", "juma")]
+    assert orders[0] != orders[1]
+
+
+def test_a_pair_says_nothing_of_who_wrote_it(store: ReviewStore) -> None:
+    from ui.review.pair import pair_object
+
+    pair = Judge(store, "r", "amina").next_pairs(1)[0]
+    assert set(pair_object(pair)) == {"id", "prompt", "expected", "a", "b"}
+
+
+def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    first, second = judge.next_pairs(2)
+    judge.rate(first.id, make_rating("a"))
+    judge.rate(second.id, make_rating("b", comment=" because "))
+    assert judge.undo().id == second.id
+    judge.rate(first.id, make_rating("tie"))
+    assert judge.progress() == (1, 6)
+    log = [(row["action"], row["verdict"]) for row in store.database.query("SELECT * FROM verdict_log ORDER BY id")]
+    assert log == [("rated", "a"), ("rated", "b"), ("undone", "b"), ("changed", "tie")]
+    judge.undo()
+    with pytest.raises(ReviewError, match="nothing to undo"):
+        judge.undo()
+
+
+def test_passed_over_pairs_come_last(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    first = judge.next_pairs(1)[0].id
+    order = [pair.id for pair in judge.next_pairs(6, {first})]
+    assert order[-1] == first and len(order) == 6
+
+
+def test_reviewers_do_not_see_each_others_verdicts(store: ReviewStore) -> None:
+    rate_all(store, "amina", "tuned")
+    assert Judge(store, "r", "juma").progress() == (0, 6)
+
+
+def test_many_reviewers_at_once_lose_and_double_nothing(store: ReviewStore) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    people = [f"person {number}" for number in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda person: rate_all(store, person, "tuned"), people))
+    rows = store.database.query(
+        "SELECT reviewer, count(*) AS n, count(DISTINCT pair_id) AS pairs FROM verdicts GROUP BY reviewer"
+    )
+    assert sorted((row["reviewer"], row["n"], row["pairs"]) for row in rows) == sorted((person, 6, 6) for person in people)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("c",), "verdict must be one of"),
+        ((None,), "verdict must be one of"),
+        (("a", ["nice"]), "no tag 'nice'"),
+        (("a", [], 5), "must be text"),
+        (("a", [], "x" * 100_001), "at most"),
+    ],
+)
+def test_a_rating_from_outside_is_checked(arguments: tuple[object, ...], sentence: str) -> None:
+    with pytest.raises(ReviewError, match=sentence):
+        make_rating(*arguments)  # type: ignore[arg-type]
+
+
+def test_wrong_names_get_one_sentence(store: ReviewStore, workspace: Workspace, small_file: Path) -> None:
+    with pytest.raises(ReviewError, match="no review 'other'"):
+        Judge(store, "other", "amina")
+    with pytest.raises(ReviewError, match="needs a name"):
+        Judge(store, "r", "   ")
+    with pytest.raises(ReviewError, match="has no pair 99"):
+        Judge(store, "r", "amina").rate(99, make_rating("a"))
+    with pytest.raises(ReviewError, match="already"):
+        make_review(workspace, small_file, ("base", "tuned"))
+    plan = ReviewPlan("../x", "0", "test", SplitSettings(), Sampling(), ("a", "b"), ())
+    with pytest.raises(WorkspaceError, match="cannot be a name"):
+        store.create(plan, {}, {})
+
+
+def exported(store: ReviewStore, form: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in export_review(store, "r", form).splitlines()]
+
+
+def test_a_table_guards_against_spreadsheet_formulas(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "=cmd")
+    pair = judge.next_pairs(1)[0]
+    judge.rate(pair.id, make_rating("a", ["repeats", "wrong fact"], "=HYPERLINK(1)", "+1"))
+    row = next(csv.DictReader(io.StringIO(export_review(store, "r", "csv"))))
+    assert (row["reviewer"], row["comment"], row["correction"]) == ("'=cmd", "'=HYPERLINK(1)", "'+1")
+    assert row["tags"] == "wrong fact, repeats"
+    assert row["winner"] == pair.a.split()[0]
+
+
+def test_training_rows_follow_the_verdicts(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    pairs = judge.next_pairs(4)
+    for pair, verdict, correction in zip(pairs, ["a", "b", "tie", "both_bad"], ["", "", "", "Better."], strict=True):
+        judge.rate(pair.id, make_rating(verdict, correction=correction))
+    dpo, kto, sft = (exported(store, form) for form in ("dpo", "kto", "sft"))
+    assert [row["chosen"][0]["content"] for row in dpo] == [pairs[0].a, pairs[1].b, "Better.", "Better."]  # type: ignore[index]
+    assert [row["rejected"][0]["content"] for row in dpo] == [pairs[0].b, pairs[1].a, pairs[3].a, pairs[3].b]  # type: ignore[index]
+    assert [row["label"] for row in kto] == [True, False, True, False, False, False]
+    assert sft == [{"messages": [{"role": "user", "content": pairs[3].prompt}, {"role": "assistant", "content": "Better."}]}]
+    assert all(set(row) == {"prompt", "chosen", "rejected"} for row in dpo)
+    assert all(set(row) == {"prompt", "completion", "label"} for row in kto)
+    assert len(exported(store, "jsonl")) == 4
+    with pytest.raises(ReviewError, match="no format 'xml'"):
+        export_review(store, "r", "xml")
+    assert FORMATS == ("csv", "jsonl", "sft", "dpo", "kto")
+
+
+def test_three_contenders_meet_in_every_pairing(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned", "other"))
+    report = report_review(store, "r")
+    assert report.pairs == 18
+    assert [(match.contender, match.against) for match in report.matches] == [
+        ("base", "tuned"),
+        ("base", "other"),
+        ("tuned", "other"),
+    ]

@@ -1,0 +1,209 @@
+"""Schedules, sampling, settings, folders, security: small pieces with exact answers."""
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import check_host, check_port, read_accounts
+from core.errors import SettingsError, WorkspaceError
+from core.generation.sampling import Sampling, sample_next_token
+from core.models.catalogue import bundled_models, max_context
+from core.storage.folders import recover, written_aside
+from core.storage.workspace import Workspace, check_name
+from core.training.schedule import learning_rate_at
+from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
+from tests.conftest import POCKET
+from ui.security import SameOrigin, SecurityHeaders
+
+
+def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
+    rates = [learning_rate_at(step, 100, 1.0, 0.1) for step in range(100)]
+    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert rates[9] == rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert learning_rate_at(0, 1, 1.0, 0.0) == 1.0
+
+
+def test_greedy_takes_the_likeliest_token() -> None:
+    assert sample_next_token(torch.tensor([[0.1, 3.0, 0.2], [5.0, 1.0, 1.0]]), Sampling()).tolist() == [1, 0]
+
+
+@given(st.integers(1, 4), st.integers(0, 1000))
+def test_top_k_draws_only_from_the_k_likeliest(k: int, seed: int) -> None:
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])
+    drawn = sample_next_token(logits, Sampling(temperature=2.0, top_k=k), torch.Generator().manual_seed(seed))
+    assert int(drawn) < k
+
+
+def test_top_p_draws_from_the_smallest_set_with_that_probability() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    drawn = {int(sample_next_token(logits, Sampling(1.0, top_p=0.7), torch.Generator().manual_seed(seed))) for seed in range(200)}
+    assert drawn == {0, 1}
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log().repeat(20_000, 1)
+    drawn = sample_next_token(logits, Sampling(1.0), torch.Generator().manual_seed(0))
+    assert (drawn.bincount() / 20_000).tolist() == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
+
+
+def test_all_wrong_sampling_fields_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Sampling(temperature=-1, top_k=-1, top_p=0, max_new_tokens=0)
+    assert set(raised.value.fields) == {"temperature", "top_k", "top_p", "max_new_tokens"}
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        change_settings(TrainingSettings(), {"epochs": 0, "learning_rate": 7.0, "seed": -1, "test_share": 2.0, "method": "magic"})
+    assert set(raised.value.fields) == {"epochs", "learning_rate", "seed", "test_share", "method"}
+
+
+def test_settings_survive_being_written_down() -> None:
+    settings = default_settings("pocket", "lora")
+    assert read_settings(settings.to_json()) == settings
+    assert read_settings(json.dumps({**json.loads(settings.to_json()), "from_the_future": 1})) == settings
+
+
+def test_defaults_depend_on_model_and_method() -> None:
+    assert default_settings("pocket").method == "full"
+    assert default_settings("somebody/else").method == "lora"
+    assert default_settings("somebody/else", "full").learning_rate == 2e-5
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with written_aside(target) as aside:
+        (aside / "one").write_text("first")
+    with pytest.raises(OSError, match="disk full"), written_aside(target) as aside:  # noqa: PT012
+        (aside / "one").write_text("second")
+        raise OSError("disk full")
+    assert (target / "one").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    with written_aside(target) as aside:
+        (aside / "two").write_text("third")
+    assert [path.name for path in target.iterdir()] == ["two"]
+
+
+def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:
+    (tmp_path / ".model.old").mkdir()
+    recover(tmp_path / "model")
+    assert (tmp_path / "model").is_dir()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", "a" * 65, "naïve", "a b", ".hidden", "a\nb"])
+def test_a_name_that_could_leave_its_folder_is_refused(name: str) -> None:
+    with pytest.raises(WorkspaceError, match="cannot be a name"):
+        check_name(name)
+
+
+def test_a_workspace_that_cannot_be_used_gets_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorkspaceError, match="cannot be made"):
+        Workspace(tmp_path / "file" / "workspace")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "fuata.db").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(WorkspaceError, match="cannot be opened as a database"):
+        Workspace(tmp_path / "damaged")
+
+
+def test_the_database_syncs_every_transaction_and_enforces_its_links(workspace: Workspace) -> None:
+    assert workspace.database.one("PRAGMA synchronous") == {"synchronous": 2}
+    assert workspace.database.one("PRAGMA journal_mode") == {"journal_mode": "wal"}
+    assert workspace.database.one("PRAGMA foreign_keys") == {"foreign_keys": 1}
+
+
+def test_the_bundled_model_is_there_and_small() -> None:
+    assert bundled_models() == ["pocket"]
+    assert max_context(POCKET) == 512
+    assert sum(path.stat().st_size for path in POCKET.iterdir()) < 20 * 2**20
+
+
+def answered(app: Any, headers: dict[str, str], kind: str = "http") -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {"type": kind, "headers": [(key.encode(), value.encode()) for key, value in headers.items()]}
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:7860"}, 200),
+        ({"host": "localhost:7860", "origin": "http://localhost:7860"}, 200),
+        ({"host": "[::1]:7860"}, 200),
+        ({"host": "127.0.0.1:7860", "origin": "http://evil.example"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "null"}, 403),
+        ({"host": "127.0.0.1:7860", "origin": "http://127.0.0.1:9999"}, 403),
+        ({"host": "evil.example:7860"}, 403),
+        ({"host": "127.0.0.1.evil.example"}, 403),
+        ({}, 403),
+    ],
+)
+def test_foreign_hosts_and_origins_are_refused(headers: dict[str, str], status: int) -> None:
+    assert answered(SameOrigin(hello), headers)[0]["status"] == status
+
+
+def test_a_server_with_a_password_answers_to_any_name_but_no_foreign_page() -> None:
+    app = SameOrigin(hello, hosts=frozenset())
+    assert answered(app, {"host": "lab.example"})[0]["status"] == 200
+    assert answered(app, {"host": "lab.example", "origin": "http://evil.example"})[0]["status"] == 403
+
+
+def test_a_foreign_websocket_is_closed() -> None:
+    assert answered(SameOrigin(hello), {"host": "evil.example"}, "websocket") == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_every_answer_carries_the_policy() -> None:
+    headers = dict(answered(SecurityHeaders(hello), {})[0]["headers"])
+    assert b"default-src 'self'" in headers[b"content-security-policy"]
+    assert b"script-src-attr 'none'" in headers[b"content-security-policy"]
+
+
+def test_a_network_is_served_only_with_a_password_or_on_insistence() -> None:
+    check_host("127.0.0.1", has_auth=False, insists=False)
+    check_host("0.0.0.0", has_auth=True, insists=False)
+    check_host("0.0.0.0", has_auth=False, insists=True)
+    with pytest.raises(WorkspaceError, match="--auth FILE"):
+        check_host("0.0.0.0", has_auth=False, insists=False)
+
+
+def test_a_port_in_use_gets_one_sentence() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(WorkspaceError, match="choose another with --port"):
+            check_port("127.0.0.1", taken.getsockname()[1])
+
+
+def test_accounts_are_read_and_bad_lines_named(tmp_path: Path) -> None:
+    path = tmp_path / "accounts"
+    path.write_text("# people\namina:se:cret\n\njuma:x\n")
+    assert read_accounts(path) == [("amina", "se:cret"), ("juma", "x")]
+    path.write_text("amina\n")
+    with pytest.raises(WorkspaceError, match="line 1"):
+        read_accounts(path)
+    path.write_text("# nobody\n")
+    with pytest.raises(WorkspaceError, match="names nobody"):
+        read_accounts(path)
