@@ -1,6 +1,7 @@
 """Fuata: command line → services → page → launch. Heavy libraries load behind the page, once it can be seen."""
 
 import argparse
+import logging
 import socket
 import sys
 import threading
@@ -109,7 +110,7 @@ def _serve(chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -
         build_app(services, chosen.host, accounts), host=chosen.host, port=chosen.port, log_level="warning",
         timeout_graceful_shutdown=3,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = _quiet_at_the_end(uvicorn.Server(config))
     address = f"http://{'[' + chosen.host + ']' if ':' in chosen.host else chosen.host}:{chosen.port}"
     threading.Thread(target=_when_up, args=[server, address], kwargs={"open_browser": not chosen.no_browser}, daemon=True).start()
     try:
@@ -120,6 +121,18 @@ def _serve(chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -
         say("Stopping; a run that is going on is saved first …")
         services.close()
     return 0
+
+
+def _quiet_at_the_end(server: Any) -> Any:
+    """Keep open pages' broken connections off the terminal when the server is told to stop; they are no faults."""
+    shut_down = server.shutdown
+
+    async def shutdown(*values: Any, **named: Any) -> None:
+        logging.getLogger("uvicorn.error").disabled = True
+        await shut_down(*values, **named)
+
+    server.shutdown = shutdown
+    return server
 
 
 def _when_up(server: Any, address: str, *, open_browser: bool) -> None:

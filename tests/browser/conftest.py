@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.serving import Server, free_port
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_FLAGS = [
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -29,18 +30,41 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def calm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One app for all tests that leave it as they found it."""
+    made = Server(tmp_path_factory.mktemp("calm") / "workspace", free_port())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
+    if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian's package `chromium`)")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
 
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A window that may ask nobody but the app, and in which no script may fail."""
+    """A window on an app of its own."""
+    with _watched_window(browser, server) as window:
+        yield window
+
+
+@pytest.fixture
+def calm_page(browser: Browser, calm_server: Server) -> Iterator[Page]:
+    """A window on the app that tests share."""
+    with _watched_window(browser, calm_server) as window:
+        yield window
+
+
+@contextmanager
+def _watched_window(browser: Browser, server: Server) -> Iterator[Page]:
+    """Open a window that may ask nobody but the app, and in which no script may fail."""
     window = browser.new_page(viewport={"width": 1280, "height": 900})
     foreign: list[str] = []
     failures: list[str] = []

@@ -9,6 +9,7 @@ import gradio as gr
 
 from core.generation.sampling import Sampling
 from ui.chat.views import Message, as_turns, displayed, style_note
+from ui.components import FOLLOWING, QUIET, when_opened
 from ui.errors import shows_user_errors
 from ui.markup import alert, exact_text
 from ui.services import STYLE_CHOICES, Services
@@ -37,25 +38,23 @@ class _Parts:
 
 def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers models made since."""
-    parts = _Parts(**_lay_out_conversation(services), **_lay_out_settings())
+    parts = _Parts(**_lay_out_conversation(), **_lay_out_settings())
     handlers = _Handlers(services)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
     streaming: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
     asked = [parts.model, parts.style, parts.system, parts.history, *parts.sampling]
     told = [parts.history, parts.chatbot, parts.exact]
     shown = [parts.history, parts.chatbot]
     asking = [parts.box.submit, parts.send.click]
-    taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **quiet)
+    taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **QUIET)
     first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
-    dropped = parts.retry.click(handlers.drop_answer, parts.history, shown, api_name="drop_answer", **quiet)
+    dropped = parts.retry.click(handlers.drop_answer, parts.history, shown, api_name="drop_answer", **QUIET)
     again = dropped.then(handlers.answer, asked, told, api_name="answer_again", **streaming)
     parts.stop.click(None, None, None, cancels=[first, again])
-    parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **quiet)
-    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, shown, api_name="clear_chat", **quiet)
+    parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET)
+    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, shown, api_name="clear_chat", **QUIET)
     changed = [parts.model.change, parts.style.change]
-    gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **quiet)
-    if tab is not None:
-        tab.select(handlers.refresh, parts.model, parts.model, api_name="refresh_chat", **quiet)
+    gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **FOLLOWING)
+    when_opened(tab, handlers.refresh, [parts.model], "refresh_chat")
 
 
 class _Handlers:
@@ -104,15 +103,15 @@ class _Handlers:
         words = style_note(style, self.services.shelf.find(model or "").style)
         return alert(words) if words else ""
 
-    def refresh(self, model: str) -> Any:
-        return gr.Dropdown(self.services.model_choices(), value=model)
+    def refresh(self) -> Any:
+        return gr.Dropdown(self.services.model_choices())
 
 
-def _lay_out_conversation(services: Services) -> dict[str, Any]:
+def _lay_out_conversation() -> dict[str, Any]:
     history = gr.State([])
     with gr.Row():
         model = gr.Dropdown(
-            services.model_choices(), value="pocket", label="Model", info="A base model or any run", allow_custom_value=True,
+            value="pocket", label="Model", info="A base model or any run", allow_custom_value=True,
             elem_id="chat-model",
         )  # fmt: skip
         style = gr.Dropdown(

@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.models.catalogue import max_context
 from core.prompts.encoding import PromptEncoder, load_encoder
 from core.prompts.preview import preview_row
+from ui.components import FOLLOWING, QUIET, follow, when_opened
 from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
 from ui.errors import shows_user_errors
 from ui.markup import alert
@@ -46,26 +47,29 @@ class _Parts:
 
 def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
-    parts = _Parts(**_lay_out_choice(services), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows())
+    parts = _Parts(**_lay_out_choice(), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows())
     handlers = _Handlers(services)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
     chosen = [parts.dataset, parts.model]
-    parts.upload.upload(
-        handlers.take_upload, parts.upload, [parts.dataset, parts.problem], api_name="take_upload", concurrency_limit=None
-    )
-    gr.on(None, handlers.show_report, chosen, parts.report, api_name="show_report", concurrency_limit=None)
+    opened = when_opened(tab, handlers.refresh, chosen, "refresh_data")
+    uploaded = [parts.dataset, parts.problem]
+    parts.upload.upload(handlers.take_upload, parts.upload, uploaded, api_name="take_upload", concurrency_limit=None)
+    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_dataset", **QUIET)
+    changed = [parts.dataset.change, parts.model.change]
+    reported = {**FOLLOWING, "show_progress": "full"}
+    follow(opened, changed, handlers.show_report, chosen, parts.report, api_name="show_report", **reported)
     for side, style, target in (("left", parts.left, parts.left_tokens), ("right", parts.right, parts.right_tokens)):
         inputs = [*chosen, parts.row, style, parts.mask]
-        gr.on(None, handlers.show_tokens, inputs, target, api_name=f"show_{side}", **quiet)
-    split = [parts.dataset, *parts.shares]
-    gr.on(None, handlers.show_split, parts.dataset, [*parts.shares, parts.split_words], api_name="show_split", **quiet)
+        followed = [*changed, parts.row.change, style.change, parts.mask.change]
+        follow(opened, followed, handlers.show_tokens, inputs, target, api_name=f"show_{side}", **FOLLOWING)
+    split = [*parts.shares, parts.split_words]
+    follow(opened, [parts.dataset.change], handlers.show_split, parts.dataset, split, api_name="show_split", **FOLLOWING)
     typed = [share.input for share in parts.shares]
-    gr.on(typed, handlers.choose_split, split, parts.split_words, api_name="choose_split", **quiet)
-    inputs = [parts.dataset, parts.search, parts.page, parts.split_words]
-    gr.on(None, handlers.show_rows, inputs, [parts.table, parts.found], api_name="show_rows", **quiet)
-    parts.table.select(handlers.pick, None, parts.row, api_name="pick_row", **quiet)
-    if tab is not None:
-        tab.select(handlers.refresh, None, chosen, api_name="refresh_data", **quiet)
+    inputs = [parts.dataset, *parts.shares]
+    gr.on(typed, handlers.choose_split, inputs, parts.split_words, api_name="choose_split", **FOLLOWING)
+    inputs = [parts.dataset, parts.search, parts.page]
+    followed = [parts.dataset.change, parts.search.change, parts.page.change, parts.split_words.change]
+    follow(opened, followed, handlers.show_rows, inputs, [parts.table, parts.found], api_name="show_rows", **FOLLOWING)
+    parts.table.select(handlers.pick, None, parts.row, api_name="pick_row", **QUIET)
 
 
 class _Handlers:
@@ -73,6 +77,7 @@ class _Handlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.reports: dict[tuple[str, str], str] = {}  # a dataset version under a model never reads otherwise
 
     def take_upload(self, path: str | None) -> tuple[Any, str]:
         if path is None:
@@ -87,11 +92,15 @@ class _Handlers:
         choices = self.services.dataset_choices()
         return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
 
+    def touch(self, key: str) -> None:
+        self.services.datasets.touch(key)
+
     @shows_user_errors
     def show_report(self, key: str, model: str) -> str:
-        self.services.datasets.touch(key)
-        encoder, context = self._encoder(model, "")
-        return report_markup(check_dataset(self._load(key), encoder.measure, context))
+        if (key, model) not in self.reports:
+            encoder, context = self._encoder(model, "")
+            self.reports[key, model] = report_markup(check_dataset(self._load(key), encoder.measure, context))
+        return self.reports[key, model]
 
     @shows_user_errors
     def show_tokens(self, key: str, model: str, number: float, style: str, masked: bool) -> str:  # noqa: FBT001 (a checkbox)
@@ -115,7 +124,7 @@ class _Handlers:
         return words
 
     @shows_user_errors
-    def show_rows(self, key: str, wanted: str, page: float, _words: str) -> tuple[list[list[str | int]], str]:
+    def show_rows(self, key: str, wanted: str, page: float) -> tuple[list[list[str | int]], str]:
         examples = self._load(key).examples
         splits = split_examples(examples, self.services.datasets.split_settings(key))
         return table_rows(examples, splits, wanted, int(page or 1))
@@ -132,15 +141,12 @@ class _Handlers:
         return load_encoder(source.folder, style or source.style or "alpaca"), max_context(source.base_folder or source.folder)
 
 
-def _lay_out_choice(services: Services) -> dict[str, Any]:
-    choices = services.dataset_choices()
+def _lay_out_choice() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2):
-            dataset = gr.Dropdown(
-                choices, value=choices[0][1], label="Dataset", info="The sample, or any file used here before", elem_id="dataset"
-            )
+            dataset = gr.Dropdown([], label="Dataset", info="The sample, or any file used here before", elem_id="dataset")
             model = gr.Dropdown(
-                services.model_choices(), value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
+                value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
                 allow_custom_value=True, elem_id="data-model",
             )  # fmt: skip
         upload = gr.File(

@@ -7,6 +7,7 @@ import gradio as gr
 from core.storage.folders import write_file
 from review.exports import export_review
 from review.report import report_review
+from ui.components import FOLLOWING, QUIET, follow, when_opened
 from ui.errors import shows_user_errors
 from ui.results.views import result_markup
 from ui.review.views import review_choices
@@ -23,11 +24,8 @@ _FORMATS = [
 
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` counts anew."""
-    choices = review_choices(services.reviews.all())
     with gr.Row():
-        review = gr.Dropdown(
-            choices, value=choices[0][1] if choices else None, label="Review", elem_id="result-review", interactive=True
-        )
+        review = gr.Dropdown([], label="Review", interactive=True, elem_id="result-review")
         again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
     result = gr.HTML("<p>Make a review and judge some pairs first.</p>", elem_id="result")
     with gr.Row():
@@ -47,15 +45,10 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
         write_file(target, text.encode())
         return gr.File(str(target), visible=True)
 
-    def refresh(name: str | None) -> Any:
+    def refresh() -> Any:
         known = review_choices(services.reviews.all())
-        names = [value for _, value in known]
-        return gr.Dropdown(known, value=name if name in names else next(iter(names), None))
+        return gr.Dropdown(known, value=next((value for _, value in known), None))
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
-    gr.on([review.change, again.click], show, review, result, api_name="show_result", **quiet)
-    export.click(write, [review, form], file, api_name="export", **quiet)
-    if tab is not None:
-        tab.select(refresh, review, review, api_name="refresh_results", **quiet).then(
-            show, review, result, api_name="recount", **quiet
-        )
+    opened = when_opened(tab, refresh, [review], "refresh_results")
+    follow(opened, [review.change, again.click], show, review, result, api_name="show_result", **FOLLOWING)
+    export.click(write, [review, form], file, api_name="export", **QUIET)

@@ -9,10 +9,11 @@ import gradio as gr
 
 from core.data.examples import SplitName
 from core.generation.sampling import Sampling
+from core.models.catalogue import bundled_models
 from review.judging import check_reviewer
 from review.making import RowChoice, create_review, plan_review
 from review.store import EXPECTED
-from ui.components import static_files
+from ui.components import QUIET, static_files, when_opened
 from ui.errors import shows_user_errors
 from ui.review.pair import pair_functions
 from ui.review.views import making_markup, review_choices
@@ -44,21 +45,19 @@ def build_review_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
     parts = _Parts(**_lay_out_making(services), **_lay_out_judging(services), watched=gr.State(""))
     handlers = _Handlers(services)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
     made = [parts.dataset, parts.split, parts.most, parts.name, parts.contenders, *parts.sampling]
     shown = [parts.watched, parts.name, parts.making]
     parts.make.click(handlers.begin, made, shown, api_name="make_review", concurrency_limit=None)
-    parts.halt.click(handlers.stop, None, None, api_name="stop_review", **quiet)
-    parts.resume.click(handlers.go_on, parts.review, parts.watched, api_name="continue_review", **quiet)
+    parts.halt.click(handlers.stop, None, None, api_name="stop_review", **QUIET)
+    parts.resume.click(handlers.go_on, parts.review, parts.watched, api_name="continue_review", **QUIET)
     gr.Timer(1.0).tick(
         handlers.tick, parts.watched, [parts.making, parts.review, parts.watched], api_name="watch_review",
-        api_visibility="private", queue=False, **quiet,
+        api_visibility="private", queue=False, **QUIET,
     )  # fmt: skip
     opening = [parts.judge.click, parts.reviewer.submit]
-    gr.on(opening, handlers.open_pairs, [parts.review, parts.reviewer], parts.pair, api_name="judge", **quiet)
-    if tab is not None:
-        offered = [parts.dataset, parts.contenders, parts.review]
-        tab.select(handlers.refresh, [parts.review, parts.contenders], offered, api_name="refresh_review", **quiet)
+    gr.on(opening, handlers.open_pairs, [parts.review, parts.reviewer], parts.pair, api_name="judge", **QUIET)
+    when_opened(tab, handlers.refresh, [parts.dataset, parts.contenders, parts.review], "refresh_review")
+    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_review_dataset", **QUIET)
 
 
 class _Handlers:
@@ -107,24 +106,24 @@ class _Handlers:
             {"review": self.services.reviews.find(chosen or "")["name"], "reviewer": signed_in or check_reviewer(person or "")}
         )
 
-    def refresh(self, chosen: str | None, names: list[str]) -> tuple[Any, ...]:
+    def touch(self, key: str) -> None:
+        self.services.datasets.touch(key)
+
+    def refresh(self) -> tuple[Any, ...]:
         datasets = self.services.dataset_choices()
-        contenders = gr.Dropdown(_contender_choices(self.services), value=_suggest(self.services, names))
-        return gr.Dropdown(datasets, value=datasets[0][1]), contenders, _reviews_now(self.services, chosen)
+        contenders = gr.Dropdown(_contender_choices(self.services), value=_suggest(self.services))
+        return gr.Dropdown(datasets, value=datasets[0][1]), contenders, _reviews_now(self.services, None)
 
 
 def _lay_out_making(services: Services) -> dict[str, Any]:
-    datasets = services.dataset_choices()
     with gr.Accordion("New review", open=not services.reviews.all(), elem_id="new-review"):
         with gr.Row():
-            dataset = gr.Dropdown(
-                datasets, value=datasets[0][1], label="Dataset", info="whose rows are asked", elem_id="review-dataset"
-            )
+            dataset = gr.Dropdown([], label="Dataset", info="whose rows are asked", elem_id="review-dataset")
             split = gr.Dropdown(_SPLITS, value="test", label="Rows", info="test rows were never learnt", elem_id="review-split")
             most = gr.Number(50, label="At most", info="rows; 0: all", precision=0, minimum=0, elem_id="review-rows")
             name = gr.Textbox(label="Review name", placeholder="chosen for you", info="optional", elem_id="review-name")
         contenders = gr.Dropdown(
-            _contender_choices(services), value=["pocket"], multiselect=True, label="Contenders", allow_custom_value=True,
+            value=[], multiselect=True, label="Contenders", allow_custom_value=True,
             info="Two or more: base models, runs, or the expected answer", elem_id="contenders",
         )  # fmt: skip
         with gr.Row():
@@ -164,12 +163,11 @@ def _contender_choices(services: Services) -> list[Choice]:
     return [*services.model_choices(), ("the expected answer", EXPECTED)]
 
 
-def _suggest(services: Services, names: list[str]) -> list[str]:
-    """Return the contenders chosen so far, or base against the latest run as a start."""
-    if len(names) != 1:
-        return names
-    latest = [name for _, name in services.model_choices() if name not in names]
-    return [*names, latest[0]] if latest else names
+def _suggest(services: Services) -> list[str]:
+    """Return base against the latest run, the comparison most people want first."""
+    bundled = bundled_models()[0]
+    tuned = [name for _, name in services.model_choices() if name not in bundled_models()]
+    return [bundled, *tuned[:1]]
 
 
 def _reviews_now(services: Services, chosen: str | None) -> Any:

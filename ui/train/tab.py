@@ -12,7 +12,7 @@ from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
 from core.training.settings import METHODS, TrainingSettings, as_method, change_settings, default_settings
-from ui.components import static_files
+from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import shows_user_errors
 from ui.services import STYLE_CHOICES, Services, sentence
 from ui.train.monitor import monitor_functions
@@ -64,16 +64,17 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
     parts = _lay_out(services)
     handlers = _Handlers(services, list(parts.fields))
-    quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
-    gr.on(None, handlers.show_ready, [parts.dataset, *parts.settings], parts.ready, api_name="show_ready", **quiet)
-    parts.model.change(handlers.show_method, parts.model, parts.method, api_name="show_method", **quiet)
+    opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_train")
+    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_train_dataset", **QUIET)
+    inputs = [parts.dataset, *parts.settings]
+    changed = [component.change for component in inputs]
+    follow(opened, changed, handlers.show_ready, inputs, parts.ready, api_name="show_ready", **FOLLOWING)
+    parts.model.change(handlers.show_method, parts.model, parts.method, api_name="show_method", **FOLLOWING)
     defaulted = [parts.fields[field] for field in _DEFAULTED]
     changed = [parts.model.change, parts.method.change]
-    gr.on(changed, handlers.show_defaults, [parts.model, parts.method], defaulted, api_name="show_defaults", **quiet)
+    gr.on(changed, handlers.show_defaults, [parts.model, parts.method], defaulted, api_name="show_defaults", **FOLLOWING)
     inputs = [parts.dataset, parts.name, *parts.settings]
     parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
-    if tab is not None:
-        tab.select(handlers.refresh, parts.model, [parts.dataset, parts.model], api_name="refresh_train", **quiet)
 
 
 class _Handlers:
@@ -108,9 +109,12 @@ class _Handlers:
         self.services.queue.submit(run)
         return json.dumps({"run": run}), ""
 
-    def refresh(self, model: str) -> tuple[Any, Any]:
+    def touch(self, key: str) -> None:
+        self.services.datasets.touch(key)
+
+    def refresh(self) -> tuple[Any, Any]:
         choices = self.services.dataset_choices()
-        return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices(), value=model)
+        return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values
@@ -121,11 +125,10 @@ class _Handlers:
 
 
 def _lay_out(services: Services) -> _Parts:
-    choices = services.dataset_choices()
     with gr.Row():
-        dataset = gr.Dropdown(choices, value=choices[0][1], label="Dataset", info="Chosen under Data", elem_id="train-dataset")
+        dataset = gr.Dropdown([], label="Dataset", info="Chosen under Data", elem_id="train-dataset")
         model = gr.Dropdown(
-            services.model_choices(), value="pocket", label="Base model", info="Bundled, a run, a folder, or a hub id",
+            value="pocket", label="Base model", info="Bundled, a run, a folder, or a hub id",
             allow_custom_value=True, elem_id="base-model",
         )  # fmt: skip
         style = gr.Dropdown(

@@ -1,0 +1,220 @@
+"""Screens that survive what people and models do to them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from core.data.dataset import load_dataset
+from core.data.splits import SplitSettings
+from core.generation.sampling import Sampling
+from core.generation.speaker import Response
+from core.storage.datasets import DatasetStore
+from core.storage.workspace import Workspace
+from review.store import ReviewPlan, ReviewStore
+from tests.serving import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+TABS = ("data", "train", "chat", "review", "results")
+HOSTILE = (
+    "<script>window.PWNED=1</script><img src='http://evil.example/x.png' onerror='window.PWNED=2'>"
+    "{{constructor.constructor('window.PWNED=3')()}}${window.PWNED=4}![x](http://evil.example/y.png)<iframe src='http://evil.example'>"
+)
+
+
+def add_review(folder: Path, file: Path, texts: tuple[str, str], rows: int) -> None:
+    workspace = Workspace(folder)
+    dataset = load_dataset(file)
+    DatasetStore(workspace).keep(dataset)
+    store = ReviewStore(workspace)
+    store.create(
+        ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), ("x", "y"), dataset.examples[:rows]), {}, {}
+    )
+    review_id = store.find("r")["id"]
+    for contender, text in zip(store.contenders(review_id), texts, strict=True):
+        for prompt_id, _, _ in store.unanswered(contender.id):
+            store.add_response(contender.id, prompt_id, Response("asked", text, 1, "end"))
+    store.add_pairs(review_id)
+    workspace.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_tab_scrolls_sideways_or_logs_an_error(browser: Browser, calm_server: Server, width: int, theme: str) -> None:
+    window = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=theme)  # type: ignore[arg-type]
+    errors: list[str] = []
+    window.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    window.on("pageerror", lambda error: errors.append(str(error)))
+    for name in TABS:
+        window.goto(f"{calm_server.url}/?tab={name}")
+        expect(window.get_by_role("tab", selected=True)).to_have_text(name.capitalize())
+        if name == "data":
+            expect(window.locator(".fuata-report")).to_be_visible(timeout=30_000)
+        if name == "train":
+            expect(window.locator("#ready")).to_contain_text("Ready.", timeout=30_000)
+        assert window.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    window.close()
+    assert [text for text in errors if not _is_of_leaving(text)] == []
+
+
+def _is_of_leaving(text: str) -> bool:
+    """Gradio says so when a page is left while its event stream is open."""
+    return "AbortError" in text or "Connection errored out" in text
+
+
+def test_tabs_answer_arrow_keys_and_the_address_bar(calm_page: Page, calm_server: Server) -> None:
+    calm_page.goto(calm_server.url)
+    calm_page.get_by_role("tab", name="Data").focus()
+    calm_page.keyboard.press("ArrowRight")
+    expect(calm_page.get_by_role("tab", name="Train")).to_be_focused()
+    expect(calm_page).to_have_url(re.compile("tab=train"))
+    calm_page.go_back()
+    expect(calm_page.get_by_role("tab", selected=True)).to_have_text("Data")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.json", b"", "empty.json is empty"),
+        (
+            "broken.json",
+            b"[\n" + b'{"instruction": "Q", "output": "A"},\n' * 55 + b'{"instruction": "Q" "x": 1}\n]',
+            "in line 57",
+        ),
+        ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
+        ("image.json", b"\x89PNG\r\n\x1a\n\x00", "is a PNG image, not text"),
+    ],
+)
+def test_a_bad_file_gets_one_sentence_on_the_page(
+    calm_page: Page, calm_server: Server, name: str, content: bytes, sentence: str
+) -> None:
+    calm_page.goto(calm_server.url)
+    expect(calm_page.locator(".fuata-report")).to_be_visible(timeout=30_000)
+    calm_page.locator("#upload input[type=file]").set_input_files(
+        {"name": name, "mimeType": "application/json", "buffer": content}
+    )
+    expect(calm_page.locator("#data-problem [role=alert]")).to_contain_text(sentence)
+    expect(calm_page.locator(".fuata-report")).to_have_attribute("data-rows", "1446")
+
+
+def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, calm_server: Server) -> None:
+    calm_page.goto(f"{calm_server.url}/?tab=train")
+    expect(calm_page.locator("#ready")).to_contain_text("Ready.", timeout=30_000)
+    for label, word, sentence in (
+        ("Base model", "/no/model", "There is no model"),
+        ("Prompt style", "nothing", "There is no style"),
+    ):
+        field = calm_page.get_by_label(label)
+        before = field.input_value()
+        field.fill(word)
+        field.press("Enter")
+        expect(calm_page.locator("#ready")).to_contain_text(sentence)
+        field.fill(before)
+        field.press("Enter")
+        expect(calm_page.locator("#ready")).not_to_contain_text(sentence)
+
+
+def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
+    page: Page, browser: Browser, server: Server, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    page.goto(server.url)
+    expect(page.locator(".fuata-report")).to_be_visible(timeout=30_000)
+    page.locator("#upload input[type=file]").set_input_files(small_file)
+    expect(page.locator(".fuata-report")).to_have_attribute("data-rows", "40", timeout=30_000)
+    page.goto(f"{server.url}/?tab=train")
+    model = page.get_by_label("Base model")
+    model.fill(str(tiny_models["llama"]))
+    model.press("Enter")
+    expect(page.locator("#ready")).to_contain_text("34 rows to train on", timeout=30_000)
+    page.get_by_label("Epochs").fill("400")
+    page.get_by_label("Run name").fill("cut-off")
+    page.locator("#start").click()
+    state = page.locator("#monitor [data-part=state]")
+    expect(state).to_have_text("training", timeout=60_000)
+    expect(page.locator("#monitor [data-part=progress]")).to_contain_text("left", timeout=60_000)
+    server.kill()
+    server.start()
+    second = browser.new_page()
+    second.goto(f"{server.url}/?tab=train")
+    for window in (second, page):
+        expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted", timeout=30_000)
+    second.get_by_role("button", name="Resume").click()
+    expect(state).to_have_text("training", timeout=60_000)
+    second.get_by_role("button", name="Stop and keep the best").click()
+    expect(state).to_have_text("stopped", timeout=60_000)
+    second.close()
+
+
+def test_hostile_responses_are_inert_text_and_fetch_nothing(page: Page, server: Server, small_file: Path) -> None:
+    server.stop()
+    add_review(server.workspace, small_file, (HOSTILE, "x" * 200_000 + "\u202eabc"), 3)
+    server.start()
+    page.goto(f"{server.url}/?tab=review")
+    page.get_by_label("Your name").fill("Amina")
+    page.locator("#judge").click()
+    sides = page.locator("#pair .sides .text")
+    texts = sides.all_text_contents()
+    expect(sides.filter(has_text="<script>window.PWNED=1</script>")).to_have_count(1)
+    expect(page.get_by_role("button", name="Show all")).to_be_visible()
+    page.get_by_role("button", name="Show all").click()
+    expect(sides.filter(has_text="\\u202eabc")).to_have_count(1)
+    assert page.evaluate("window.PWNED") is None, texts
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: Path) -> None:
+    server.stop()
+    add_review(server.workspace, small_file, ("One.", "Two."), 5)
+    server.start()
+    page.goto(f"{server.url}/?tab=review")
+    page.get_by_label("Your name").fill("1234us")
+    page.locator("#judge").click()
+    progress = page.locator("#pair [data-part=progress]")
+    expect(progress).to_have_text("0 of 5 judged")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    expect(progress).to_have_text("0 of 5 judged")
+    page.keyboard.press("s")
+    expect(page.locator("#pair [data-part=notice]")).to_contain_text("Skipped")
+    page.keyboard.press("e")
+    expect(page.locator("#pair [data-part=expected]")).to_be_visible()
+    page.keyboard.press("c")
+    page.get_by_label("Comment").fill("1 and 2 are text here")
+    page.get_by_role("button", name="wrong fact").click()
+    expect(progress).to_have_text("0 of 5 judged")
+    page.keyboard.press("1")
+    expect(progress).to_have_text("1 of 5 judged")
+    for number, key in enumerate(("ArrowRight", "3", "4", "2"), start=2):
+        page.keyboard.press(key)
+        expect(progress).to_have_text(f"{number} of 5 judged")
+    expect(page.locator("#pair .finished")).to_be_visible()
+    workspace = Workspace(server.workspace)
+    rows = workspace.database.query("SELECT verdict, tags, comment FROM verdicts ORDER BY id")
+    workspace.close()
+    assert [row["verdict"] for row in rows] == ["a", "b", "tie", "both_bad", "b"]
+    assert (json.loads(rows[0]["tags"]), rows[0]["comment"]) == (["wrong fact"], "1 and 2 are text here")
+    assert rows[1]["comment"] == ""
+
+
+def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, server: Server, small_file: Path) -> None:
+    server.stop()
+    add_review(server.workspace, small_file, ("One.", "Two."), 4)
+    server.start()
+    page.goto(f"{server.url}/?tab=review")
+    page.get_by_label("Your name").fill("Amina")
+    page.locator("#judge").click()
+    progress = page.locator("#pair [data-part=progress]")
+    expect(progress).to_have_text("0 of 4 judged")
+    page.keyboard.press("1")
+    expect(progress).to_have_text("1 of 4 judged")
+    server.kill()
+    page.keyboard.press("1")
+    expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
+    expect(progress).to_have_text("1 of 4 judged")
+    server.start()
+    page.keyboard.press("2")
+    expect(progress).to_have_text("2 of 4 judged", timeout=15_000)
