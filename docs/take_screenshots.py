@@ -64,8 +64,8 @@ def chat(page: Page, server: Server) -> None:
     for number, question in enumerate(
         ("What is the capital of Kenya?", "Give the past tense of buy.", "Why is the sea salty?"), 1
     ):
-        page.get_by_label("Message").fill(question)
-        page.get_by_label("Message").press("Enter")
+        page.get_by_label("Message", exact=True).fill(question)
+        page.get_by_label("Message", exact=True).press("Enter")
         expect(page.locator("#chatbot [data-testid=bot]")).to_have_count(number, timeout=60_000)
         page.wait_for_timeout(1500)
     page.get_by_text("The exact prompt").click()

@@ -1,5 +1,6 @@
 """Settings and a dataset become a plan a person can read before Start, and then a job. Knows no thread and no sink."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
     from core.models.saving import save_model
     from core.training.loop import TrainingJob
 
+    _leave_a_core_free()
     folder = workspace.run_folder(run)
     model = _load_for_training(plan)
 
@@ -98,6 +100,18 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
         save_best=save_best,
         answer=lambda model, prompts: _answer(model, prompts, plan),
     )
+
+
+def _leave_a_core_free() -> None:
+    """Compute with one thread less than there are cores, unless the person set OMP_NUM_THREADS.
+
+    The page stays quick; and where a neighbour wants a core, waiting for its turn at every operation costs more than that
+    core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule, because the last bit of a sum depends on the threads.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max((os.cpu_count() or 1) - 1, 1))
 
 
 def _encode(

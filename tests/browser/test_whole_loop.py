@@ -79,8 +79,8 @@ def _chat(page: Page) -> None:
     page.get_by_role("tab", name="Chat").click()
     page.get_by_label("Model", exact=True).click()
     page.get_by_role("option", name="first").click()
-    page.get_by_label("Message").fill("What is the opposite of hot?")
-    page.get_by_label("Message").press("Enter")
+    page.get_by_label("Message", exact=True).fill("What is the opposite of hot?")
+    page.get_by_label("Message", exact=True).press("Enter")
     expect(page.locator("#chatbot")).to_contain_text("What is the opposite of hot?")
     expect(page.locator("#chatbot .bot.message, #chatbot [data-testid=bot]").first).to_contain_text(
         re.compile(r"\w{2,}"), timeout=60_000

@@ -26,7 +26,7 @@ from core.prompts.encoding import EncodedRow, load_encoder
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
-from core.training.loss import summed_loss
+from core.training.loss import can_share_prefix, summed_loss
 from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
 from core.training.settings import TrainingSettings
 from tests.conftest import ROOT
@@ -118,6 +118,36 @@ def test_the_loss_is_that_of_transformers_own_path(
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(mine[name], parameter.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_shared_prefix_computed_once_changes_neither_loss_nor_gradient(
+    tiny_models: dict[str, Path], small_file: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    encoder = load_encoder(tiny_models[layout], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples if not example.turns[0].input][:6]
+    model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
+    batch = collate(rows, 0, mask_prompt=True)
+    assert batch.shared_prefix > 40
+    calls: list[int] = []
+    model.register_forward_pre_hook(lambda _m, _a, named: calls.append(named["input_ids"].shape[1]), with_kwargs=True)
+    outcomes = []
+    for shares in (True, False):
+        monkeypatch.setattr("core.training.loss._SHORTEST_PREFIX", 16 if shares else 10_000)
+        model.zero_grad()
+        loss = summed_loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        outcomes.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
+    assert calls == [batch.shared_prefix, batch.inputs.shape[1] - batch.shared_prefix, batch.inputs.shape[1]]
+    assert outcomes[0][0] == pytest.approx(outcomes[1][0], rel=1e-5)
+    assert float((outcomes[0][1] - outcomes[1][1]).norm() / outcomes[1][1].norm()) < 1e-5
+
+
+def test_a_prefix_is_not_shared_where_dropout_must_differ_from_row_to_row(tiny_models: dict[str, Path]) -> None:
+    model = load_model(find_model(str(tiny_models["gpt2"]), lambda _: None))
+    assert can_share_prefix(model)
+    assert not can_share_prefix(model.train())
+    assert can_share_prefix(load_model(find_model(str(tiny_models["llama"]), lambda _: None)).train())
 
 
 def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:

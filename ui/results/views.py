@@ -68,6 +68,6 @@ def _interval(match: Match) -> Markup:
 
 
 def _evidence(match: Match) -> Markup:
-    return Markup(
-        "{} <span class='fuata-note'>(Evidence {} of {} needed; this line holds however often you look.)</span>"
-    ).format(match_sentence(match), f"{min(match.evidence, 9999):.1f}", f"{ENOUGH_EVIDENCE:.0f}")
+    return Markup("{} <span class='fuata-note'>(Evidence {}; {} is enough, however often you look.)</span>").format(
+        match_sentence(match), f"{min(match.evidence, 9999):.1f}", f"{ENOUGH_EVIDENCE:.0f}"
+    )
