@@ -120,7 +120,7 @@ def _check(chosen: argparse.Namespace) -> int:
     dataset = load_dataset(find_file(chosen.file))
     workspace = Workspace(chosen.workspace)
     source = find_model(chosen.model, workspace.find_run_model)
-    encoder = load_encoder(source.folder, chosen.style or source.style or "alpaca")
+    encoder = load_encoder(source.folder, chosen.style)
     report: CheckReport = check_dataset(dataset, encoder.measure, max_context(source.base_folder or source.folder))
     show(check_object(report), check_text(report), as_json=chosen.json)
     return 0
@@ -130,7 +130,7 @@ def _preview(chosen: argparse.Namespace) -> int:
     dataset = load_dataset(find_file(chosen.file))
     workspace = Workspace(chosen.workspace)
     source = find_model(chosen.model, workspace.find_run_model)
-    encoder = load_encoder(source.folder, chosen.style or source.style or "alpaca")
+    encoder = load_encoder(source.folder, chosen.style)
     preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.base_folder or source.folder))
     show(preview_object(preview), preview_text(preview), as_json=chosen.json)
     return 0

@@ -14,7 +14,7 @@ from core.storage.workspace import Workspace
 from core.terminal import OneLineParser, common_options, emit, run_command, say, show
 from review.exports import FORMATS, export_review
 from review.judging import TAGS, VERDICTS, Judge, make_rating
-from review.making import RowChoice, answer_review, create_review, plan_review
+from review.making import RowChoice, answer_review, create_review, is_unfinished, plan_review
 from review.report import report_object, report_review, report_text
 from review.store import ReviewStore
 
@@ -78,7 +78,8 @@ def _new(chosen: argparse.Namespace) -> int:
     sampling = Sampling(temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed)
     choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
     plan = plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling)
-    create_review(workspace, dataset, plan)
+    if not is_unfinished(workspace, plan):
+        create_review(workspace, dataset, plan)
     answer_review(workspace, chosen.name, ModelShelf(workspace.find_run_model), lambda: False, _say_progress)
     pairs = report_review(ReviewStore(workspace), chosen.name).pairs
     show({"review": chosen.name, "pairs": pairs}, f"{chosen.name}: {pairs} pairs to judge", as_json=chosen.json)

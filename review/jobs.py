@@ -6,7 +6,7 @@ import threading
 from core.errors import ReviewError, UserError
 from core.generation.shelf import ModelShelf
 from core.storage.workspace import Workspace
-from review.making import answer_review
+from review.making import answer_review, is_being_answered
 from review.store import ReviewStore
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class ReviewJobs:
         self._thread: threading.Thread | None = None
         self.current: str | None = None
         for row in self._store.all():
-            if row["state"] == "generating":
+            if row["state"] == "generating" and not is_being_answered(workspace, row["name"]):
                 self._store.set_state(row["id"], "stopped", "Fuata ended while responses were being made. Continue it.")
 
     def check_idle(self) -> None:

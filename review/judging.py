@@ -50,7 +50,7 @@ class Judge:
         self._database = store.database
         self._review = store.find(review)
         if self._review["state"] == "generating":
-            raise ReviewError(f"The review '{review}' is still being answered: wait until all responses are there.")
+            raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
 
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged and how many there are."""

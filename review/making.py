@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from core.data.dataset import Dataset
 from core.data.examples import Example, SplitName
 from core.data.splits import split_examples
@@ -11,10 +13,10 @@ from core.errors import ReviewError, UserError
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
 from core.generation.speaker import Response
-from core.models.catalogue import find_model, read_facts
+from core.models.catalogue import find_model, read_facts, weights_fingerprint
 from core.storage.datasets import DatasetStore
 from core.storage.runs import find_split_settings
-from core.storage.workspace import Workspace
+from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
 from review.store import EXPECTED, Contender, ReviewPlan, ReviewStore, stored_sampling
 
@@ -74,33 +76,62 @@ def answer_review(
     """
     store = ReviewStore(workspace)
     review = store.find(name)
-    store.set_state(review["id"], "generating")
     try:
-        for contender in store.contenders(review["id"]):
-            _answer(store, review, contender, shelf, should_stop, progress)
+        with _lock(workspace, name).acquire(blocking=False):
+            store.set_state(review["id"], "generating")
+            for contender in store.contenders(review["id"]):
+                _answer(workspace, review, contender, shelf, should_stop, progress)
+            if should_stop():
+                store.set_state(review["id"], "stopped", "Stopped by hand. Continue it to judge.")
+            else:
+                store.add_pairs(review["id"])
+    except Timeout as error:
+        raise ReviewError(f"The review '{name}' is being answered already.") from error
     except UserError as error:
         store.set_state(review["id"], "failed", str(error))
         raise
-    if should_stop():
-        store.set_state(review["id"], "stopped", "Stopped by hand. Continue it to judge.")
-    else:
-        store.add_pairs(review["id"])
+
+
+def is_being_answered(workspace: Workspace, name: str) -> bool:
+    """Tell whether some process answers a review; the operating system lets go of the lock when one dies."""
+    try:
+        with _lock(workspace, name).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
+    """Tell whether a review of that name was begun with the same rows and contenders and cut off before its end."""
+    store = ReviewStore(workspace)
+    known = next((row for row in store.all() if row["name"] == plan.name), None)
+    if known is None or known["state"] == "ready" or known["content_hash"] != plan.content_hash:
+        return False
+    return [contender.name for contender in store.contenders(known["id"])] == list(plan.contenders)
+
+
+def _lock(workspace: Workspace, name: str) -> FileLock:
+    folder = workspace.folder / "reviews"
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / f"{check_name(name)}.lock", thread_local=False)
 
 
 def _answer(
-    store: ReviewStore,
+    workspace: Workspace,
     review: dict[str, Any],
     contender: Contender,
     shelf: ModelShelf,
     should_stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
+    store = ReviewStore(workspace)
     open_prompts = store.unanswered(contender.id)
     if not open_prompts or should_stop():
         return
     if contender.kind == EXPECTED:
         responses = iter([Response("", expected, 0, "expected") for _, _, expected in open_prompts])
     else:
+        _check_unchanged(workspace, contender)
         speaker = shelf.get(contender.name)
         responses = speaker.respond_all([turns for _, turns, _ in open_prompts], stored_sampling(review), should_stop)
     for (prompt_id, _, _), response in zip(open_prompts, responses, strict=False):
@@ -110,8 +141,19 @@ def _answer(
         progress(*store.progress(review["id"]))
 
 
+def _check_unchanged(workspace: Workspace, contender: Contender) -> None:
+    """Raise ReviewError when a contender has other weights than when the review was made, as after more training."""
+    if _facts(workspace, contender.name).get("weights") != contender.weights:
+        raise ReviewError(f"The model '{contender.name}' has changed since this review was made: make a new review.")
+
+
 def _facts(workspace: Workspace, name: str) -> dict[str, Any]:
     if name == EXPECTED:
         return {}
     source = find_model(name, workspace.find_run_model)
-    return {"folder": str(source.folder), "kind": source.kind, **read_facts(source.folder)}
+    return {
+        "folder": str(source.folder),
+        "kind": source.kind,
+        **read_facts(source.folder),
+        "weights": weights_fingerprint(source),
+    }

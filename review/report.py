@@ -21,6 +21,8 @@ class Match:
     losses: int  # verdicts for ``against``
     ties: int  # neither is better
     both_bad: int  # neither is any good; counted apart from ties
+    prompts_won: int  # prompts on which most verdicts went to ``contender``
+    prompts_lost: int  # prompts on which most verdicts went to ``against``
 
     @property
     def ratings(self) -> int:
@@ -40,18 +42,23 @@ class Match:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of the win rate."""
+        """The 95 % Wilson interval of the win rate; too narrow where several people judged the same prompts."""
         return wilson_interval(self.wins, self.wins + self.losses)
 
     @property
     def evidence(self) -> float:
-        """See review.statistics.evidence; 20 is enough."""
-        return evidence(self.wins, self.losses)
+        """See review.statistics.evidence; 20 is enough. Each prompt counts once: verdicts on one prompt are not independent."""
+        return evidence(self.prompts_won, self.prompts_lost)
 
     @property
     def still_needed(self) -> int | None:
         """About how many more ratings would be enough."""
-        return ratings_still_needed(self.wins, self.losses, self.ties + self.both_bad)
+        return ratings_still_needed(self.prompts_won, self.prompts_lost, self.ties + self.both_bad)
+
+    @property
+    def has_repeated_prompts(self) -> bool:
+        """Whether some prompt was judged more than once."""
+        return self.wins + self.losses > self.prompts_won + self.prompts_lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,9 @@ def match_sentence(match: Match) -> str:
     """Say in one sentence what the verdicts mean."""
     if match.win_rate is None:
         return f"No verdict between {match.contender} and {match.against} is decided yet."
-    ahead, behind = (match.contender, match.against) if match.win_rate >= 0.5 else (match.against, match.contender)
-    if match.win_rate == 0.5:
+    won = match.prompts_won - match.prompts_lost
+    ahead, behind = (match.contender, match.against) if won > 0 else (match.against, match.contender)
+    if won == 0:
         return f"{ahead} and {behind} have won equally often so far."
     if match.evidence >= ENOUGH_EVIDENCE:
         return f"Enough evidence: {ahead} is better than {behind}."
@@ -140,8 +148,13 @@ def _votes(store: ReviewStore, review_id: int) -> list[Row]:
 
 
 def _match(first: str, second: str, votes: Sequence[Row]) -> Match:
-    won = Counter(_winner(vote) for vote in votes if {vote["a_name"], vote["b_name"]} == {first, second})
-    return Match(first, second, won[first], won[second], won["\0tie"], won["\0both_bad"])
+    between = [vote for vote in votes if {vote["a_name"], vote["b_name"]} == {first, second}]
+    won = Counter(_winner(vote) for vote in between)
+    leads: Counter[int] = Counter()
+    for vote in between:
+        leads[vote["pair_id"]] += (_winner(vote) == first) - (_winner(vote) == second)
+    by_prompt = sum(lead > 0 for lead in leads.values()), sum(lead < 0 for lead in leads.values())
+    return Match(first, second, won[first], won[second], won["\0tie"], won["\0both_bad"], *by_prompt)
 
 
 def _winner(vote: Row) -> str:
@@ -156,7 +169,7 @@ def _match_object(match: Match) -> dict[str, Any]:
         "win_rate": match.win_rate,
         "score": match.score,
         "interval": list(match.interval),
-        "p_value": sign_test(match.wins, match.losses),
+        "p_value": sign_test(match.prompts_won, match.prompts_lost),
         "evidence": match.evidence,
         "enough_evidence": match.evidence >= ENOUGH_EVIDENCE,
         "still_needed": match.still_needed,

@@ -25,6 +25,7 @@ class Contender:
     id: int
     name: str
     kind: str  # "model" or "expected"
+    weights: str  # fingerprint of the weights when the review was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class ReviewStore:
 
     def contenders(self, review_id: int) -> list[Contender]:
         """Return a review's contenders in the order they were listed."""
-        rows = self.database.query("SELECT id, name, kind FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
-        return [Contender(**row) for row in rows]
+        rows = self.database.query("SELECT * FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
+        return [Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"]).get("weights", "")) for row in rows]
 
     def unanswered(self, contender_id: int) -> list[tuple[int, list[Turn], str]]:
         """Return (prompt id, turns, expected answer) of every prompt that a contender has not answered yet."""

@@ -44,7 +44,15 @@ class Dataset:
 
 def find_file(name: str) -> Path:
     """Return the path that a person's FILE argument stands for: ``sample`` or a path."""
-    return SAMPLE if name == "sample" else Path(name).expanduser()
+    return SAMPLE if name == "sample" else home_path(name)
+
+
+def home_path(name: str) -> Path:
+    """Return a path with ``~`` resolved; one that names nobody's home stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def load_dataset(path: Path) -> Dataset:

@@ -1,7 +1,7 @@
 """Which rows ask the same thing: exact repeats, near repeats, and the groups a split must keep together.
 
 Near repeats are pairs of prompts whose word sets have a Jaccard similarity of at least ``NEAR_SIMILARITY``, found
-exactly with the prefix filter of Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins in Data
+with the prefix filter of Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins in Data
 Cleaning" (ICDE 2006): two sets that similar must share one of their few rarest words.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from core.data.examples import Example
 
 NEAR_SIMILARITY = 0.9
+_MOST_CANDIDATES = 200  # rows compared for one shared rare word; more only where data is written after one pattern
 _WORD = re.compile(r"\w+")
 
 
@@ -32,7 +33,8 @@ class Repeats:
     """All repeats of a dataset."""
 
     exact: tuple[Repeat, ...]
-    near: tuple[Repeat, ...]
+    near: tuple[Repeat, ...]  # the most similar earlier row of each
+    links: tuple[tuple[int, int], ...]  # every pair of near rows
 
 
 def find_repeats(examples: Sequence[Example]) -> Repeats:
@@ -43,44 +45,78 @@ def find_repeats(examples: Sequence[Example]) -> Repeats:
         first = firsts.setdefault(example.prompt, example)
         if first is not example:
             exact.append(Repeat(example.row, first.row, example.answer == first.answer))
-    return Repeats(tuple(exact), tuple(_near_repeats(list(firsts.values()))))
+    near, links = _near_repeats(list(firsts.values()))
+    return Repeats(tuple(exact), near, links)
 
 
 def group_repeats(examples: Sequence[Example], repeats: Repeats) -> list[list[Example]]:
-    """Return the examples in groups that ask the same thing, each in the order of the file."""
-    group_of = {example.row: example.row for example in examples}
+    """Return the examples in groups that ask the same thing, each in the order of the file.
 
-    def root(row: int) -> int:
-        while group_of[row] != row:
-            group_of[row] = row = group_of[group_of[row]]
+    Near repeats join groups only up to a fiftieth of all rows: data written after one pattern would else be a single group,
+    and nothing could be kept for validation and test.
+    """
+    groups = _Groups([example.row for example in examples])
+    for repeat in repeats.exact:
+        groups.join(repeat.earlier_row, repeat.row)
+    most = max(len(examples) // 50, 2)
+    for one, other in repeats.links:
+        if groups.size(one) + groups.size(other) <= most:
+            groups.join(one, other)
+    found: dict[int, list[Example]] = defaultdict(list)
+    for example in examples:
+        found[groups.root(example.row)].append(example)
+    return list(found.values())
+
+
+class _Groups:
+    """Disjoint sets of row numbers."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        self.parents = {row: row for row in rows}
+        self.sizes = dict.fromkeys(rows, 1)
+
+    def root(self, row: int) -> int:
+        while self.parents[row] != row:
+            self.parents[row] = row = self.parents[self.parents[row]]
         return row
 
-    for repeat in (*repeats.exact, *repeats.near):
-        first, second = sorted((root(repeat.row), root(repeat.earlier_row)))
-        group_of[second] = first
-    groups: dict[int, list[Example]] = defaultdict(list)
-    for example in examples:
-        groups[root(example.row)].append(example)
-    return list(groups.values())
+    def size(self, row: int) -> int:
+        return self.sizes[self.root(row)]
+
+    def join(self, one: int, other: int) -> None:
+        first, second = sorted((self.root(one), self.root(other)))
+        if first != second:
+            self.parents[second] = first
+            self.sizes[first] += self.sizes[second]
 
 
-def _near_repeats(examples: Sequence[Example]) -> Iterator[Repeat]:
-    """Yield at most one near repeat per row: the most similar earlier prompt."""
-    found: dict[int, Repeat] = {}
-    for later, earlier, similarity in _similar_pairs(_ranked_words(examples)):
-        a, b = sorted((examples[later], examples[earlier]), key=lambda example: example.row)
-        known = found.get(b.row)
-        if known is None or similarity > known.similarity:
-            found[b.row] = Repeat(b.row, a.row, a.answer == b.answer, similarity)
-    yield from (found[row] for row in sorted(found))
+def _near_repeats(examples: Sequence[Example]) -> tuple[tuple[Repeat, ...], tuple[tuple[int, int], ...]]:
+    """Return the most similar earlier prompt of each near row, and all pairs of near rows."""
+    best: dict[int, Repeat] = {}
+    links = []
+    for one, other, similarity in _similar_pairs(_ranked_words(examples)):
+        a, b = sorted((examples[one], examples[other]), key=lambda example: example.row)
+        links.append((a.row, b.row))
+        if b.row not in best or similarity > best[b.row].similarity:
+            best[b.row] = Repeat(b.row, a.row, a.answer == b.answer, similarity)
+    return tuple(best[row] for row in sorted(best)), tuple(links)
 
 
 def _ranked_words(examples: Sequence[Example]) -> list[list[int]]:
     """Return each prompt's distinct words as numbers, the rarest first."""
-    words = [set(_WORD.findall(example.prompt_text.casefold())) for example in examples]
+    instructions = Counter(example.turns[0].text for example in examples if example.turns[0].input)
+    words = [_telling_words(example, instructions) for example in examples]
     frequency = Counter(word for distinct in words for word in distinct)
     rank = {word: number for number, (word, _) in enumerate(sorted(frequency.items(), key=lambda item: (item[1], item[0])))}
     return [sorted(rank[word] for word in distinct) for distinct in words]
+
+
+def _telling_words(example: Example, instructions: Counter[str]) -> set[str]:
+    """Return the words that set a prompt apart: of its input alone where many rows share the instruction."""
+    first = example.turns[0]
+    if first.input and instructions[first.text] > 1:
+        return {f"\0{first.text}", *_WORD.findall(first.input.casefold())}
+    return set(_WORD.findall(example.prompt_text.casefold()))
 
 
 def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]]:
@@ -91,7 +127,7 @@ def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]
     for index in by_size:
         size = len(sets[index])
         prefix = sets[index][: size - math.ceil(NEAR_SIMILARITY * size) + 1]
-        candidates = {other for word in prefix for other in seen_with[word] if len(sets[other]) >= NEAR_SIMILARITY * size}
+        candidates = {other for word in prefix for other in seen_with[word][-_MOST_CANDIDATES:]}
         for other in candidates:
             shared = len(members[index] & members[other])
             similarity = shared / (size + len(sets[other]) - shared)

@@ -58,9 +58,9 @@ def read_file(path: Path) -> RawFile:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise DataError(f"There is no file {path}: check the path.")
     try:
+        if not path.is_file():
+            raise DataError(f"There is no file {path}: check the path.")
         if path.stat().st_size > MAX_FILE_MIB * 2**20:
             raise DataError(f"{path.name} is larger than {MAX_FILE_MIB} MiB: split it into smaller files.")
         return path.read_bytes()
@@ -128,8 +128,8 @@ def _json_rows(text: str, name: str) -> list[RawRow]:
         raise DataError(
             f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}; mend that line."
         ) from error
-    except RecursionError as error:
-        raise DataError(f"{name} is nested too deeply: it must be a list of rows.") from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as JSON: it is nested too deeply or holds a number of thousands of digits.") from error
     return [RawRow(number, value) for number, value in enumerate(_row_list(document, name), start=1)]
 
 
@@ -159,8 +159,8 @@ def _jsonl_row(number: int, line_number: int, line: str) -> RawRow:
         return RawRow(number, json.loads(line))
     except json.JSONDecodeError as error:
         return RawRow(number, problem=f"broken JSON in line {line_number}: {error.msg} at column {error.colno}")
-    except RecursionError:
-        return RawRow(number, problem=f"line {line_number} is nested too deeply")
+    except (RecursionError, ValueError):
+        return RawRow(number, problem=f"line {line_number} is nested too deeply or holds a number of thousands of digits")
 
 
 def _csv_rows(text: str, name: str, delimiter: str | None) -> list[RawRow]:

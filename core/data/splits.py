@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from core.data.duplicates import find_repeats, group_repeats
 from core.data.examples import SPLIT_NAMES, Example, SplitName
@@ -51,6 +52,11 @@ def split_examples(examples: Sequence[Example], settings: SplitSettings) -> Spli
 
     Raises SettingsError when a share is out of range or nothing would be left to train on.
     """
+    return _split(tuple(examples), settings)
+
+
+@lru_cache(maxsize=8)  # every screen asks for it again and again
+def _split(examples: tuple[Example, ...], settings: SplitSettings) -> Splits:
     if problems := settings.problems():
         raise SettingsError(problems)
     parts: dict[SplitName, list[Example]] = {name: [] for name in SPLIT_NAMES}

@@ -54,6 +54,7 @@ def generate_ids(
 ) -> list[Generated]:
     """Answer all prompts together; every answer ends at its own end token."""
     answers = [Generated() for _ in prompts]
+    room = [limits.context - len(prompt) for prompt in prompts]
     open_rows = set(range(len(prompts)))
     for tokens in _decode(model, [list(prompt) for prompt in prompts], sampling, limits):
         for row in sorted(open_rows):
@@ -62,6 +63,8 @@ def generate_ids(
                 open_rows.discard(row)
             else:
                 answers[row].ids.append(int(tokens[row]))
+                if len(answers[row].ids) >= room[row]:
+                    open_rows.discard(row)
         if not open_rows or should_stop():
             break
     for row in open_rows if should_stop() else ():
@@ -70,25 +73,35 @@ def generate_ids(
 
 
 def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sampling, limits: Limits) -> Iterator[torch.Tensor]:
-    """Yield the next token of every row, (B,), until the limit or the context's end.
+    """Yield the next token of every row, (B,), until the limit or the end of the context of the shortest prompt.
 
-    Prompts are padded on the left; a single prompt needs no mask, so it is asked exactly as it was trained.
+    Prompts are padded on the left; a single prompt needs no mask, so it is asked exactly as it was trained. Each row draws
+    with a generator of its own, so an answer does not depend on the prompts beside it.
     """
     device = next(model.parameters()).device
     longest = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[limits.pad_id] * (longest - len(p)) + p for p in prompts], device=device)  # (B, P)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     is_padded = bool((mask == 0).any())
-    generator = torch.Generator(device=device).manual_seed(sampling.seed)
+    generators = [torch.Generator(device=device).manual_seed(sampling.seed) for _ in prompts]
+    shortest = min(len(prompt) for prompt in prompts)
     last_only: dict[str, Any] = {"logits_to_keep": 1} if can_choose_positions(model) else {}
     cache: Any = None
-    for _ in range(min(sampling.max_new_tokens, limits.context - longest)):
+    for _ in range(min(sampling.max_new_tokens, limits.context - shortest)):
         with torch.inference_mode():
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             extra = last_only | ({"attention_mask": mask, "position_ids": positions} if is_padded else {})
             output = model(input_ids=ids, past_key_values=cache, use_cache=True, **extra)
             cache = output.past_key_values
-            tokens = sample_next_token(output.logits[:, -1], sampling, generator)  # (B,)
+            tokens = _draw(output.logits[:, -1], sampling, generators)  # (B,)
         yield tokens
         ids = tokens[:, None]
         mask = torch.cat((mask, mask.new_ones(len(prompts), 1)), dim=1)
+
+
+def _draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Return the next token of every row: (B, V) → (B,)."""
+    if sampling.temperature == 0:
+        return sample_next_token(logits, sampling)
+    rows = enumerate(generators)
+    return torch.cat([sample_next_token(logits[row : row + 1], sampling, generator) for row, generator in rows])

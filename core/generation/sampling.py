@@ -25,14 +25,16 @@ class Sampling:
     def __post_init__(self) -> None:
         """Check every field. Raises SettingsError naming all wrong ones."""
         problems = {}
-        if not 0 <= self.temperature <= 5:
-            problems["temperature"] = "must lie between 0 and 5"
+        if self.temperature != 0 and not 0.01 <= self.temperature <= 5:
+            problems["temperature"] = "must be 0 or lie between 0.01 and 5"
         if not 0 <= self.top_k <= 1_000_000:
             problems["top_k"] = "must be 0 or more"
         if not 0 < self.top_p <= 1:
             problems["top_p"] = "must lie above 0 and at most 1"
         if not 1 <= self.max_new_tokens <= 100_000:
             problems["max_new_tokens"] = "must lie between 1 and 100000"
+        if not 0 <= self.seed < 2**63:
+            problems["seed"] = "must be a whole number from 0 to 2⁶³ - 1"
         if problems:
             raise SettingsError(problems)
 

@@ -10,7 +10,6 @@ from core.models.catalogue import ModelSource, find_model
 from core.prompts.encoding import load_encoder
 
 _CAPACITY = 3
-DEFAULT_STYLE = "alpaca"
 
 
 class ModelShelf:
@@ -32,7 +31,6 @@ class ModelShelf:
         Raises ModelError or StyleError when it cannot be loaded.
         """
         source = self.find(name)
-        style = style or source.style or DEFAULT_STYLE
         stamp = max(path.stat().st_mtime_ns for path in source.folder.glob("*.safetensors"))
         key = (str(source.folder), stamp, style)
         with self._lock:

@@ -3,6 +3,7 @@
 ``pocket``, a folder, a run's name or a hub id. Only a hub id may reach for the network.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -46,9 +47,9 @@ def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSour
         return _describe(name, "run", run, run_folder)
     if name in bundled_models():
         return _describe(name, "bundled", BUNDLED_FOLDER / name, run_folder)
-    path = Path(name).expanduser()
-    if path.exists():
-        return _describe(name, "folder", path.resolve(), run_folder)
+    path = _existing(name)
+    if path is not None:
+        return _describe(name, "folder", path, run_folder)
     if not _HUB_ID.fullmatch(name) or name.startswith((".", "/")):
         raise ModelError(f"There is no model '{name}': give pocket, a folder, a run's name or a hub id (owner/name).")
     return _describe(name, "hub", _fetch(name), run_folder)
@@ -74,6 +75,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return _read_object(folder / FACTS_FILE)
 
 
+def weights_fingerprint(source: ModelSource) -> str:
+    """Return a short hash of the weights that answer under a name, an adapter's base left out."""
+    digest = hashlib.sha256()
+    for path in sorted(source.folder.glob("*.safetensors")):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
 def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]) -> ModelSource:
     if not folder.is_dir():
         raise ModelError(f"{folder} is a file, not a model: give the folder that holds config.json and *.safetensors.")
@@ -85,6 +95,14 @@ def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], P
         raise ModelError(f"{folder} is no model: it has no config.json; give a folder saved by transformers.")
     _check_safetensors(folder, "model")
     return ModelSource(name, kind, folder, None, style)
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if path.exists() else None
+    except (OSError, RuntimeError):  # too long for a path, not ours to look at, or nobody's home
+        return None
 
 
 def _check_safetensors(folder: Path, stem: str) -> None:
@@ -117,7 +135,10 @@ def _fetch(name: str) -> Path:
 
     try:
         try:
-            return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+            known = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+            if any(known.glob("*.safetensors")):
+                return known
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
         except LocalEntryNotFoundError:
             return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

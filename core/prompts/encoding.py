@@ -11,9 +11,12 @@ from pathlib import Path
 from core.data.checks import RowLength
 from core.data.examples import Example, Turn
 from core.errors import StyleError
+from core.models.catalogue import read_facts
 from core.prompts.rendering import Segment, render
-from core.prompts.style import Style, find_style
+from core.prompts.style import BUILT_IN, Style, find_style
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
+
+DEFAULT_STYLE = "alpaca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,17 @@ class PromptEncoder:
         return RowLength(example.row, len(encoded.ids), sum(encoded.trained))
 
 
-def load_encoder(folder: Path, style_name: str) -> PromptEncoder:
-    """Return the encoder of a model folder under a style. Raises ModelError or StyleError."""
+def load_encoder(folder: Path, style_name: str = "") -> PromptEncoder:
+    """Return the encoder of a model folder under a style. Raises ModelError or StyleError.
+
+    Without a style name it is the one the model was tuned with, else its own chat template, else Alpaca.
+    """
     tokenizer = load_tokenizer(folder)
+    tuned_with = str(read_facts(folder).get("style", ""))
+    style_name = style_name or tuned_with or ("model" if tokenizer.chat_template else DEFAULT_STYLE)
+    if style_name == tuned_with and style_name not in {*BUILT_IN, "model"} and tokenizer.chat_template:
+        # A person's own template was saved with the model; the file it came from may be gone or changed.
+        return PromptEncoder(tokenizer, Style(style_name, tokenizer.chat_template, tokenizer.eos, tokenizer.bos, tokenizer.eos))
     style = find_style(
         style_name,
         eos=tokenizer.eos,

@@ -29,17 +29,20 @@ class Segment:
 def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, ...]:
     """Render a conversation to segments.
 
-    With ``ask`` the text ends where the next answer begins and nothing in it is trained. Without, every answer with the
-    end token after it is trained, and the text ends with the last of them; so the text of ``render(turns[:-1],
-    ask=True)`` is exactly what stands before the last answer.
+    Every answer with the end token after it is marked as trained. With ``ask`` the text ends where the next answer begins,
+    without it ends with the last answer; so the segments of ``render(turns[:-1], ask=True)`` are exactly those before the
+    last answer. Alpaca's ``input`` goes below the instruction where a template knows no such thing.
 
     Raises StyleError when the template drops a text or writes an answer elsewhere than where it asks for one.
     """
     texts = [text for turn in turns for text in (turn.text.strip(), turn.input.strip())]
     messages = [_message(index, turn) for index, turn in enumerate(turns)]
     filled = style.fill(messages, ask=ask)
+    if any(message["input"] not in filled for message in messages):
+        messages = [_joined(message) for message in messages]
+        filled = style.fill(messages, ask=ask)
     _check_complete(style, filled, messages)
-    answers = [] if ask else [_answer_span(style, filled, messages, i) for i, t in enumerate(turns) if t.role == "assistant"]
+    answers = [_answer_span(style, filled, messages, i) for i, turn in enumerate(turns) if turn.role == "assistant"]
     end = len(filled) if ask else answers[-1][1]
     return tuple(_segments(filled[:end], answers, texts))
 
@@ -47,6 +50,10 @@ def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, 
 def _message(index: int, turn: Turn) -> dict[str, str]:
     message = {"role": turn.role, "content": f"\ue000{2 * index}\ue001", "input": ""}
     return message | {"input": f"\ue000{2 * index + 1}\ue001"} if turn.input.strip() else message
+
+
+def _joined(message: dict[str, str]) -> dict[str, str]:
+    return {**message, "content": f"{message['content']}\n{message['input']}", "input": ""} if message["input"] else message
 
 
 def _check_complete(style: Style, filled: str, messages: Sequence[dict[str, str]]) -> None:

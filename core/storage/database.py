@@ -40,11 +40,18 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteUtils]:
-        """Hold the lock and a transaction: all of it is on disk afterwards, or none."""
+        """Hold the lock and a transaction: all of it is on disk afterwards, or none.
+
+        The transaction asks for the right to write at once, so it waits for another process instead of failing after its
+        first read. Raises WorkspaceError when the database cannot be written.
+        """
         with self._lock:
-            self._tables.execute("PRAGMA foreign_keys=ON")
-            with self._tables.atomic():
-                yield self._tables
+            try:
+                self._tables.conn.execute("BEGIN IMMEDIATE")
+                with _finished(self._tables):
+                    yield self._tables
+            except sqlite3.OperationalError as error:
+                raise WorkspaceError(f"The workspace's database cannot be written ({error}): make room or try again.") from error
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Return the rows of a SELECT."""
@@ -60,3 +67,14 @@ class Database:
         """Close the connection."""
         with self._lock:
             self._tables.close()
+
+
+@contextmanager
+def _finished(tables: SqliteUtils) -> Iterator[None]:
+    """Commit at the end of the block, or roll back when it raises."""
+    try:
+        yield
+        tables.conn.execute("COMMIT")
+    except BaseException:
+        tables.rollback()
+        raise

@@ -1,5 +1,6 @@
 """Folders and files that are whole or absent. Knows nothing of what is in them."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,7 +40,9 @@ def recover(target: Path) -> None:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file aside, fsync it and rename it into place."""
+    """Write a file aside, fsync it and rename it into place; a folder or device in its place is an OSError."""
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "is not a file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.new")
     aside.write_bytes(content)

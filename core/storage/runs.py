@@ -6,12 +6,14 @@ from typing import Any
 
 from core.data.splits import SplitSettings
 from core.errors import WorkspaceError
+from core.models.catalogue import bundled_models
 from core.storage.workspace import Workspace, check_name, now
 from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.settings import TrainingSettings, read_settings
 
 Row = dict[str, Any]
 _END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
+RESERVED_NAMES = frozenset({"expected", *bundled_models()})  # what else may stand where a run's name may
 _END_WORDS = {
     "completed": "All steps done.",
     "early_stopped": "Stopped early: the validation loss no longer fell.",
@@ -30,6 +32,8 @@ class RunStore:
     def create(self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str]) -> None:
         """Add a run in the state ``queued``. Raises WorkspaceError when the name is taken or unfit."""
         check_name(name)
+        if name in RESERVED_NAMES:
+            raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
         with self._database.transaction() as tables:
             if next(tables.query("SELECT 1 FROM runs WHERE name = ?", [name]), None):
                 raise WorkspaceError(f"There is a run '{name}' already: choose another name or resume that one.")

@@ -19,12 +19,13 @@ class Workspace:
 
     def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
         """Open the folder, making it where there is none. Raises WorkspaceError when it cannot be used."""
-        self.folder = folder.expanduser().resolve()
         try:
+            self.folder = folder.expanduser().resolve()
             for part in (self.folder, self.runs, self.datasets, self.exports):
                 part.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(f"The workspace {folder} cannot be made: {error.strerror}; give another folder.") from error
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise WorkspaceError(f"The workspace {folder} cannot be made: {reason}; give another folder.") from error
         if not os.access(self.folder, os.W_OK):
             raise WorkspaceError(f"The workspace {folder} cannot be written to: give another folder.")
         self.database = Database(self.folder / "fuata.db")

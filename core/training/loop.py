@@ -241,8 +241,9 @@ class _Loop:
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
         if reason == "stopped":
             yield self._save()
-            if self.progress.step > 0 and not self._evaluation_is_due():
-                yield from self._evaluate_and_keep()
+            if self.progress.step > 0 and self.progress.best_step == 0:  # stopped before any evaluation: keep what there is
+                self.job.save_best(self.job.model, self.progress)
+                yield CheckpointSaved(self.progress.step, str(self.job.best), "best")
         progress = self.progress
         best_step = progress.best_step or progress.step
         yield RunFinished(progress.step, reason, best_step, progress.best_loss, progress.elapsed_s)

@@ -9,7 +9,7 @@ from core.data.dataset import Dataset
 from core.data.examples import Example
 from core.data.splits import Splits, split_examples
 from core.errors import SettingsError
-from core.models.catalogue import ModelSource, find_model, max_context
+from core.models.catalogue import ModelSource, find_model, max_context, read_facts
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
 from core.storage.workspace import Workspace
 from core.training.settings import TrainingSettings
@@ -122,7 +122,7 @@ def _encode(
     for example in examples:
         whole = encoder.encode_example(example)
         row = whole.cut(max_tokens)
-        if mask_prompt and not any(row.trained[1:]):
+        if len(row.ids) < 2 or (mask_prompt and not any(row.trained[1:])):
             dropped.append(row.row)
             continue
         kept.append(row)
@@ -155,6 +155,8 @@ def _load_for_training(plan: RunPlan) -> "PreTrainedModel":
 
 def _base_name(plan: RunPlan) -> str:
     """Return what an adapter's base is called: a name that lasts, or the folder's full path."""
+    if plan.source.is_adapter:  # tuned further: it stands on what the first adapter stands on
+        return str(read_facts(plan.source.folder).get("base_model") or plan.source.base_folder)
     return plan.settings.model if plan.source.kind in {"bundled", "hub", "run"} else str(plan.source.folder)
 
 

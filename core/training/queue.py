@@ -47,13 +47,15 @@ class TrainingQueue:
             else:
                 raise WorkspaceError(f"The run '{name}' is not going on.")
 
-    def toggle_pause(self) -> bool:
-        """Pause the current run or let it go on; return whether it is paused now."""
-        if self._pause.is_set():
-            self._pause.clear()
-        else:
-            self._pause.set()
-        return self._pause.is_set()
+    def pause(self, name: str, *, wanted: bool) -> None:
+        """Pause the current run or let it go on. Raises WorkspaceError for a run that this app does not train now."""
+        with self._changed:
+            if name != self.current:
+                raise WorkspaceError(f"The run '{name}' is not trained by this app now.")
+            if wanted:
+                self._pause.set()
+            else:
+                self._pause.clear()
 
     @property
     def is_paused(self) -> bool:

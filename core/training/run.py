@@ -2,8 +2,8 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 
@@ -56,12 +56,17 @@ def execute(
     """
     runs = RunStore(workspace)
     with _held(workspace, name):
-        for event in _events(workspace, name, should_stop, should_pause):
-            runs.record(name, event)
-            for sink in sinks:
-                sink(event)
-            if isinstance(event, RunFinished) and event.reason != "stopped":
-                shutil.rmtree(workspace.run_folder(name) / "checkpoint", ignore_errors=True)
+        try:
+            for event in _events(workspace, name, should_stop, should_pause):
+                runs.record(name, event)
+                for sink in sinks:
+                    sink(event)
+                if isinstance(event, RunFinished) and event.reason != "stopped":
+                    shutil.rmtree(workspace.run_folder(name) / "checkpoint", ignore_errors=True)
+        except BaseException as error:  # a sink or the database gave way: the run must not seem to go on
+            with suppress(Exception):
+                runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
+            raise
     gc.collect()  # the model's cycles would otherwise hold its memory until the next run
 
 
@@ -74,10 +79,10 @@ def is_alive(workspace: Workspace, name: str) -> bool:
         return True
 
 
-def mark_interrupted(workspace: Workspace) -> list[str]:
-    """Mark runs whose process has died, and return their names."""
+def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running", "queued")) -> list[str]:
+    """Mark runs in ``states`` whose process has died, and return their names."""
     runs = RunStore(workspace)
-    names = [row["name"] for row in runs.all() if row["state"] in {"running", "queued"} and not is_alive(workspace, row["name"])]
+    names = [row["name"] for row in runs.all() if row["state"] in states and not is_alive(workspace, row["name"])]
     for name in names:
         runs.set_state(name, "interrupted", "Fuata ended while this run was going on. Resume it.")
     return names

@@ -373,6 +373,74 @@ def test_an_adapter_can_be_tuned_further_and_a_run_can_be_a_base(
     evaluations = [event.loss for event in events if isinstance(event, EvalDone)]
     assert evaluations[0] == pytest.approx(RunStore(workspace).find(first)["best_loss"], rel=1e-5)
     assert (workspace.model_folder(second) / "adapter_model.safetensors").is_file()
+    assert list(
+        ModelShelf(workspace.find_run_model)
+        .get(second)
+        .stream(load_dataset(small_file).examples[0].prompt, Sampling(max_new_tokens=3))
+    )
+
+
+@pytest.mark.parametrize("name", ["pocket", "expected"])
+def test_a_run_cannot_take_a_name_that_stands_for_something_else(workspace: Workspace, small_file: Path, name: str) -> None:
+    with pytest.raises(WorkspaceError, match="stands for something else"):
+        add_run(workspace, load_dataset(small_file), TrainingSettings(), name)
+
+
+def test_a_run_whose_sink_breaks_is_interrupted_and_resumes(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    name = add_run(workspace, load_dataset(small_file), settings(tiny_models["llama"], epochs=1))
+
+    def break_down(event: Event) -> None:
+        if isinstance(event, StepDone):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        execute(workspace, name, lambda: False, lambda: False, [break_down])
+    assert RunStore(workspace).find(name)["state"] == "interrupted"
+    check_resumable(workspace, name)
+    execute(workspace, name, lambda: False, lambda: False, [])
+    assert RunStore(workspace).find(name)["state"] == "finished"
+
+
+def test_a_model_tuned_with_a_persons_own_template_needs_the_file_no_more(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    template = tmp_path / "mine.jinja"
+    template.write_text(
+        "{% for m in messages %}[{{ m.content }}]{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    name, _ = run(workspace, small_file, settings(tiny_models["llama"], style=str(template), epochs=1))
+    template.unlink()
+    assert (
+        ModelShelf(workspace.find_run_model)
+        .get(name)
+        .encoder.prompt_text(load_dataset(small_file).examples[1].prompt)
+        .startswith("[")
+    )
+
+
+def test_a_run_stopped_before_any_evaluation_can_be_asked_and_still_resumes_exactly(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    chosen = settings(tiny_models["llama"], epochs=1, evaluations_per_epoch=1)
+    whole, _ = run(workspace, small_file, chosen)
+    name, _ = run(workspace, small_file, chosen, stop=lambda events: any(isinstance(event, StepDone) for event in events))
+    assert workspace.model_folder(name).is_dir()
+    execute(workspace, name, lambda: False, lambda: False, [])
+    assert same(weights(workspace, whole), weights(workspace, name))
+
+
+def test_a_long_prompt_takes_nothing_from_the_answers_beside_it(tiny_models: dict[str, Path]) -> None:
+    from core.data.examples import Turn
+
+    speaker = ModelShelf(lambda _: None).get(str(tiny_models["llama"]), "alpaca")
+    prompts = [[Turn("user", "word " * 170)], [Turn("user", "short")]]
+    sampling = Sampling(max_new_tokens=60)
+    together = list(speaker.respond_all(prompts, sampling, lambda: False))
+    alone = [next(iter(speaker.respond_all([prompt], sampling, lambda: False))) for prompt in prompts]
+    assert [(response.tokens, response.text) for response in together] == [(response.tokens, response.text) for response in alone]
+    assert together[0].tokens < together[1].tokens
 
 
 def test_an_adapter_whose_base_is_gone_says_so(

@@ -105,7 +105,7 @@ def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab:
     page, key = open_tab(build_train_tab), services.dataset_choices()[0][1]
     ready = page.trigger("show_ready", key, *train_values(page))
     assert "966 rows to train on, 57 to validate, 423 kept for Review" in ready and "183 steps of 16 rows" in ready
-    assert "python -m core train pocket.json --model pocket --style alpaca --method full" in ready
+    assert "python -m core train sample --model pocket --style alpaca --method full" in ready
     values = train_values(page)
     values[3:5] = [0, 5.0]
     refused = page.trigger("show_ready", key, *values)

@@ -137,7 +137,10 @@ def test_a_bad_file_gets_one_sentence_and_exit_2(
         (["train", "--resume", "--name", "nobody"], "There is no run 'nobody'"),
         (["train"], "give a FILE to train on"),
         (["generate", "--model", "pocket"], "one of the arguments --data --prompt is required"),
-        (["generate", "--model", "pocket", "--prompt", "x", "--temperature", "-1"], "temperature: must lie between 0 and 5"),
+        (
+            ["generate", "--model", "pocket", "--prompt", "x", "--temperature", "-1"],
+            "temperature: must be 0 or lie between 0.01 and 5",
+        ),
         (["check", "sample", "--workspace", "/proc/none"], "cannot be made"),
     ],
 )

@@ -140,6 +140,7 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
         ("damaged.json.gz", b"\x1f\x8b\x00\x00", "is a damaged gzip file"),
         ("words.txt", b"hello", "has an unknown ending"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
+        ("digits.json", b'[{"instruction": "Q", "output": ' + b"9" * 5000 + b"}]", "thousands of digits"),
     ],
 )
 def test_a_file_that_cannot_be_used_gets_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
@@ -209,6 +210,26 @@ def test_near_repeats_are_those_that_comparing_all_pairs_finds(prompts: list[str
         if len(sets[later] & sets[earlier]) / len(sets[later] | sets[earlier]) >= 0.9
     }
     assert found == expected
+
+
+def test_data_written_after_one_pattern_still_has_test_and_validation_rows() -> None:
+    pattern = " ".join(f"word{n}" for n in range(30))
+    inline = [example(row, f"{pattern} number{row}") for row in range(1, 301)]
+    inputs = [Example(row, (Turn("user", pattern, f"number{row}"), Turn("assistant", "x"))) for row in range(1, 301)]
+    for examples in (inline, inputs):
+        splits = split_examples(examples, SplitSettings())
+        assert 25 <= len(splits.test) <= 30
+        assert 10 <= len(splits.validation) <= 15
+    assert find_repeats(inputs).near == ()
+
+
+def test_a_near_repeat_of_a_near_repeat_stays_on_its_side() -> None:
+    words = [f"w{n}" for n in range(40)]
+    chain = [example(1, " ".join(words)), example(2, " ".join(words[1:])), example(3, " ".join(words[2:]) + " new")]
+    others = [example(row, f"quite another question {row}") for row in range(4, 301)]
+    for seed in range(12):
+        splits = split_examples([*chain, *others], SplitSettings(seed=seed))
+        assert sum(any(row.row <= 3 for row in part) for part in (splits.train, splits.validation, splits.test)) == 1
 
 
 def test_default_splits_are_85_10_5_and_the_same_every_time() -> None:

@@ -96,6 +96,41 @@ def test_template_signs_in_a_persons_text_stay_text(text: str, style: str) -> No
     assert text in load_encoder(POCKET, style).example_text(ask(text, "A"))
 
 
+@given(st.lists(TEXT.filter(str.strip), min_size=3, max_size=5), st.sampled_from(STYLES))
+def test_in_a_long_conversation_too_the_ids_asked_are_the_ids_trained(texts: list[str], style: str) -> None:
+    encoder = load_encoder(POCKET, style)
+    turns = tuple(Turn("assistant" if index % 2 else "user", text) for index, text in enumerate(texts[: len(texts) // 2 * 2]))
+    row = encoder.encode_example(Example(1, turns))
+    prompt = encoder.encode_prompt(turns[:-1])
+    assert list(row.ids[: len(prompt)]) == prompt
+
+
+def test_a_template_whose_answers_follow_a_space_is_asked_as_it_was_trained(tmp_path: Path) -> None:
+    path = tmp_path / "bot.jinja"
+    path.write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}\n"
+        "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    encoder = load_encoder(POCKET, str(path))
+    turns = (Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "And?"), Turn("assistant", "Bye"))
+    prompt = encoder.encode_prompt(turns[:-1])
+    assert list(encoder.encode_example(Example(1, turns)).ids[: len(prompt)]) == prompt
+
+
+def test_an_input_goes_below_the_instruction_where_a_template_knows_no_such_thing(tmp_path: Path) -> None:
+    path = tmp_path / "plain.jinja"
+    path.write_text(
+        "{% for m in messages %}[{{ m.content }}]{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    assert load_encoder(POCKET, str(path)).example_text(ask("Add.", "3", "1 and 2")) == "[Add.\n1 and 2][3]<|endoftext|>"
+
+
+def test_a_model_with_a_template_of_its_own_is_asked_in_it_by_default(tmp_path: Path) -> None:
+    template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
+    assert load_encoder(copy_pocket(tmp_path / "model", chat_template=template)).style.name == "model"
+    assert load_encoder(POCKET).style.name == "alpaca"
+
+
 def style(template: str) -> Style:
     return Style("test", template, "<|endoftext|>", "", "<|endoftext|>")
 

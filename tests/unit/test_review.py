@@ -121,11 +121,21 @@ def test_a_report_counts_by_hand(store: ReviewStore) -> None:
     assert report["reviewers"] == {"amina": 6}
 
 
-def test_the_sentence_says_enough_only_when_it_is(store: ReviewStore) -> None:
-    for person in ("a", "b"):
-        rate_all(store, person, "tuned")
+def test_the_sentence_says_enough_only_when_it_is(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned"), rows=12)
+    rate_all(store, "a", "tuned")
     assert match_sentence(report_review(store, "r").matches[0]) == "Enough evidence: tuned is better than base."
     assert "No verdict" in match_sentence(report_review(make_empty(store), "r").matches[0])
+
+
+def test_several_verdicts_on_one_prompt_are_no_further_evidence(store: ReviewStore) -> None:
+    rate_all(store, "a", "tuned")
+    alone = report_review(store, "r").matches[0]
+    for person in ("b", "c", "d"):
+        rate_all(store, person, "tuned")
+    together = report_review(store, "r").matches[0]
+    assert together.evidence == alone.evidence
+    assert (alone.has_repeated_prompts, together.has_repeated_prompts) == (False, True)
 
 
 def make_empty(store: ReviewStore) -> ReviewStore:

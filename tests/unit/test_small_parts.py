@@ -121,6 +121,27 @@ def test_the_database_syncs_every_transaction_and_enforces_its_links(workspace: 
     assert workspace.database.one("PRAGMA foreign_keys") == {"foreign_keys": 1}
 
 
+def test_two_processes_that_write_at_once_wait_for_each_other(workspace: Workspace, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    with workspace.database.transaction() as tables:
+        tables.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
+    script = (
+        "import sys; from pathlib import Path; from core.storage.database import Database\n"
+        "database = Database(Path(sys.argv[1]))\n"
+        "for _ in range(150):\n"
+        "    with database.transaction() as tables:\n"
+        "        list(tables.query('SELECT count(*) FROM notes')); tables.table('notes').insert({'text': 'x'})\n"
+    )
+    line = [sys.executable, "-c", script, str(workspace.folder / "fuata.db")]
+    writers = [subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [writer.communicate(timeout=60)[1] for writer in writers] == ["", ""]
+    assert workspace.database.one("SELECT count(*) AS n FROM notes") == {"n": 300}
+
+
 def test_the_bundled_model_is_there_and_small() -> None:
     assert bundled_models() == ["pocket"]
     assert max_context(POCKET) == 512

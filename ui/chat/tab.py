@@ -84,7 +84,7 @@ class _Handlers:
             if time.monotonic() - painted_at >= _PAINT_EVERY_S:
                 painted_at = time.monotonic()
                 yield *_with_reply(past, reply), prompt
-        yield *_with_reply(past, reply.strip() or "(no text)"), prompt
+        yield *_with_reply(past, reply.strip()), prompt
 
     def drop_answer(self, past: History) -> tuple[History, list[Any]]:
         past = past[:-1] if past and past[-1]["role"] == "assistant" else past

@@ -11,7 +11,7 @@ Message = dict[str, str]  # role and text, as the browser's state keeps it
 
 def displayed(history: Sequence[Message]) -> list[dict[str, Any]]:
     """Return messages for the chatbot with every markup character made harmless."""
-    return [{"role": message["role"], "content": html.escape(message["text"]) or " "} for message in history]
+    return [{"role": message["role"], "content": html.escape(message["text"]) or "(no text)"} for message in history]
 
 
 def as_turns(system: str, history: Sequence[Message]) -> list[Turn]:

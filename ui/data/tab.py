@@ -138,7 +138,7 @@ class _Handlers:
     def _encoder(self, model: str, style: str) -> tuple[PromptEncoder, int]:
         """Return the encoder of a model under a style, and its context in tokens."""
         source = self.services.shelf.find(model or "")
-        return load_encoder(source.folder, style or source.style or "alpaca"), max_context(source.base_folder or source.folder)
+        return load_encoder(source.folder, style), max_context(source.base_folder or source.folder)
 
 
 def _lay_out_choice() -> dict[str, Any]:

@@ -47,10 +47,13 @@ def _rate(match: Match) -> Markup:
     if match.win_rate is None:
         return Markup("<p>No verdict is decided yet: all are ties or both bad.</p>")
     low, high = match.interval
+    repeated = (
+        " Some prompts were judged by several people, which makes it narrower than it should be." * match.has_repeated_prompts
+    )
     return Markup(
         "<p>{} was preferred in <b>{}</b> of {} decided; 95 % Wilson interval {} to {}. "
-        "An interval that spans 50 % leaves open who is better.</p>"
-    ).format(match.contender, f"{match.win_rate:.0%}", match.wins + match.losses, f"{low:.0%}", f"{high:.0%}")
+        "An interval that spans 50 % leaves open who is better.{}</p>"
+    ).format(match.contender, f"{match.win_rate:.0%}", match.wins + match.losses, f"{low:.0%}", f"{high:.0%}", repeated)
 
 
 def _interval(match: Match) -> Markup:
@@ -68,6 +71,6 @@ def _interval(match: Match) -> Markup:
 
 
 def _evidence(match: Match) -> Markup:
-    return Markup("{} <span class='fuata-note'>(Evidence {}; {} is enough, however often you look.)</span>").format(
-        match_sentence(match), f"{min(match.evidence, 9999):.1f}", f"{ENOUGH_EVIDENCE:.0f}"
-    )
+    return Markup(
+        "{} <span class='fuata-note'>(Evidence {}; {} is enough, however often you look. Each prompt counts once.)</span>"
+    ).format(match_sentence(match), f"{min(match.evidence, 9999):.1f}", f"{ENOUGH_EVIDENCE:.0f}")

@@ -2,7 +2,7 @@
 const part = (name) => element.querySelector(`[data-part=${name}]`);
 const action = (name) => element.querySelector(`[data-action=${name}]`);
 const plot = part("plot");
-let chosen = null, shown = null, asking = false, drawn = "", figure = null;
+let chosen = null, shown = null, paused = false, asking = false, drawn = "", figure = null;
 
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const say = (name, text) => { const node = part(name); node.textContent = text || ""; node.hidden = !text; };
@@ -58,7 +58,7 @@ function paintAnswers(groups) {
 }
 
 function paintRun(run) {
-  shown = run.name;
+  shown = run.name; paused = run.paused;
   element.dataset.run = run.name; element.dataset.state = run.state; element.dataset.points = run.points; element.dataset.step = run.step;
   part("name").textContent = run.name;
   const pill = part("state"); pill.hidden = false; pill.textContent = run.paused ? "paused" : run.state; pill.dataset.state = run.state;
@@ -87,6 +87,7 @@ async function ask() {
 }
 
 async function act(name) {
+  if (name === "pause" && paused) name = "go_on";
   if (!shown || (name === "discard" && !confirm(`Delete the run ${shown}, its models and its curves?`))) return;
   const answer = await server.change_run({ run: shown, action: name });
   if (!answer || answer.error) say("trouble", answer?.error || "Fuata does not answer; is it still running?");

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import WorkspaceError
-from core.training.run import check_resumable, delete_run
+from core.training.run import check_resumable, delete_run, mark_interrupted
 from ui.errors import answers_errors
 from ui.services import Services
 from ui.train.views import run_summary, run_view
@@ -17,6 +17,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
 
     @answers_errors
     def watch_runs(question: Question) -> dict[str, Any]:
+        mark_interrupted(services.workspace, ["running"])  # a run of the command line may have died meanwhile
         rows = services.runs.all()
         summaries = [run_summary(row) for row in rows]
         chosen = _chosen(rows, question.get("run"), services.queue.current)
@@ -32,7 +33,8 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         name, action = str(question.get("run")), question.get("action")
         actions: dict[Any, Callable[[], object]] = {
             "stop": lambda: services.queue.stop(name),
-            "pause": services.queue.toggle_pause,
+            "pause": lambda: services.queue.pause(name, wanted=True),
+            "go_on": lambda: services.queue.pause(name, wanted=False),
             "resume": lambda: _resume(services, name),
             "discard": lambda: delete_run(services.workspace, name),
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from core.data.dataset import SAMPLE, Dataset
 from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
@@ -93,7 +94,7 @@ class _Handlers:
         except UserError as error:
             return not_ready_markup([sentence(error)])
         speed = self.services.runs.last_speed(plan.settings.model, plan.settings.method)
-        return ready_markup(plan, loaded.name, speed)
+        return ready_markup(plan, self._command_source(loaded), speed)
 
     def show_defaults(self, model: str, method: str) -> list[Any]:
         defaults = default_settings(model or "", as_method(method))
@@ -115,6 +116,10 @@ class _Handlers:
     def refresh(self) -> tuple[Any, Any]:
         choices = self.services.dataset_choices()
         return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
+
+    def _command_source(self, dataset: Dataset) -> str:
+        """Return the FILE that stands for a dataset on the command line."""
+        return "sample" if dataset.path.read_bytes() == SAMPLE.read_bytes() else str(dataset.path)
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values

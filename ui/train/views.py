@@ -46,7 +46,7 @@ def command_line(settings: TrainingSettings, file_name: str) -> str:
     for name, value in asdict(settings).items():
         if name in {"model", "style", "method", "mask_prompt"} or value == defaults[name]:
             continue
-        words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+        words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words + ([] if settings.mask_prompt else ["--train-on-prompt"]))
 
 
