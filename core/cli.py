@@ -12,13 +12,13 @@ from core.data.dataset import find_file, load_dataset
 from core.data.examples import SPLIT_NAMES, Example
 from core.data.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
+from core.event_printer import EventPrinter
 from core.models.catalogue import find_model, max_context
 from core.prompts.encoding import load_encoder
 from core.prompts.preview import preview_row
 from core.reports import check_object, check_text, preview_object, preview_text
 from core.storage.workspace import Workspace
 from core.terminal import OneLineParser, common_options, emit, run_command, say, show
-from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, StepDone, event_object
 from core.training.settings import METHODS, TrainingSettings, as_method, change_settings, default_settings
 
 
@@ -148,7 +148,7 @@ def _train(chosen: argparse.Namespace) -> int:
             raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
         name = add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
     failures: list[str] = []
-    execute(workspace, name, _stop_on_signal().is_set, lambda: False, [_Printer(failures, as_json=chosen.json)])
+    execute(workspace, name, _stop_on_signal().is_set, lambda: False, [EventPrinter(failures, as_json=chosen.json)])
     if failures:
         raise WorkspaceError(failures[0])
     return 0
@@ -179,38 +179,6 @@ def _stop_on_signal() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
     return stop
-
-
-class _Printer:
-    """Prints events: as JSON lines, or as words now and then."""
-
-    def __init__(self, failures: list[str], *, as_json: bool) -> None:
-        self.as_json = as_json
-        self.failures = failures
-        self.total_steps = 0
-
-    def __call__(self, event: Event) -> None:
-        if self.as_json:
-            emit(event_object(event))
-        if isinstance(event, RunFailed):
-            self.failures.append(event.message)
-        elif isinstance(event, RunStarted):
-            self.total_steps = event.total_steps
-        if text := self._words(event):
-            say(text)
-
-    def _words(self, event: Event) -> str:
-        match event:
-            case RunStarted():
-                parameters = f"{event.trained_parameters:,} of {event.all_parameters:,} parameters"
-                return f"{event.run}: {event.train_rows} rows, {event.total_steps} steps, {parameters} on {event.device}"
-            case StepDone() if event.step % 10 == 0:
-                return f"step {event.step}/{self.total_steps}  loss {event.loss:.4f}  {event.tokens_per_s:,.0f} tokens/s"
-            case EvalDone():
-                return f"step {event.step}  validation loss {event.loss:.4f}{'  (best)' if event.is_best else ''}"
-            case RunFinished():
-                return f"{event.reason} at step {event.step}; the best model is that of step {event.best_step}"
-        return ""
 
 
 def _generate(chosen: argparse.Namespace) -> int:

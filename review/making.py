@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from core.data.dataset import Dataset
 from core.data.examples import Example, SplitName
@@ -15,6 +14,7 @@ from core.generation.shelf import ModelShelf
 from core.generation.speaker import Response
 from core.models.catalogue import find_model, read_facts, weights_fingerprint
 from core.storage.datasets import DatasetStore
+from core.storage.locks import held, is_held
 from core.storage.runs import find_split_settings
 from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
@@ -76,29 +76,23 @@ def answer_review(
     """
     store = ReviewStore(workspace)
     review = store.find(name)
-    try:
-        with _lock(workspace, name).acquire(blocking=False):
-            store.set_state(review["id"], "generating")
+    with held(_lock_file(workspace, name), f"Answering the review '{name}'"):
+        store.set_state(review["id"], "generating")
+        try:
             for contender in store.contenders(review["id"]):
                 _answer(workspace, review, contender, shelf, should_stop, progress)
-            if should_stop():
-                store.set_state(review["id"], "stopped", "Stopped by hand. Continue it to judge.")
-            else:
-                store.add_pairs(review["id"])
-    except Timeout as error:
-        raise ReviewError(f"The review '{name}' is being answered already.") from error
-    except UserError as error:
-        store.set_state(review["id"], "failed", str(error))
-        raise
+        except UserError as error:
+            store.set_state(review["id"], "failed", str(error))
+            raise
+        if should_stop():
+            store.set_state(review["id"], "stopped", "Stopped by hand. Continue it to judge.")
+        else:
+            store.add_pairs(review["id"])
 
 
 def is_being_answered(workspace: Workspace, name: str) -> bool:
     """Tell whether some process answers a review; the operating system lets go of the lock when one dies."""
-    try:
-        with _lock(workspace, name).acquire(blocking=False):
-            return False
-    except Timeout:
-        return True
+    return is_held(_lock_file(workspace, name))
 
 
 def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
@@ -110,10 +104,8 @@ def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
     return [contender.name for contender in store.contenders(known["id"])] == list(plan.contenders)
 
 
-def _lock(workspace: Workspace, name: str) -> FileLock:
-    folder = workspace.folder / "reviews"
-    folder.mkdir(exist_ok=True)
-    return FileLock(folder / f"{check_name(name)}.lock", thread_local=False)
+def _lock_file(workspace: Workspace, name: str) -> Path:
+    return workspace.folder / "reviews" / f"{check_name(name)}.lock"
 
 
 def _answer(

@@ -7,71 +7,23 @@ divided by the trained tokens of the whole step, so 1 row × 8 passes gives the 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from core.errors import TrainingError
 from core.models.adapters import parameter_counts
 from core.prompts.batches import Batch, collate, plan_epoch, plan_evaluation
-from core.prompts.encoding import EncodedRow
-from core.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from core.training.checkpoints import load_checkpoint, save_checkpoint
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.job import TrainingJob
 from core.training.loss import summed_loss
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
-from core.training.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Question = Callable[[], bool]
 _TIMES_ITS_COST = 20  # a state is saved again after so many times what saving it took: at most 5 % of the run
 _PAUSE_POLL_S = 0.1
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A validation prompt answered at each evaluation."""
-
-    row: int
-    prompt: str
-    expected: str
-    ids: list[int]  # the prompt as the model is asked with it
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """All that one run works on."""
-
-    run: str
-    model: "PreTrainedModel"
-    settings: TrainingSettings
-    train: Sequence[EncodedRow]
-    validation: Sequence[EncodedRow]
-    watched: Sequence[Watched]
-    pad_id: int
-    checkpoint: Path  # folder of the state to resume from
-    best: Path  # folder of the best model
-    save_best: Callable[["PreTrainedModel", Progress], None]
-    answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the training rows."""
-        return math.ceil(len(self.train) / self.settings.step_rows)
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps in the whole run."""
-        return self.steps_per_epoch * self.settings.epochs
-
-    @property
-    def steps_per_evaluation(self) -> int:
-        """Steps from one evaluation to the next."""
-        return math.ceil(self.steps_per_epoch / self.settings.evaluations_per_epoch)
 
 
 def never() -> bool:

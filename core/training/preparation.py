@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from core.training.checkpoints import Progress
-    from core.training.loop import TrainingJob, Watched
+    from core.training.job import TrainingJob, Watched
 
 _WATCHED_TOKENS = 48
 
@@ -75,7 +75,7 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
 def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
     """Load the model and return everything the loop works on."""
     from core.models.saving import save_model
-    from core.training.loop import TrainingJob
+    from core.training.job import TrainingJob
 
     _leave_a_core_free()
     folder = workspace.run_folder(run)
@@ -161,7 +161,7 @@ def _base_name(plan: RunPlan) -> str:
 
 
 def _watch(plan: RunPlan) -> list["Watched"]:
-    from core.training.loop import Watched
+    from core.training.job import Watched
 
     chosen = [example for example in plan.splits.validation if _is_short(example, plan)][: plan.settings.watched_prompts]
     return [

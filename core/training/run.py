@@ -3,15 +3,15 @@
 import gc
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from platform import python_version
-
-from filelock import FileLock, Timeout
 
 from core.data.dataset import Dataset
 from core.errors import UserError, WorkspaceError
 from core.storage.datasets import DatasetStore
+from core.storage.locks import held, is_held
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunFinished, Sink
@@ -55,7 +55,7 @@ def execute(
     Raises WorkspaceError when another process or thread works on the same run.
     """
     runs = RunStore(workspace)
-    with _held(workspace, name):
+    with held(_lock_file(workspace, name), f"The run '{name}'"):
         try:
             for event in _events(workspace, name, should_stop, should_pause):
                 runs.record(name, event)
@@ -72,11 +72,7 @@ def execute(
 
 def is_alive(workspace: Workspace, name: str) -> bool:
     """Tell whether some process works on a run; the operating system lets go of the lock when one dies."""
-    try:
-        with _lock(workspace, name).acquire(blocking=False):
-            return False
-    except Timeout:
-        return True
+    return is_held(_lock_file(workspace, name))
 
 
 def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running", "queued")) -> list[str]:
@@ -135,18 +131,8 @@ def _events(
         raise
 
 
-def _lock(workspace: Workspace, name: str) -> FileLock:
-    folder = workspace.run_folder(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".lock", thread_local=False)
-
-
-def _held(workspace: Workspace, name: str) -> AbstractContextManager[object]:
-    """Take a run's lock, to be let go of at the end of a ``with``."""
-    try:
-        return _lock(workspace, name).acquire(blocking=False)
-    except Timeout as error:
-        raise WorkspaceError(f"The run '{name}' is going on already.") from error
+def _lock_file(workspace: Workspace, name: str) -> Path:
+    return workspace.run_folder(name) / ".lock"
 
 
 def _stem(word: str) -> str:

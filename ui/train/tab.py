@@ -1,5 +1,6 @@
 """The Train screen: a form that works as it stands, a card that says what Start will do, and the monitor."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import shows_user_errors
 from ui.services import STYLE_CHOICES, Services, sentence
 from ui.train.monitor import monitor_functions
-from ui.train.views import not_ready_markup, ready_markup
+from ui.train.views import command_line, not_ready_markup, ready_markup
 
 _DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation", "lora_dropout")  # these depend on the model
 _ADVANCED = (
@@ -94,7 +95,8 @@ class _Handlers:
         except UserError as error:
             return not_ready_markup([sentence(error)])
         speed = self.services.runs.last_speed(plan.settings.model, plan.settings.method)
-        return ready_markup(plan, self._command_source(loaded), speed)
+        command = command_line(plan.settings, self._command_source(loaded), self.services.workspace.folder)
+        return ready_markup(plan, command, speed)
 
     def show_defaults(self, model: str, method: str) -> list[Any]:
         defaults = default_settings(model or "", as_method(method))
@@ -119,7 +121,8 @@ class _Handlers:
 
     def _command_source(self, dataset: Dataset) -> str:
         """Return the FILE that stands for a dataset on the command line."""
-        return "sample" if dataset.path.read_bytes() == SAMPLE.read_bytes() else str(dataset.path)
+        is_sample = dataset.content_hash == hashlib.sha256(SAMPLE.read_bytes()).hexdigest()
+        return "sample" if is_sample else str(dataset.path)
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values

@@ -4,10 +4,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from core.storage.workspace import DEFAULT_FOLDER
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
 from ui.train.curves import draw_curves, overfitting_words
@@ -23,13 +25,13 @@ _STATE_WORDS = {
 }
 
 
-def ready_markup(plan: RunPlan, file_name: str, tokens_per_s: float | None) -> Markup:
+def ready_markup(plan: RunPlan, command: str, tokens_per_s: float | None) -> Markup:
     """Return the card above Start: what the run will do, and what to mind."""
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in _plan_lines(plan, tokens_per_s))
     return Markup(
         '<section class="fuata-ready" aria-label="Ready"><b>Ready.</b><ul>{}</ul>'
         "<details><summary>The same from the command line</summary><code>{}</code></details></section>"
-    ).format(items, command_line(plan.settings, file_name))
+    ).format(items, command)
 
 
 def not_ready_markup(reasons: Sequence[str]) -> Markup:
@@ -38,8 +40,8 @@ def not_ready_markup(reasons: Sequence[str]) -> Markup:
     return Markup('<section class="fuata-alert" role="alert"><b>Not ready.</b><ul>{}</ul></section>').format(items)
 
 
-def command_line(settings: TrainingSettings, file_name: str) -> str:
-    """Return the command that trains the same run; settings at their defaults are left out."""
+def command_line(settings: TrainingSettings, file_name: str, workspace: Path) -> str:
+    """Return the command that trains the same run; what stands at its default is left out."""
     defaults = asdict(default_settings(settings.model, settings.method))
     words = ["python", "-m", "core", "train", file_name, "--model", settings.model, "--style", settings.style]
     words += ["--method", settings.method]
@@ -47,7 +49,8 @@ def command_line(settings: TrainingSettings, file_name: str) -> str:
         if name in {"model", "style", "method", "mask_prompt"} or value == defaults[name]:
             continue
         words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words + ([] if settings.mask_prompt else ["--train-on-prompt"]))
+    words += [] if settings.mask_prompt else ["--train-on-prompt"]
+    return shlex.join(words + ([] if workspace == DEFAULT_FOLDER else ["--workspace", str(workspace)]))
 
 
 def run_summary(row: Row) -> Row:
