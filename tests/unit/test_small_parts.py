@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ def answered(app: Any, headers: dict[str, str], kind: str = "http") -> list[dict
         return {"type": "http.request"}
 
     scope = {"type": kind, "headers": [(key.encode(), value.encode()) for key, value in headers.items()]}
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as pool:  # Playwright keeps an event loop running in the thread of the tests
+        pool.submit(asyncio.run, app(scope, receive, send)).result()
     return sent
 
 
