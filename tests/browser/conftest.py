@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.serving import Server, free_port
 
@@ -19,6 +19,9 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-sync",
 ]
+
+
+expect.set_options(timeout=45_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture
@@ -66,6 +69,7 @@ def calm_page(browser: Browser, calm_server: Server) -> Iterator[Page]:
 def _watched_window(browser: Browser, server: Server) -> Iterator[Page]:
     """Open a window that may ask nobody but the app, and in which no script may fail."""
     window = browser.new_page(viewport={"width": 1280, "height": 900})
+    window.set_default_timeout(90_000)
     foreign: list[str] = []
     failures: list[str] = []
     window.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, server) else None)

@@ -44,6 +44,7 @@ def add_review(folder: Path, file: Path, texts: tuple[str, str], rows: int) -> N
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_tab_scrolls_sideways_or_logs_an_error(browser: Browser, calm_server: Server, width: int, theme: str) -> None:
     window = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=theme)  # type: ignore[arg-type]
+    window.set_default_timeout(90_000)
     errors: list[str] = []
     window.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     window.on("pageerror", lambda error: errors.append(str(error)))
@@ -53,7 +54,7 @@ def test_no_tab_scrolls_sideways_or_logs_an_error(browser: Browser, calm_server:
         if name == "data":
             expect(window.locator(".fuata-report")).to_be_visible(timeout=30_000)
         if name == "train":
-            expect(window.locator("#ready")).to_contain_text("Ready.", timeout=30_000)
+            expect(window.locator("#ready")).to_contain_text("Ready.")
         assert window.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
     window.close()
     assert [text for text in errors if not _is_of_leaving(text)] == []
@@ -101,7 +102,7 @@ def test_a_bad_file_gets_one_sentence_on_the_page(
 
 def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, calm_server: Server) -> None:
     calm_page.goto(f"{calm_server.url}/?tab=train")
-    expect(calm_page.locator("#ready")).to_contain_text("Ready.", timeout=30_000)
+    expect(calm_page.locator("#ready")).to_contain_text("Ready.")
     for label, word, sentence in (
         ("Base model", "/no/model", "There is no model"),
         ("Prompt style", "nothing", "There is no style"),
@@ -122,12 +123,12 @@ def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
     page.goto(server.url)
     expect(page.locator(".fuata-report")).to_be_visible(timeout=30_000)
     page.locator("#upload input[type=file]").set_input_files(small_file)
-    expect(page.locator(".fuata-report")).to_have_attribute("data-rows", "40", timeout=30_000)
+    expect(page.locator(".fuata-report")).to_have_attribute("data-rows", "40")
     page.goto(f"{server.url}/?tab=train")
     model = page.get_by_label("Base model")
     model.fill(str(tiny_models["llama"]))
     model.press("Enter")
-    expect(page.locator("#ready")).to_contain_text("34 rows to train on", timeout=30_000)
+    expect(page.locator("#ready")).to_contain_text("34 rows to train on")
     page.get_by_label("Epochs").fill("400")
     page.get_by_label("Run name").fill("cut-off")
     page.locator("#start").click()
@@ -137,9 +138,10 @@ def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
     server.kill()
     server.start()
     second = browser.new_page()
+    second.set_default_timeout(90_000)
     second.goto(f"{server.url}/?tab=train")
     for window in (second, page):
-        expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted", timeout=30_000)
+        expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")
     second.get_by_role("button", name="Resume").click()
     expect(state).to_have_text("training", timeout=60_000)
     second.get_by_role("button", name="Stop and keep the best").click()
@@ -217,4 +219,4 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, serve
     expect(progress).to_have_text("1 of 4 judged")
     server.start()
     page.keyboard.press("2")
-    expect(progress).to_have_text("2 of 4 judged", timeout=15_000)
+    expect(progress).to_have_text("2 of 4 judged")
