@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.data.examples import Example
 
@@ -39,6 +40,11 @@ class Repeats:
 
 def find_repeats(examples: Sequence[Example]) -> Repeats:
     """Find rows whose prompt repeats an earlier one, letter by letter or nearly."""
+    return _find(tuple(examples))
+
+
+@lru_cache(maxsize=8)  # the check report and every split of the same rows ask for it
+def _find(examples: tuple[Example, ...]) -> Repeats:
     firsts: dict[tuple[object, ...], Example] = {}
     exact: list[Repeat] = []
     for example in examples:

@@ -65,7 +65,8 @@ def execute(
                     shutil.rmtree(workspace.run_folder(name) / "checkpoint", ignore_errors=True)
         except BaseException as error:  # a sink or the database gave way: the run must not seem to go on
             with suppress(Exception):
-                runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
+                if runs.find(name)["state"] in {"queued", "running"}:  # a failure that is told already stays as told
+                    runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
             raise
     gc.collect()  # the model's cycles would otherwise hold its memory until the next run
 

@@ -386,6 +386,21 @@ def test_a_run_cannot_take_a_name_that_stands_for_something_else(workspace: Work
         add_run(workspace, load_dataset(small_file), TrainingSettings(), name)
 
 
+def test_a_bug_inside_a_run_is_raised_and_its_run_stays_failed(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(*_values: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("core.training.loop.summed_loss", buggy)
+    name = add_run(workspace, load_dataset(small_file), settings(tiny_models["llama"], epochs=1))
+    with pytest.raises(KeyError, match="a bug"):
+        execute(workspace, name, lambda: False, lambda: False, [])
+    row = RunStore(workspace).find(name)
+    assert row["state"] == "failed"
+    assert "A fault in Fuata" in row["message"]
+
+
 def test_a_run_whose_sink_breaks_is_interrupted_and_resumes(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:
