@@ -100,13 +100,14 @@ def _wanted_counts(
 
 
 def _fill(part: list[Example], wanted: tuple[int, int], groups: list[list[Example]]) -> list[list[Example]]:
-    """Move random groups into ``part`` until it has the wanted rows; return the groups left over."""
+    """Move random groups into ``part`` until it has the wanted rows; return the groups left over, at least one."""
     count, seed = wanted
     left: list[list[Example]] = []
     order = random.Random(seed).sample(range(len(groups)), len(groups))
-    for index in order:
+    for position, index in enumerate(order, start=1):
         group = groups[index]
-        if len(part) + len(group) <= count and len(groups) > 1:
+        is_last_left = position == len(order) and not left
+        if len(part) + len(group) <= count and not is_last_left:
             part += group
         else:
             left.append(group)

@@ -257,6 +257,12 @@ def test_no_row_is_lost_and_no_repeat_stands_on_two_sides(
     assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
 
 
+def test_large_shares_of_few_rows_leave_something_to_train_on() -> None:
+    examples = [example(row, text) for row, text in enumerate(["a", "b", "c", "c"], start=1)]
+    for seed in range(20):
+        assert split_examples(examples, SplitSettings(0.375, 0.375, seed)).train
+
+
 def test_rows_that_the_file_assigns_stay_where_it_says() -> None:
     splits = split_examples(load_dataset(SAMPLE).examples, SplitSettings())
     assert len(splits.test) == 423
