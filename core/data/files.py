@@ -129,7 +129,9 @@ def _json_rows(text: str, name: str) -> list[RawRow]:
             f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}; mend that line."
         ) from error
     except (RecursionError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as JSON: it is nested too deeply or holds a number of thousands of digits.") from error
+        raise DataError(
+            f"{name} cannot be read as JSON: it is nested too deeply or holds a number of thousands of digits."
+        ) from error
     return [RawRow(number, value) for number, value in enumerate(_row_list(document, name), start=1)]
 
 

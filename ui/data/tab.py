@@ -166,7 +166,10 @@ def _lay_out_preview() -> dict[str, Any]:
         mask = gr.Checkbox(value=True, label="Mask the prompt", info="Off: the loss sees everything", interactive=True)
     gr.HTML(TOKEN_LEGEND)
     with gr.Row(equal_height=False):
-        tokens = {"left_tokens": gr.HTML(elem_id="tokens-left", min_width=300), "right_tokens": gr.HTML(elem_id="tokens-right", min_width=300)}
+        tokens = {
+            "left_tokens": gr.HTML(elem_id="tokens-left", min_width=300),
+            "right_tokens": gr.HTML(elem_id="tokens-right", min_width=300),
+        }
     return {"row": row, "left": left, "right": right, "mask": mask, **tokens}
 
 
@@ -187,8 +190,8 @@ def _lay_out_rows() -> dict[str, Any]:
     found = gr.HTML(elem_id="found")
     table = gr.Dataframe(
         headers=["row", "split", "prompt", "answer"], datatype=["number", "str", "str", "str"], interactive=False, wrap=True,
-        max_height=460, column_widths=["70px", "100px", "570px", "430px"], max_chars=240, label="Rows of the dataset", show_label=False,
-        elem_id="rows", buttons=["copy"],
+        max_height=460, column_widths=["70px", "100px", "570px", "430px"], max_chars=240, label="Rows of the dataset",
+        show_label=False, elem_id="rows", buttons=["copy"],
     )  # fmt: skip
     return {"search": search, "page": page, "found": found, "table": table}
 

@@ -21,7 +21,9 @@ def report_markup(report: CheckReport) -> Markup:
     findings = [
         _finding("Refused rows", [f"Row {x.row}: {x.reason}" for x in report.refused], "left out of everything"),
         _finding(
-            "Exact repeats of a prompt", [_sentence(repeat_words(x)) for x in report.repeats.exact], "kept on one side of the split"
+            "Exact repeats of a prompt",
+            [_sentence(repeat_words(x)) for x in report.repeats.exact],
+            "kept on one side of the split",
         ),
         _finding(
             "Near repeats of a prompt", [_sentence(repeat_words(x)) for x in report.repeats.near], "kept on one side of the split"
