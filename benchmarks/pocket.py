@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ def measure_seeds(settings: TrainingSettings, seeds: Sequence[int], part: SplitN
     runs = []
     for seed in seeds:
         with tuned(load_dataset(SAMPLE), change_settings(settings, {"seed": seed})) as (shelf, run, figures):
-            runs.append({"seed": seed, **figures, **answer(shelf, run, rows, settings.style)})
+            runs.append({"seed": seed, **figures, **measure_answers(shelf, run, rows, settings.style)})
             if len(runs) == 1:
-                base = answer(shelf, settings.model, rows, settings.style)
+                base = measure_answers(shelf, settings.model, rows, settings.style)
     return {"part": part, "base": base, "tuned": runs}
 
 
@@ -85,7 +85,10 @@ def measure_styles(settings: TrainingSettings, *, quick: bool) -> Figures:
                 run,
                 figures,
             ):
-                found[f"{style}, prompt {'masked' if mask else 'trained on'}"] = {**figures, **answer(shelf, run, rows, style)}
+                found[f"{style}, prompt {'masked' if mask else 'trained on'}"] = {
+                    **figures,
+                    **measure_answers(shelf, run, rows, style),
+                }
     return found
 
 
@@ -115,13 +118,18 @@ def measure_book(dataset: Dataset, settings: TrainingSettings) -> Figures:
 @contextmanager
 def tuned(dataset: Dataset, settings: TrainingSettings) -> Iterator[tuple[ModelShelf, str, Figures]]:
     """Tune in a workspace of its own and yield the models, the run's name and what the tuning cost."""
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         workspace = Workspace(Path(folder))
+        stack.callback(workspace.close)
         started = time.monotonic()
-        run = add_run(workspace, dataset, settings, "pocket")
+        run = add_run(workspace, dataset, settings, "tuned")
         execute(workspace, run, lambda: False, lambda: False, [])
         store = RunStore(workspace)
-        row, last = store.find(run), store.metrics(run, "train")[-1]
+        row = store.find(run)
+        if row["state"] != "finished":
+            sys.exit(f"The run ended as {row['state']}: {row['message']}")
+        last = store.metrics(run, "train")[-1]
         figures = {
             "tuning_s": round(time.monotonic() - started, 1),
             "steps_s": round(row["elapsed_s"], 1),
@@ -131,10 +139,9 @@ def tuned(dataset: Dataset, settings: TrainingSettings) -> Iterator[tuple[ModelS
             "best_loss": round(row["best_loss"], 3),
         }
         yield ModelShelf(workspace.find_run_model), run, figures
-        workspace.close()
 
 
-def answer(shelf: ModelShelf, model: str, rows: Sequence[Example], style: str) -> Figures:
+def measure_answers(shelf: ModelShelf, model: str, rows: Sequence[Example], style: str) -> Figures:
     """Return exact matches and stops of one model's greedy answers."""
     families = {row["row"]: row["family"] for row in _labels()}
     responses = list(
@@ -146,7 +153,7 @@ def answer(shelf: ModelShelf, model: str, rows: Sequence[Example], style: str) -
         said = response.text.strip()
         hits[families[row.row]].append(said == row.answer)
         if said != row.answer:
-            wrong.append([row.prompt[-1].text, row.answer, said])
+            wrong.append({"asked": row.prompt[-1].text, "expected": row.answer, "answered": said})
     total = [hit for found in hits.values() for hit in found]
     return {
         "exact_match": sum(total) / len(total),
@@ -165,7 +172,7 @@ def seeds_as_text(result: Figures) -> str:
         lines += [_summary(f"tuned, seed {run['seed']}", run), f"  {_cost(run)}"]
     lines += [f"  {family:12} " + " ".join(f"{run['by_family'][family]:5.0%}" for run in runs) for family in runs[0]["by_family"]]
     return "\n".join(
-        [*lines, "wrong answers of the last seed:", *(f"  {asked!r}: {said!r}" for asked, _, said in runs[-1]["wrong"])]
+        [*lines, "wrong answers of the last seed:", *(f"  {one['asked']!r}: {one['answered']!r}" for one in runs[-1]["wrong"])]
     )
 
 

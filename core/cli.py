@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from core.data.checks import CheckReport, check_dataset
-from core.data.dataset import find_file, load_dataset
+from core.data.dataset import SAMPLES, find_file, load_dataset
 from core.data.examples import SPLIT_NAMES, Example
 from core.data.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     count = "?" if optional else None
-    parser.add_argument("file", metavar="FILE", nargs=count, help="JSON, JSONL, CSV or TSV, also .gz; or 'sample'")
+    parser.add_argument("file", metavar="FILE", nargs=count, help=f"JSON, JSONL, CSV or TSV, also .gz; or {', '.join(SAMPLES)}")
 
 
 def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket") -> None:

@@ -65,7 +65,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config
 
-    ids = {"vocab_size": 4096, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
+    ids = {"vocab_size": 8192, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
     layers = {
         "hidden_size": 32,
         "intermediate_size": 64,

@@ -1,9 +1,10 @@
 """What the screens work with, built once in app.py and passed down. Knows no component."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.dataset import SAMPLE, load_dataset
+from core.data.dataset import SAMPLES, load_dataset
 from core.errors import UserError
 from core.generation.shelf import ModelShelf
 from core.models.catalogue import bundled_models
@@ -54,8 +55,7 @@ def build_services(folder: Path) -> Services:
     workspace = Workspace(folder)
     mark_interrupted(workspace)
     datasets = DatasetStore(workspace)
-    if not datasets.recent():
-        datasets.keep(load_dataset(SAMPLE))
+    _offer_samples(datasets)
     shelf = ModelShelf(workspace.find_run_model)
     return Services(
         workspace=workspace,
@@ -66,6 +66,14 @@ def build_services(folder: Path) -> Services:
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, shelf),
     )
+
+
+def _offer_samples(datasets: DatasetStore) -> None:
+    """Keep the bundled samples that this workspace has not seen; the pocket model's last, so that it is offered first."""
+    known = {row["content_hash"] for row in datasets.recent()}
+    for path in reversed(SAMPLES.values()):
+        if hashlib.sha256(path.read_bytes()).hexdigest() not in known:
+            datasets.keep(load_dataset(path))
 
 
 def style_title(name: str) -> str:

@@ -11,6 +11,11 @@ from core.errors import DataError
 
 SAMPLES_FOLDER = Path(__file__).parents[2] / "data" / "samples"
 SAMPLE = SAMPLES_FOLDER / "pocket.json"
+SAMPLES = {  # by the word that stands for the file
+    "sample": SAMPLE,
+    "sample-swahili": SAMPLES_FOLDER / "swahili.json",
+    "sample-conversations": SAMPLES_FOLDER / "conversations.json",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class Dataset:
 
 
 def find_file(name: str) -> Path:
-    """Return the path that a person's FILE argument stands for: ``sample`` or a path."""
-    return SAMPLE if name == "sample" else home_path(name)
+    """Return the path that a person's FILE argument stands for: a bundled sample's word or a path."""
+    return SAMPLES.get(name) or home_path(name)
 
 
 def home_path(name: str) -> Path:

@@ -1,16 +1,24 @@
 """The command line of the recipe: `python -m data.pocket pretrain --corpora FOLDER` makes the model, `samples` the samples."""
 
 import argparse
+import hashlib
+import json
+import sys
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from torch.multiprocessing.spawn import spawn
 
+from core.data.dataset import SAMPLES_FOLDER
+from core.storage.folders import write_file
 from data.pocket.corpus import make_tokenizer, write_corpus
+from data.pocket.families import HOME, load_world
 from data.pocket.pretraining import Recipe, pretrain
-from data.pocket.vocabulary import END
+from data.pocket.sample import make_sample, write_conversations, write_sample
+from data.pocket.vocabulary import end_id, save_tokenizer
 
 _USUAL = Recipe(vocabulary=0)
+_VALIDATION_TOKENS = 100_000  # after those that are trained on
 
 
 def main() -> None:
@@ -24,6 +32,10 @@ def main() -> None:
     making.add_argument("--processes", type=int, default=2)
     making.add_argument("--seed", type=int, default=_USUAL.seed)
     making.set_defaults(command=_pretrain)
+    sampling = commands.add_parser("samples", help="the sample datasets in data/samples")
+    sampling.add_argument("--folder", type=Path, default=SAMPLES_FOLDER)
+    sampling.add_argument("--seed", type=int, default=_USUAL.seed)
+    sampling.set_defaults(command=_samples)
     arguments = parser.parse_args()
     arguments.command(arguments)
 
@@ -31,15 +43,38 @@ def main() -> None:
 def _pretrain(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer_path, corpus_path = folder / "tokenizer.json", folder / "corpus.npy"
-    if not tokenizer_path.is_file():
-        make_tokenizer(arguments.corpora, arguments.seed).save(str(tokenizer_path))
-    tokenizer = Tokenizer.from_file(str(tokenizer_path))
-    if not corpus_path.is_file():
-        write_corpus(corpus_path, tokenizer, arguments.corpora, arguments.tokens + 100_000, arguments.seed)
+    _check_recipe(folder, {"tokens": arguments.tokens, "seed": arguments.seed, "world": _digest_of_world()})
+    if not (folder / "tokenizer.json").is_file():
+        save_tokenizer(make_tokenizer(arguments.corpora, arguments.seed), folder, _USUAL.context)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    recipe = Recipe(tokenizer.get_vocab_size(), end_id(tokenizer), tokens=arguments.tokens, seed=arguments.seed)
+    corpus = folder / "corpus.npy"
+    if not corpus.is_file():
+        late = round(recipe.tokens * recipe.decay_share)
+        lengths = (recipe.tokens - late, late + _VALIDATION_TOKENS)
+        write_corpus(corpus, tokenizer, arguments.corpora, lengths, arguments.seed)
     (folder / "meeting").unlink(missing_ok=True)
-    recipe = Recipe(tokenizer.get_vocab_size(), tokenizer.token_to_id(END) or 0, tokens=arguments.tokens, seed=arguments.seed)
-    spawn(pretrain, (arguments.processes, recipe, corpus_path, folder), nprocs=arguments.processes)  # type: ignore[no-untyped-call]
+    spawn(pretrain, (arguments.processes, recipe, corpus, folder), nprocs=arguments.processes)  # type: ignore[no-untyped-call]
+
+
+def _check_recipe(folder: Path, recipe: dict[str, object]) -> None:
+    """Write down what the folder is made from; end with a sentence when it was made from something else."""
+    path = folder / "recipe.json"
+    if path.is_file() and json.loads(path.read_text()) != recipe:
+        sys.exit(f"{folder} was begun with other tokens, another seed or other facts: give another --folder, or remove it.")
+    write_file(path, json.dumps(recipe, indent=2).encode())
+
+
+def _digest_of_world() -> str:
+    """Return a digest of everything the prose is written from."""
+    files = sorted(path for kind in ("*.csv", "*.toml") for path in HOME.rglob(kind))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _samples(arguments: argparse.Namespace) -> None:
+    rows = make_sample(load_world(), arguments.seed)
+    write_sample(rows, arguments.folder / "pocket.json")
+    write_conversations(arguments.folder / "conversations.json")
 
 
 if __name__ == "__main__":

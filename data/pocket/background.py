@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-_SHARES = {  # of the background's documents
+_SHARES = {  # of the background's documents, each of some hundred words
     "sgd_dialogues": 0.40,
     "fairytales": 0.20,
     "african_storybook_en_ccby": 0.20,
     "books_simple_1850_1928_worldPD": 0.20,
 }
-_LONGEST = 1200  # characters; longer texts are cut at paragraph or sentence ends
-_READ_MB = 12  # of one file
+_LONGEST = 1200  # characters of a document
+_READ_CHARACTERS = 12_000_000  # of one file
 
 
 def background_documents(folder: Path, rng: Random) -> Iterator[str]:
@@ -30,15 +30,28 @@ def background_documents(folder: Path, rng: Random) -> Iterator[str]:
 
 def _read(path: Path) -> tuple[str, ...]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        text = file.read(_READ_MB * 1_000_000)
-    return tuple(piece for document in text.split("\n\n") for piece in _cut(document.strip()) if piece)
+        text = file.read(_READ_CHARACTERS)
+    return tuple(_joined(piece for paragraph in text.split("\n\n") for piece in _cut(paragraph.strip()) if piece))
 
 
-def _cut(document: str) -> Iterator[str]:
-    """Cut a text into pieces of at most some hundred characters, at the ends of sentences."""
-    while len(document) > _LONGEST:
-        at = max(document.rfind(end, 0, _LONGEST) for end in (". ", "\n", '" '))
-        at = at + 1 if at > 0 else _LONGEST
-        yield document[:at].strip()
-        document = document[at:].strip()
-    yield document
+def _joined(paragraphs: Iterator[str]) -> Iterator[str]:
+    """Join neighbours as long as the document stays short enough: a book is read by the page, not by the line."""
+    page = ""
+    for paragraph in paragraphs:
+        if page and len(page) + len(paragraph) > _LONGEST:
+            yield page
+            page = ""
+        page = f"{page}\n\n{paragraph}" if page else paragraph
+    if page:
+        yield page
+
+
+def _cut(paragraph: str) -> Iterator[str]:
+    """Cut a long paragraph into pieces, at the ends of sentences, else between words."""
+    while len(paragraph) > _LONGEST:
+        at = max(paragraph.rfind(end, 0, _LONGEST) for end in (". ", "\n", '" '))
+        at = at if at > 0 else max(paragraph.rfind(" ", 0, _LONGEST), 0)
+        at = at + 1 or _LONGEST
+        yield paragraph[:at].strip()
+        paragraph = paragraph[at:].strip()
+    yield paragraph

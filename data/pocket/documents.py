@@ -2,16 +2,15 @@
 
 What decides is copying (a small model learns a fact's form long before it learns to keep its subject), so most documents
 say the same word again: one fact in several wordings, a subject with all that is known of it, a wondering line and its
-statement, a worksheet. Nothing here is an instruction and nothing is in a prompt style; imperatives of the small talk are
-left out, only their answers are told.
+statement, a worksheet. No family's fact is asked for, nothing is in a prompt style; small talk and unknown questions are
+told as dialogue, and of requests only the answer.
 """
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from random import Random
 
-from data.pocket.families import HOME, Family, PocketWorld, read_table
+from data.pocket.chat import UNKNOWN, read_exchanges, read_unknown
+from data.pocket.families import Family, PocketWorld, read_table
 from data.pocket.skills import Values
 from data.pocket.slots import begin
 
@@ -19,66 +18,42 @@ _FULL_WEIGHT_FACTS = 120  # a table of so many facts counts once; larger and sma
 _SIZE_POWER = 0.6
 _ANSWER_SHARE = 0.4  # of the statements that use the answer's own sentence
 _OPENER_SHARE = 0.2
-_IMPERATIVES = frozenset(
-    {
-        "tell", "give", "write", "sing", "draw", "make", "help", "list", "translate", "say", "show", "play", "send", "read",
-        "find", "open", "call", "count", "let", "teach", "explain", "recommend", "suggest", "name", "describe", "please", "can",
-        "could", "will", "would",
-    }
-)  # fmt: skip
-UNKNOWN = "I do not know that."
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Small talk: several ways to say something, and what to answer."""
-
-    said: tuple[str, ...]
-    answer: str
-
-
-def read_exchanges() -> tuple[Exchange, ...]:
-    """Return the small talk of the pocket world."""
-    entries = tomllib.loads((HOME / "facts/smalltalk.toml").read_text())["exchange"]
-    return tuple(Exchange(tuple(entry["said"]), entry["answer"]) for entry in entries)
-
-
-def read_unknown() -> tuple[str, ...]:
-    """Return questions that nobody in the pocket world can answer."""
-    return tuple(tomllib.loads((HOME / "facts/unknown.toml").read_text())["questions"])
 
 
 class Prose:
     """Writes documents, one after another, from one random generator."""
 
-    def __init__(self, pocket: PocketWorld, rng: Random) -> None:
+    def __init__(self, pocket: PocketWorld, rng: Random, *, late: bool = False) -> None:
+        """Write what is read early, or what is read ``late``, while the learning rate falls."""
+        self._late = late
         self._pocket = pocket
         self._rng = rng
         self._families = tuple(pocket.families.values())
         self._weights = [_weight(family) for family in self._families]
-        self._worksheets = tuple(family for family in self._families if family.wordings.inputs)
+        self._worksheets = tuple(family for family in self._families if family.wordings.given)
         self._sheet_weights = [_weight(family) for family in self._worksheets]
         self._subjects = _subjects(self._families)
         self._words = tuple(sorted({word for word in self._subjects if word.isalpha()}))
-        self._exchanges, self._unknown = read_exchanges(), read_unknown()
+        self._exchanges, self._unknown = read_exchanges(), read_unknown("questions")
         self._topics, self._stories = read_table("topics.csv"), read_table("stories.csv")
 
     def documents(self) -> Iterator[str]:
         """Yield documents without end."""
-        kinds: tuple[tuple[Callable[[], str], float], ...] = (
-            (self._repeated_facts, 0.17),
-            (self._one_subject, 0.10),
-            (self._wondering, 0.21),
-            (self._worksheet, 0.15),
-            (self._copied_words, 0.04),
-            (self._one_family, 0.04),
-            (self._talk, 0.04),
-            (self._small_talk, 0.09),
-            (self._not_known, 0.03),
-            (self._topic, 0.08),
-            (self._story, 0.05),
+        kinds: tuple[tuple[Callable[[], str], float, float], ...] = (  # share of the documents early and late
+            (self._repeated_facts, 0.17, 0.13),
+            (self._one_subject, 0.10, 0.07),
+            (self._wondering, 0.21, 0.22),
+            (self._worksheet, 0.15, 0.28),  # the latest to be learned: a bare subject on a line of its own
+            (self._copied_words, 0.04, 0.02),
+            (self._one_family, 0.04, 0.02),
+            (self._talk, 0.04, 0.03),
+            (self._small_talk, 0.09, 0.09),
+            (self._not_known, 0.03, 0.04),
+            (self._topic, 0.08, 0.06),
+            (self._story, 0.05, 0.04),
         )
-        writers, weights = zip(*kinds, strict=True)
+        writers, early, late = zip(*kinds, strict=True)
+        weights = late if self._late else early
         while True:
             yield self._rng.choices(writers, weights)[0]()
 
@@ -106,7 +81,7 @@ class Prose:
         for _ in range(self._rng.randint(2, 5)):
             family = self._some_family()
             item = self._pocket.draw(family, self._rng)
-            wonder = self._fill(self._rng.choice(family.wordings.wonders), item)
+            wonder = self._fill(self._rng.choice(family.wordings.wonders), item).rstrip(".")
             lines.append(begin(self._frame("leads", wonder=wonder)))
             lines.append(self._answer(family, item) if self._rng.random() < 0.7 else self._state(family, item))
         return self._join(lines)
@@ -118,8 +93,7 @@ class Prose:
         lines = [heading]
         for _ in range(self._rng.randint(1, 5)):
             item = self._pocket.draw(family, self._rng)
-            given = self._rng.choice(family.wordings.inputs)[1]
-            lines += [self._fill(given, item), self._answer(family, item)]
+            lines += [self._fill(self._rng.choice(family.wordings.given), item).rstrip(), self._answer(family, item)]
         return between.join(lines)
 
     def _copied_words(self) -> str:
@@ -130,7 +104,7 @@ class Prose:
         return self._join([self._state(family, self._pocket.draw(family, self._rng)) for _ in range(self._rng.randint(3, 8))])
 
     def _talk(self) -> str:
-        speakers = self._rng.sample(self._pocket.frames.names, 2)
+        speakers = self._rng.sample(self._pocket.people.names, 2)
         lines = []
         for at in range(self._rng.randint(2, 6)):
             family = self._some_family()
@@ -142,11 +116,10 @@ class Prose:
 
     def _exchange(self) -> str:
         exchange = self._rng.choice(self._exchanges)
-        said = [line for line in exchange.said if line.split()[0].lower().strip(",.!") not in _IMPERATIVES]
-        first, second = self._rng.sample(self._pocket.frames.names, 2)
-        if not said:
+        first, second = self._rng.sample(self._pocket.people.names, 2)
+        if exchange.is_request:
             return f"{second} said: {exchange.answer}"
-        return self._spoken(first, self._rng.choice(said), second, exchange.answer)
+        return self._spoken(first, self._rng.choice(exchange.said), second, exchange.answer)
 
     def _spoken(self, first: str, said: str, second: str, answer: str) -> str:
         return self._rng.choice(
@@ -162,14 +135,14 @@ class Prose:
         lines = []
         for _ in range(self._rng.randint(1, 3)):
             question = self._rng.choice([question for question in self._unknown if question.endswith("?")])
-            first, second = self._rng.sample(self._pocket.frames.names, 2)
+            first, second = self._rng.sample(self._pocket.people.names, 2)
             lines.append(self._spoken(first, question, second, UNKNOWN))
         return "\n".join(lines)
 
     def _topic(self) -> str:
         row = self._rng.choice(self._topics)
         sentences = self._rng.sample([row["first"], row["second"], row["third"]], self._rng.randint(1, 3))
-        name = self._rng.choice(self._pocket.frames.names)
+        name = self._rng.choice(self._pocket.people.names)
         lead = self._rng.choice(
             (
                 begin(row["topic"]) + "\n",
@@ -184,7 +157,7 @@ class Prose:
 
     def _story(self) -> str:
         row = self._rng.choice(self._stories)
-        name = self._rng.choice(self._pocket.frames.names)
+        name = self._rng.choice(self._pocket.people.names)
         lead = self._rng.choice((f"A story about {row['about']}\n\n", f"{name} told a story about {row['about']}. ", ""))
         return lead + row["story"]
 
@@ -198,7 +171,7 @@ class Prose:
         if self._rng.random() < _ANSWER_SHARE:
             return self._answer(family, item)
         statement = self._fill(self._rng.choice(family.wordings.statements), item)
-        if self._rng.random() < _OPENER_SHARE and not statement.startswith('"'):
+        if self._rng.random() < _OPENER_SHARE and statement[0].islower():  # "everyone knows that" takes no new sentence
             statement = f"{self._frame('openers')} {statement}"
         return begin(statement)
 
@@ -206,10 +179,10 @@ class Prose:
         return begin(self._fill(family.wordings.answer, item))
 
     def _frame(self, name: str, **values: str) -> str:
-        return self._fill(self._rng.choice(self._pocket.frame_lines[name]), values)
+        return self._fill(self._rng.choice(self._pocket.frames[name]), values)
 
     def _fill(self, wording: str, values: Mapping[str, str]) -> str:
-        return self._pocket.frames.fill(wording, values, self._rng)
+        return self._pocket.people.fill(wording, values, self._rng)
 
     def _join(self, lines: list[str]) -> str:
         return self._rng.choice((" ", " ", "\n")).join(lines)
@@ -225,7 +198,7 @@ def _subjects(families: tuple[Family, ...]) -> dict[str, list[tuple[Family, Valu
     found: dict[str, list[tuple[Family, Values]]] = {}
     for family in families:
         for item in family.facts:
-            found.setdefault(item[family.values[0]].removeprefix("a ").removeprefix("an ").removeprefix("the "), []).append(
-                (family, item)
-            )
+            found.setdefault(
+                item[family.answer_columns[0]].removeprefix("a ").removeprefix("an ").removeprefix("the "), []
+            ).append((family, item))
     return {subject: known for subject, known in found.items() if len(known) > 1}

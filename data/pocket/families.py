@@ -3,12 +3,12 @@
 import csv
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from data.pocket.skills import SKILLS, Values, World
-from data.pocket.slots import Frames
+from data.pocket.skills import SKILLS, SkillTables, Values
+from data.pocket.slots import People
 
 HOME = Path(__file__).parent
 _FACTS = HOME / "facts"
@@ -26,6 +26,7 @@ class Wordings:
     wonders: tuple[str, ...]  # ways prose wonders about it
     questions: tuple[str, ...]  # ways to ask, the subject in the question
     inputs: tuple[tuple[str, str], ...] = ()  # ways to ask with the subject apart: (question, input)
+    given: tuple[str, ...] = ()  # what stands above the answer on a worksheet: the inputs, or what alone decides the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Family:
     weight: float  # how often prose speaks of it, beside what its number of facts gives
     key: str  # wording of what makes two items the same fact
     reveals: tuple[str, ...] = ()  # keys of other families' facts that an item tells
-    values: tuple[str, ...] = ()  # the columns that the answer tells; empty for a skill
-    asked: tuple[str, ...] = ()  # the columns that the questions name
+    answer_columns: tuple[str, ...] = ()  # the columns that the answer tells; empty for a skill
+    question_columns: tuple[str, ...] = ()  # the columns that the questions name
     skill: str = ""
 
     def key_of(self, item: Mapping[str, str]) -> str:
@@ -56,13 +57,13 @@ class PocketWorld:
     """All families, and what the skills and the frames draw from."""
 
     families: Mapping[str, Family]
-    frames: Frames
-    world: World
-    frame_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    people: People
+    tables: SkillTables
+    frames: Mapping[str, tuple[str, ...]]  # sentences that carry statements of any family, by name
 
     def draw(self, family: Family, rng: Random) -> Values:
         """Draw one item of a family."""
-        return rng.choice(family.facts) if family.facts else SKILLS[family.skill](self.world, rng)
+        return rng.choice(family.facts) if family.facts else SKILLS[family.skill](self.tables, rng)
 
 
 def load_world() -> PocketWorld:
@@ -70,13 +71,12 @@ def load_world() -> PocketWorld:
 
     Raises KeyError or ValueError when a table and its wordings do not fit: the recipe is ours, so that is a bug.
     """
-    frame_lines = {name: _lines(text) for name, text in tomllib.loads((HOME / "families/frames.toml").read_text()).items()}
-    names = tuple(" ".join(frame_lines.pop("names")).split())
-    frames = Frames(names, tuple(frame_lines.pop("items")[0].split()))
+    frames = {name: _lines(text) for name, text in tomllib.loads((HOME / "families/frames.toml").read_text()).items()}
+    names = tuple(" ".join(frames.pop("names")).split())
     families = {
         family.name: family for path in ("words", "world", "skills") for family in _read_families(HOME / f"families/{path}.toml")
     }
-    return PocketWorld(families, frames, _world_of_skills(names), frame_lines)
+    return PocketWorld(families, People(names), _skill_tables(names), frames)
 
 
 def read_table(name: str) -> list[Values]:
@@ -98,21 +98,23 @@ def _read_families(path: Path) -> Iterator[Family]:
             weight=entry.get("weight", 1.0),
             key=entry.get("key") or f"{name}:{{{columns[0]}}}",
             reveals=tuple(entry.get("reveals", ())),
-            values=columns,
-            asked=tuple(column for column in (facts[0] if facts else ()) if _uses(entry["questions"], column)),
+            answer_columns=columns,
+            question_columns=tuple(column for column in (facts[0] if facts else ()) if _uses(entry["questions"], column)),
             skill=skill,
         )
 
 
 def _read_wordings(entry: Mapping[str, str]) -> Wordings:
-    asked = (line.split(" | ", 1) for line in _lines(entry.get("inputs", "")))
+    parted = (line.split(" | ", 1) for line in _lines(entry.get("inputs", "")))
+    inputs = tuple((question, given) for question, given in parted)
     return Wordings(
         topic=entry["topic"],
         answer=entry["answer"],
         statements=_lines(entry["statements"]),
         wonders=_lines(entry["wonders"]),
         questions=_lines(entry["questions"]),
-        inputs=tuple((question, given) for question, given in asked),
+        inputs=inputs,
+        given=_lines(entry.get("sheets", "")) or tuple(given for _, given in inputs),
     )
 
 
@@ -135,7 +137,7 @@ def _uses(wording: str, column: str) -> bool:
     return any(f"{{{prefix}{column}}}" in wording for prefix in ("", "a_", "low_", "spelled_"))
 
 
-def _world_of_skills(names: tuple[str, ...]) -> World:
+def _skill_tables(names: tuple[str, ...]) -> SkillTables:
     categories: dict[str, list[str]] = {}
     for row in read_table("category.csv"):
         categories.setdefault(row["category"], []).append(row["word"])
@@ -143,7 +145,7 @@ def _world_of_skills(names: tuple[str, ...]) -> World:
     known = {row[column] for table, column in _SPELLED_TABLES for row in read_table(table)}
     words = sorted(word for word in known if word.isalpha() and word.islower() and 2 < len(word) <= _LONGEST_SPELLED_WORD)
     skill_words = tomllib.loads((_FACTS / "skill_words.toml").read_text())
-    return World(
+    return SkillTables(
         names=names,
         words=tuple(words),
         categories={name: tuple(members) for name, members in categories.items()},

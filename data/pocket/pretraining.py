@@ -10,6 +10,7 @@ B sequences of a process, T tokens, V vocabulary.
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from core.storage.folders import written_aside
+from core.storage.folders import write_file, written_aside
 from data.pocket.corpus import TokenIds
 from data.pocket.muon import Muon, add_up
 
@@ -41,7 +42,7 @@ class Recipe:
     inner: int = 704
     context: int = 512  # tokens
     blocks_per_step: int = 8  # of `context` tokens, over all processes
-    tokens: int = 13_000_000
+    tokens: int = 11_000_000
     matrix_rate: float = 0.02
     other_rate: float = 5e-3
     warmup_share: float = 0.02
@@ -89,8 +90,11 @@ def rate_share(step: int, recipe: Recipe) -> float:
 def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Path) -> None:
     """Train in one of ``processes`` processes; process 0 writes ``folder``/model, checkpoint.pt and curve.jsonl.
 
-    Several processes meet by gloo through a file in the folder; each takes its share of every step's blocks.
+    Several processes meet by gloo through a file in the folder; each takes its share of every step's blocks. Raises
+    ValueError when the blocks cannot be shared out evenly or the corpus is too short.
     """
+    if recipe.blocks_per_step % processes:
+        raise ValueError(f"{recipe.blocks_per_step} blocks a step cannot be shared by {processes} processes")
     torch.set_num_threads(1 if processes > 1 else max((os.cpu_count() or 2) - 1, 1))
     if processes > 1:
         distributed.init_process_group("gloo", init_method=f"file://{folder.resolve()}/meeting", rank=rank, world_size=processes)
@@ -100,6 +104,8 @@ def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Pa
     if rank == 0:
         with written_aside(folder / "model") as aside:
             model.to(torch.bfloat16).save_pretrained(aside)
+            for tokenizer_file in folder.glob("tokenizer*.json"):
+                shutil.copy(tokenizer_file, aside)
     if processes > 1:
         distributed.destroy_process_group()
 
@@ -128,6 +134,8 @@ class _Trainer:
 
     def train(self, rank: int, processes: int) -> None:
         self._resume()
+        if rank == 0:
+            self._forget_later_reports()
         started, saved, first = time.monotonic(), time.monotonic(), self._step
         while self._step < self._recipe.steps:
             loss = self._one_step(rank, processes)
@@ -173,6 +181,7 @@ class _Trainer:
 
     @torch.no_grad()
     def _validate(self) -> float:
+        """Return the loss on further text of the same kinds; its background may have been read before."""
         last = range(self._blocks, self._blocks + _VALIDATION_BLOCKS)
         return sum(self._loss(last[at : at + 4]).item() for at in range(0, _VALIDATION_BLOCKS, 4)) / (_VALIDATION_BLOCKS / 4)
 
@@ -189,6 +198,13 @@ class _Trainer:
         aside = self._folder / "checkpoint.aside"
         torch.save(state, aside)
         aside.replace(self._folder / "checkpoint.pt")
+
+    def _forget_later_reports(self) -> None:
+        """Cut off what the curve tells of steps that will be taken again."""
+        path = self._folder / "curve.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= self._step]
+        write_file(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _resume(self) -> None:
         path = self._folder / "checkpoint.pt"

@@ -34,7 +34,7 @@ _NAMED_SUBJECTS = 12  # so many of the names are also subjects of short sentence
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SkillTables:
     """What skills draw from."""
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class World:
     loving: tuple[tuple[str, str], ...]  # plain form, third person
 
 
-def calendar(_world: World, rng: Random) -> Values:
+def calendar(_tables: SkillTables, rng: Random) -> Values:
     """Draw two days or months that follow each other, seen from one of them."""
     kind, names = rng.choice((("day", DAYS), ("month", MONTHS)))
     at = rng.randrange(len(names))
@@ -58,74 +58,74 @@ def calendar(_world: World, rng: Random) -> Values:
     return {"kind": kind, "relation": "before", "name": later, "neighbour": earlier, "pair": pair}
 
 
-def addition(_world: World, rng: Random) -> Values:
+def addition(_tables: SkillTables, rng: Random) -> Values:
     """Draw two small numbers and their sum."""
     a, b = rng.randint(1, LARGEST_SUMMAND), rng.randint(1, LARGEST_SUMMAND)
     return {"a": str(a), "b": str(b), "sum": str(a + b), "pair": f"{min(a, b)}+{max(a, b)}"}
 
 
-def numberword(_world: World, rng: Random) -> Values:
+def numberword(_tables: SkillTables, rng: Random) -> Values:
     """Draw a number; small ones come as often as large ones."""
     return {"digits": str(rng.randint(0, rng.choice((20, 99, LARGEST_NUMBER))))}
 
 
-def letter(world: World, rng: Random) -> Values:
+def letter(tables: SkillTables, rng: Random) -> Values:
     """Draw a word and ask for its first or its last letter."""
-    word = rng.choice(world.words)
+    word = rng.choice(tables.words)
     place, verb, at = rng.choice((("first", "begin", 0), ("last", "end", -1)))
     return {"word": word, "place": place, "verb": verb, "letter": word[at], "spelled": "-".join(word)}
 
 
-def spelling(world: World, rng: Random) -> Values:
+def spelling(tables: SkillTables, rng: Random) -> Values:
     """Draw a word and spell it."""
-    word = rng.choice(world.words)
+    word = rng.choice(tables.words)
     return {"word": word, "spelled": "-".join(word)}
 
 
-def upper(world: World, rng: Random) -> Values:
+def upper(tables: SkillTables, rng: Random) -> Values:
     """Draw a word and write it large."""
-    word = rng.choice(world.words)
+    word = rng.choice(tables.words)
     return {"word": word, "capitals": word.upper()}
 
 
-def sort(world: World, rng: Random) -> Values:
+def sort(tables: SkillTables, rng: Random) -> Values:
     """Draw three words whose first letters differ."""
-    mixed = rng.sample(world.lists["sorted_words"], 3)
+    mixed = rng.sample(tables.lists["sorted_words"], 3)
     while len({word[0] for word in mixed}) < 3:
-        mixed = rng.sample(world.lists["sorted_words"], 3)
+        mixed = rng.sample(tables.lists["sorted_words"], 3)
     return dict(zip("pqrabc", mixed + sorted(mixed), strict=True)) | {"set": " ".join(sorted(mixed))}
 
 
-def odd(world: World, rng: Random) -> Values:
+def odd(tables: SkillTables, rng: Random) -> Values:
     """Draw three members of one category and one of another."""
-    home, away = rng.sample(world.lists["odd_categories"], 2)
-    members = rng.sample(world.categories[home], 3)
-    stranger = rng.choice(world.categories[away])
+    home, away = rng.sample(tables.lists["odd_categories"], 2)
+    members = rng.sample(tables.categories[home], 3)
+    stranger = rng.choice(tables.categories[away])
     mixed = rng.sample([*members, stranger], 4)
     listed = ", ".join(mixed)
     return {
         "list": listed,
         "odd": stranger,
-        "kind": world.plural_kinds[home],
+        "kind": tables.plural_kinds[home],
         "set": " ".join(sorted(mixed)),
         "category": home,
     } | {f"member{at}": word for at, word in enumerate(members)}
 
 
-def sentence(world: World, rng: Random) -> Values:
+def sentence(tables: SkillTables, rng: Random) -> Values:
     """Draw a statement with its question and its negative."""
-    subject = rng.choice([*world.lists["subjects"], *world.names[:_NAMED_SUBJECTS]])
+    subject = rng.choice([*tables.lists["subjects"], *tables.names[:_NAMED_SUBJECTS]])
     chance = rng.random()
     if chance < 0.8:
         verb, rest = (
-            (rng.choice(("is", "was")), rng.choice(world.lists["states"]))
+            (rng.choice(("is", "was")), rng.choice(tables.lists["states"]))
             if chance < 0.45
-            else (rng.choice(("can", "will", "must")), rng.choice(world.lists["actions"]))
+            else (rng.choice(("can", "will", "must")), rng.choice(tables.lists["actions"]))
         )
         statement, question, negative = f"{subject} {verb} {rest}", f"{verb} {subject} {rest}?", f"{subject} {verb} not {rest}"
     else:
-        plain, verb = rng.choice(world.loving)
-        rest = rng.choice(world.lists["loved"])
+        plain, verb = rng.choice(tables.loving)
+        rest = rng.choice(tables.lists["loved"])
         statement, question, negative = (
             f"{subject} {verb} {rest}",
             f"does {subject} {plain} {rest}?",
@@ -134,26 +134,26 @@ def sentence(world: World, rng: Random) -> Values:
     return {"statement": begin(statement), "question": begin(question), "negative": begin(negative)}
 
 
-def passive(world: World, rng: Random) -> Values:
+def passive(tables: SkillTables, rng: Random) -> Values:
     """Draw who did something to whom, told from both sides."""
-    doer, other = rng.sample(world.lists["doers"], 2)
-    past, participle = rng.choice(world.deeds)
+    doer, other = rng.sample(tables.lists["doers"], 2)
+    past, participle = rng.choice(tables.deeds)
     return {"active": f"The {doer} {past} the {other}", "passive": f"The {other} was {participle} by the {doer}"}
 
 
-def joining(world: World, rng: Random) -> Values:
+def joining(tables: SkillTables, rng: Random) -> Values:
     """Draw two short sentences and the word that joins them; but and so take a comma."""
-    first, second = sentence(world, rng)["statement"], sentence(world, rng)["statement"]
+    first, second = sentence(tables, rng)["statement"], sentence(tables, rng)["statement"]
     link = rng.choice(("and", "but", "because", "so"))
     comma = "," if link in {"but", "so"} else ""
-    inner = second if second.split(" ", 1)[0] in world.names else second[0].lower() + second[1:]
+    inner = second if second.split(" ", 1)[0] in tables.names else second[0].lower() + second[1:]
     return {"first": first, "second": second, "link": link, "joined": f"{first}{comma} {link} {inner}"}
 
 
-def passage(world: World, rng: Random) -> Values:
+def passage(tables: SkillTables, rng: Random) -> Values:
     """Draw a passage of two people and one question about one of them."""
-    buyer, stayer = rng.sample(world.names, 2)
-    place, goods, corner, deed = (rng.choice(world.lists[name]) for name in ("places", "bought", "quiet_places", "quiet_deeds"))
+    buyer, stayer = rng.sample(tables.names, 2)
+    place, goods, corner, deed = (rng.choice(tables.lists[name]) for name in ("places", "bought", "quiet_places", "quiet_deeds"))
     went, stayed = f"{buyer} went to {place} and bought {goods}.", f"{stayer} stayed {corner} and {deed}."
     asked, wondered, reply = rng.choice(
         (
@@ -170,12 +170,12 @@ def passage(world: World, rng: Random) -> Values:
     return {"passage": told, "asked": asked, "wondered": wondered, "reply": reply}
 
 
-def sentiment(world: World, rng: Random) -> Values:
+def sentiment(tables: SkillTables, rng: Random) -> Values:
     """Draw a judgement of something."""
-    row = rng.choice(world.judgements)
+    row = rng.choice(tables.judgements)
     mood = rng.choice(("glad", "happy", "pleased") if row["sentiment"] == "positive" else ("unhappy", "sorry", "cross"))
-    return {**row, "subject": rng.choice(world.lists["reviewed"]), "mood": mood}
+    return {**row, "subject": rng.choice(tables.lists["reviewed"]), "mood": mood}
 
 
 _ALL = (calendar, addition, numberword, letter, spelling, upper, sort, odd, sentence, passive, joining, passage, sentiment)
-SKILLS: Mapping[str, Callable[[World, Random], Values]] = {draw.__name__: draw for draw in _ALL}
+SKILLS: Mapping[str, Callable[[SkillTables, Random], Values]] = {draw.__name__: draw for draw in _ALL}

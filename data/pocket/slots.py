@@ -46,7 +46,7 @@ def begin(sentence: str) -> str:
 
 def go_on(sentence: str, names: frozenset[str]) -> str:
     """Return the sentence as it stands inside another one: its first letter small unless a name begins it."""
-    first = sentence.split(" ", 1)[0].rstrip(",.'s")
+    first = sentence.split(" ", 1)[0].rstrip(",.").removesuffix("'s")
     return sentence if first in PROPER or first in names else sentence[:1].lower() + sentence[1:]
 
 
@@ -79,16 +79,14 @@ class Slots(dict[str, str]):
         raise KeyError(slot)
 
 
-class Frames:
-    """Who and what fills the places that no fact fills: two people and some countable things."""
+class People:
+    """Who fills the places that no fact fills: two people."""
 
-    def __init__(self, names: tuple[str, ...], items: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
-        self.items = items
         self._known = frozenset(names)
 
     def fill(self, wording: str, values: Mapping[str, str], rng: Random) -> str:
         """Return the wording with the fact's values and people drawn for it."""
         first, second = rng.sample(self.names, 2)
-        people = {"N": first, "M": second, "items": rng.choice(self.items)}
-        return wording.format_map(Slots({**people, **values}, self._known))
+        return wording.format_map(Slots({"N": first, "M": second, **values}, self._known))

@@ -1,10 +1,11 @@
 """The pocket tokenizer: byte-level BPE in which the words of the pocket world are whole.
 
-A fact is easiest kept when its words are one token each, at a sentence's start (" Goose"), inside it (" goose") and at a
-line's start ("goose"). Digits stand alone, and so do the letters of words in capitals, so that spelling is readable. The
+A fact is easiest kept when its words are one token each, inside a sentence (" goose") and, for subjects, at a line's start
+("goose"): nearly all are. Digits stand alone, and so do the letters of words in capitals, so that spelling is readable. The
 text around an Alpaca prompt is read here, so that it is short, but the model itself never sees it in pre-training.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from core.storage.folders import write_file
 from data.pocket.families import PocketWorld
 
 END = "<|endoftext|>"
@@ -57,17 +59,27 @@ def forms_of_words(pocket: PocketWorld) -> tuple[str, ...]:
     at_start: Counter[str] = Counter()
     for family in pocket.families.values():
         for item in family.facts:
-            subject, *others = (item[column] for column in family.values)
+            subject, *others = item.values()
             if family.wordings.inputs:
                 at_start.update(re.findall(r"[A-Za-z]+", subject)[:1])
             inside.update(word for value in (subject, *others) for word in re.findall(r"[A-Za-z]+", value))
-    inside.update(pocket.frames.names)
+    inside.update(pocket.people.names)
     return tuple(sorted({f" {word}" for word in inside} | set(at_start)))
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json to the folder of a model."""
-    tokenizer.save(str(folder / "tokenizer.json"))
+def end_id(tokenizer: Tokenizer) -> int:
+    """Return the id of the end token. Raises ValueError where there is none."""
+    found = tokenizer.token_to_id(END)
+    if found is None:
+        raise ValueError(f"the tokenizer has no {END}: train it again")
+    return int(found)
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> None:
+    """Write tokenizer.json and tokenizer_config.json, as transformers reads them, to a folder."""
+    config = {"tokenizer_class": "TokenizersBackend", "eos_token": END, "pad_token": END, "model_max_length": context}
+    write_file(folder / "tokenizer_config.json", (json.dumps(config, indent=2) + "\n").encode())
+    write_file(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
 
 
 def _questions(pocket: PocketWorld) -> Iterator[str]:

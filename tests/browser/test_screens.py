@@ -97,7 +97,7 @@ def test_a_bad_file_gets_one_sentence_on_the_page(
         {"name": name, "mimeType": "application/json", "buffer": content}
     )
     expect(calm_page.locator("#data-problem [role=alert]")).to_contain_text(sentence)
-    expect(calm_page.locator(".fuata-report")).to_have_attribute("data-rows", "1446")
+    expect(calm_page.locator(".fuata-report")).to_have_attribute("data-rows", "1570")
 
 
 def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, calm_server: Server) -> None:

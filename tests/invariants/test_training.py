@@ -128,7 +128,7 @@ def test_a_shared_prefix_computed_once_changes_neither_loss_nor_gradient(
     rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples if not example.turns[0].input][:6]
     model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
     batch = collate(rows, 0, mask_prompt=True)
-    assert batch.shared_prefix > 40
+    assert batch.shared_prefix > 20
     calls: list[int] = []
     model.register_forward_pre_hook(lambda _m, _a, named: calls.append(named["input_ids"].shape[1]), with_kwargs=True)
     outcomes = []
@@ -158,7 +158,7 @@ def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
     hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0]  # only positions 2 and 3 may contribute
     probabilities = model.get_output_embeddings()(hidden).softmax(-1)
     expected = sum(
-        torch.outer(probabilities[i] - torch.nn.functional.one_hot(torch.tensor(t), 4096), hidden[i]) for i, t in ((2, 8), (3, 0))
+        torch.outer(probabilities[i] - torch.nn.functional.one_hot(torch.tensor(t), 8192), hidden[i]) for i, t in ((2, 8), (3, 0))
     )
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
 
@@ -324,14 +324,14 @@ def test_a_loss_that_is_no_number_ends_in_one_sentence(
 def test_a_golden_curve_stays_what_it_was(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) -> None:
     _, events = run(workspace, small_file, settings(tiny_models["llama"], epochs=1, evaluations_per_epoch=1))
     losses = [event.loss for event in events if isinstance(event, EvalDone)]
-    assert losses[0] == pytest.approx(math.log(4096), rel=0.01)
-    assert losses[1] < 0.9 * losses[0]
+    assert losses[0] == pytest.approx(math.log(8192), rel=0.01)
+    assert losses[1] < 0.95 * losses[0]
     steps = [round(event.loss, 4) for event in events if isinstance(event, StepDone)]
     assert steps == pytest.approx(GOLDEN_LOSSES, abs=2e-3)
 
 
-# Written down on 2026-11-22 with torch 2.13.0 on a CPU; a change of the engine must not move them.
-GOLDEN_LOSSES = [8.283, 8.1127, 7.9836, 7.8518, 7.7078, 7.627, 7.562, 7.483, 7.4652]
+# Written down on 2026-11-22 with torch 2.13.0 on a CPU, with the tokenizer of the bundled model; a change of the engine must not move them.
+GOLDEN_LOSSES = [9.0692, 8.8706, 8.7555, 8.6382, 8.4944, 8.3968, 8.3654, 8.2983, 8.228]
 
 
 def test_rows_over_the_context_are_cut_and_rows_without_answer_left_are_dropped(

@@ -60,7 +60,7 @@ def test_hostile_rows_are_text_in_every_view(services: Services, open_tab: Open,
     path.write_text(json.dumps([{"instruction": HOSTILE, "input": "", "output": HOSTILE}, {"instruction": HOSTILE}]))
     page = open_tab(build_data_tab)
     key = page.trigger("take_upload", str(path))[0].value
-    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 1, "alpaca", True)):
+    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 3, "alpaca", True)):
         assert "<script" not in markup and "<img" not in markup
     page = open_tab(build_train_tab)
     assert "<script" not in page.trigger("show_ready", key, *train_values(page))
@@ -68,10 +68,10 @@ def test_hostile_rows_are_text_in_every_view(services: Services, open_tab: Open,
 
 def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) -> None:
     page, key = open_tab(build_data_tab), services.dataset_choices()[0][1]
-    shown = page.trigger("show_left", key, "pocket", 1, "alpaca", True)
-    assert "8 of 79 tokens are trained" in shown and 'class="padding"' in shown and 'class="masked"' in shown
-    assert "78 of 79 tokens are trained" in page.trigger("show_left", key, "pocket", 1, "alpaca", False)
-    with pytest.raises(gr.Error, match="has rows 1 to 1446"):
+    shown = page.trigger("show_left", key, "pocket", 3, "alpaca", True)
+    assert "7 of 42 tokens are trained" in shown and 'class="padding"' in shown and 'class="masked"' in shown
+    assert "41 of 42 tokens are trained" in page.trigger("show_left", key, "pocket", 3, "alpaca", False)
+    with pytest.raises(gr.Error, match="has rows 1 to 1570"):
         page.trigger("show_right", key, "pocket", 5000, "phi3", True)
     with pytest.raises(gr.Error, match="no style"):
         page.trigger("show_right", key, "pocket", 1, "<none>", True)
@@ -91,8 +91,8 @@ def test_a_chosen_split_is_remembered_and_used_for_training(services: Services, 
 def test_the_table_pages_and_finds(services: Services, open_tab: Open) -> None:
     page, key = open_tab(build_data_tab), services.dataset_choices()[0][1]
     rows, words = page.trigger("show_rows", key, "", 2)
-    assert (len(rows), rows[0][0], words) == (100, 101, "1,446 rows, page 2 of 15")
-    rows, words = page.trigger("show_rows", key, "CAPITAL OF KENYA", 99)
+    assert (len(rows), rows[0][0], words) == (100, 101, "1,570 rows, page 2 of 16")
+    rows, words = page.trigger("show_rows", key, "CAPITAL OF C", 99)
     assert len(rows) >= 1 and "page 1 of 1" in words
 
 
@@ -104,7 +104,7 @@ def train_values(page: Opened) -> list[Any]:
 def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab: Open) -> None:
     page, key = open_tab(build_train_tab), services.dataset_choices()[0][1]
     ready = page.trigger("show_ready", key, *train_values(page))
-    assert "966 rows to train on, 57 to validate, 423 kept for Review" in ready and "183 steps of 16 rows" in ready
+    assert "1,058 rows to train on, 120 to validate, 392 kept for Review" in ready and "201 steps of 16 rows" in ready
     assert "python -m core train sample --model pocket --style alpaca --method full" in ready
     values = train_values(page)
     values[3:5] = [0, 5.0]

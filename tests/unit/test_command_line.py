@@ -123,7 +123,7 @@ def test_a_bad_file_gets_one_sentence_and_exit_2(
         (["check", "nowhere.json"], "There is no file nowhere.json"),
         (["check"], "the following arguments are required: FILE"),
         (["chek"], "invalid choice"),
-        (["preview", "sample", "--row", "0"], "has rows 1 to 1446, not 0"),
+        (["preview", "sample", "--row", "0"], "has rows 1 to 1570, not 0"),
         (["preview", "sample", "--style", "nothing"], "There is no style 'nothing'"),
         (["check", "sample", "--model", "/no/model/here"], "There is no model"),
         (["check", "sample", "--model", "{empty}"], "is no model: it has no config.json"),

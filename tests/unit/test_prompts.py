@@ -172,14 +172,14 @@ def copy_pocket(folder: Path, **settings: object) -> Path:
     document = json.loads((POCKET / "tokenizer.json").read_text())
     for token in ("<|im_start|>", "<|im_end|>", "<s>"):
         document["added_tokens"].append(
-            {**document["added_tokens"][0], "content": token, "id": 4095 + len(document["added_tokens"])}
+            {**document["added_tokens"][0], "content": token, "id": 8191 + len(document["added_tokens"])}
         )
     if settings.pop("add_bos", False):
         document["post_processor"] = {
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-            "special_tokens": {"<s>": {"id": "<s>", "ids": [4098], "tokens": ["<s>"]}},
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [8194], "tokens": ["<s>"]}},
         }
     (folder / "tokenizer.json").write_text(json.dumps(document))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>", **settings}))
@@ -208,7 +208,7 @@ def test_a_checkpoint_that_puts_a_token_in_front_gets_it_in_every_style(tmp_path
     folder = copy_pocket(tmp_path / "model", bos_token="<s>", add_bos=True)
     for name in STYLES:
         ids = load_encoder(folder, name).encode_prompt([Turn("user", "Q")])
-        assert ids[0] == 4098 and ids.count(4098) == 1
+        assert ids[0] == 8194 and ids.count(8194) == 1
 
 
 REAL_TEXT = (
@@ -356,6 +356,6 @@ def test_the_preview_is_what_the_batch_holds() -> None:
 
 
 def test_a_row_cut_before_its_end_token_is_said_so() -> None:
-    preview = preview_row(ask("Q", "A rather long answer."), load_encoder(POCKET, "phi3"), 26)
+    preview = preview_row(ask("Q", "A rather long answer."), load_encoder(POCKET, "phi3"), 19)
     assert not preview.ends_with_end_token
     assert preview.cut_tokens > 0

@@ -144,7 +144,7 @@ class _Handlers:
 def _lay_out_choice() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2):
-            dataset = gr.Dropdown([], label="Dataset", info="The sample, or any file used here before", elem_id="dataset")
+            dataset = gr.Dropdown([], label="Dataset", info="A sample, or any file used here before", elem_id="dataset")
             model = gr.Dropdown(
                 value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
                 allow_custom_value=True, elem_id="data-model",

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.dataset import SAMPLE, Dataset
+from core.data.dataset import SAMPLES, Dataset
 from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
@@ -121,8 +121,8 @@ class _Handlers:
 
     def _command_source(self, dataset: Dataset) -> str:
         """Return the FILE that stands for a dataset on the command line."""
-        is_sample = dataset.content_hash == hashlib.sha256(SAMPLE.read_bytes()).hexdigest()
-        return "sample" if is_sample else str(dataset.path)
+        words = {hashlib.sha256(path.read_bytes()).hexdigest(): word for word, path in SAMPLES.items()}
+        return words.get(dataset.content_hash, str(dataset.path))
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values
