@@ -16,7 +16,7 @@ from data.pocket.documents import Prose
 from data.pocket.families import load_world
 from data.pocket.vocabulary import end_id, train_tokenizer
 
-EARLY_BACKGROUND_SHARE, LATE_BACKGROUND_SHARE = 0.22, 0.10  # of the tokens
+EARLY_BACKGROUND_SHARE, LATE_BACKGROUND_SHARE = 0.18, 0.08  # of the tokens
 _CHUNK = 120_000  # tokens shuffled together
 _TOKENIZER_WORLD_DOCUMENTS, _TOKENIZER_BACKGROUND_DOCUMENTS = 60_000, 12_000
 _BATCH = 100  # documents encoded at a time

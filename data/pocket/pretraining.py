@@ -42,7 +42,7 @@ class Recipe:
     inner: int = 704
     context: int = 512  # tokens
     blocks_per_step: int = 8  # of `context` tokens, over all processes
-    tokens: int = 11_000_000
+    tokens: int = 18_000_000
     matrix_rate: float = 0.02
     other_rate: float = 5e-3
     warmup_share: float = 0.02
