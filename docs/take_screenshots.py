@@ -41,6 +41,7 @@ def walk(page: Page, server: Server) -> None:
     """Go from Data to Results as a person would."""
     page.goto(server.url)
     expect(page.locator("#tokens-right .fuata-tokens")).to_be_visible(timeout=60_000)
+    expect(page.locator(".fuata-report")).to_be_visible(timeout=60_000)
     page.screenshot(path=DOCS / "data.png", clip={"x": 0, "y": 0, "width": 1280, "height": 1120}, full_page=True)
     page.goto(f"{server.url}/?tab=train")
     expect(page.locator("#ready")).to_contain_text("Ready.", timeout=60_000)
