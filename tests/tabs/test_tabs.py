@@ -60,7 +60,7 @@ def test_hostile_rows_are_text_in_every_view(services: Services, open_tab: Open,
     path.write_text(json.dumps([{"instruction": HOSTILE, "input": "", "output": HOSTILE}, {"instruction": HOSTILE}]))
     page = open_tab(build_data_tab)
     key = page.trigger("take_upload", str(path))[0].value
-    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 3, "alpaca", True)):
+    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 1, "alpaca", True)):
         assert "<script" not in markup and "<img" not in markup
     page = open_tab(build_train_tab)
     assert "<script" not in page.trigger("show_ready", key, *train_values(page))
