@@ -33,8 +33,8 @@ from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.run import add_run, execute
 from core.training.settings import TrainingSettings, change_settings, default_settings
+from data.pocket.chat import measured_prompts
 
-_CHAT_PROMPTS = Path(__file__).with_name("pocket_chat.txt")
 _STYLES = ("alpaca", "phi3", "chatml")
 _QUICK_ROWS = 60
 _BOOK_ROWS = 20
@@ -94,7 +94,7 @@ def measure_styles(settings: TrainingSettings, *, quick: bool) -> Figures:
 
 def converse(settings: TrainingSettings) -> Figures:
     """Return the tuned model's greedy answers to the prompts of newcomers."""
-    prompts = _CHAT_PROMPTS.read_text(encoding="utf-8").splitlines()
+    prompts = measured_prompts()
     with tuned(load_dataset(SAMPLE), settings) as (shelf, run, _):
         turns = [(Turn("user", prompt),) for prompt in prompts]
         answers = shelf.get(run, settings.style).respond_all(turns, Sampling(max_new_tokens=80), lambda: False)
@@ -143,7 +143,8 @@ def tuned(dataset: Dataset, settings: TrainingSettings) -> Iterator[tuple[ModelS
 
 def measure_answers(shelf: ModelShelf, model: str, rows: Sequence[Example], style: str) -> Figures:
     """Return exact matches and stops of one model's greedy answers."""
-    families = {row["row"]: row["family"] for row in _labels()}
+    labelled = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    families = {number: row["family"] for number, row in enumerate(labelled, start=1)}
     responses = list(
         shelf.get(model, style).respond_all([row.prompt for row in rows], Sampling(max_new_tokens=48), lambda: False)
     )
@@ -200,20 +201,11 @@ def _rows(part: SplitName, settings: TrainingSettings, *, quick: bool) -> tuple[
     return split_examples(load_dataset(SAMPLE).examples, settings.splits).named(part)[: _QUICK_ROWS if quick else None]
 
 
-def _labels() -> list[dict[str, Any]]:
-    rows = json.loads(SAMPLE.read_text(encoding="utf-8"))
-    return [{"row": number, **row} for number, row in enumerate(rows, start=1)]
-
-
 def _changes(pairs: Sequence[str]) -> dict[str, Any]:
     return {
         name: json.loads(value) if value[:1].isdigit() or value in {"true", "false"} else value
-        for name, _, value in map(_parted, pairs)
+        for name, _, value in (pair.partition("=") for pair in pairs)
     }
-
-
-def _parted(pair: str) -> tuple[str, str, str]:
-    return pair.partition("=")
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,10 +1,9 @@
 """What the screens work with, built once in app.py and passed down. Knows no component."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.dataset import SAMPLES, load_dataset
+from core.data.dataset import find_file, load_dataset, samples_by_hash
 from core.errors import UserError
 from core.generation.shelf import ModelShelf
 from core.models.catalogue import bundled_models
@@ -71,9 +70,9 @@ def build_services(folder: Path) -> Services:
 def _offer_samples(datasets: DatasetStore) -> None:
     """Keep the bundled samples that this workspace has not seen; the pocket model's last, so that it is offered first."""
     known = {row["content_hash"] for row in datasets.recent()}
-    for path in reversed(SAMPLES.values()):
-        if hashlib.sha256(path.read_bytes()).hexdigest() not in known:
-            datasets.keep(load_dataset(path))
+    for content_hash, word in reversed(samples_by_hash().items()):
+        if content_hash not in known:
+            datasets.keep(load_dataset(find_file(word)))
 
 
 def style_title(name: str) -> str:

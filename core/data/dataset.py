@@ -1,7 +1,9 @@
 """A file as a person sees it: usable examples, refused rows, and a content hash. Knows no tokens."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from core.data.examples import Example, RefusedRow
@@ -50,6 +52,12 @@ class Dataset:
 def find_file(name: str) -> Path:
     """Return the path that a person's FILE argument stands for: a bundled sample's word or a path."""
     return SAMPLES.get(name) or home_path(name)
+
+
+@cache
+def samples_by_hash() -> dict[str, str]:
+    """Return the words of the bundled samples by the hash of their content."""
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): word for word, path in SAMPLES.items()}
 
 
 def home_path(name: str) -> Path:

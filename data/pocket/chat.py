@@ -7,6 +7,7 @@ but for case and signs, is left out here, where both read.
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from data.pocket.families import HOME
@@ -45,6 +46,15 @@ def plain(text: str) -> str:
     return re.sub(r"\W+", " ", text.lower().replace("'", "")).strip()
 
 
+def is_measured(text: str) -> bool:
+    """Whether a text is one of the measured prompts, but for case and signs."""
+    return plain(text) in _plain_measured()
+
+
+@cache
+def _plain_measured() -> frozenset[str]:
+    return frozenset(plain(prompt) for prompt in measured_prompts())
+
+
 def _unmeasured(said: list[str]) -> tuple[str, ...]:
-    measured = {plain(prompt) for prompt in measured_prompts()}
-    return tuple(line for line in said if plain(line) not in measured)
+    return tuple(line for line in said if not is_measured(line))

@@ -34,7 +34,8 @@ class Prose:
         self._sheet_weights = [_weight(family) for family in self._worksheets]
         self._subjects = _subjects(self._families)
         self._words = tuple(sorted({word for word in self._subjects if word.isalpha()}))
-        self._exchanges, self._unknown = read_exchanges(), read_unknown("questions")
+        self._exchanges = read_exchanges()
+        self._unknown = [question for question in read_unknown("questions") if question.endswith("?")]
         self._topics, self._stories = read_table("topics.csv"), read_table("stories.csv")
 
     def documents(self) -> Iterator[str]:
@@ -134,7 +135,7 @@ class Prose:
     def _not_known(self) -> str:
         lines = []
         for _ in range(self._rng.randint(1, 3)):
-            question = self._rng.choice([question for question in self._unknown if question.endswith("?")])
+            question = self._rng.choice(self._unknown)
             first, second = self._rng.sample(self._pocket.people.names, 2)
             lines.append(self._spoken(first, question, second, UNKNOWN))
         return "\n".join(lines)

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from data.pocket.chat import UNKNOWN, measured_prompts, plain, read_exchanges, read_unknown
+from data.pocket.chat import UNKNOWN, is_measured, read_exchanges, read_unknown
 from data.pocket.families import HOME, Family, PocketWorld, read_table
 from data.pocket.skills import Values
 from data.pocket.slots import begin
@@ -74,18 +74,16 @@ def make_sample(pocket: PocketWorld, seed: int) -> list[Row]:
 
 def write_sample(rows: Iterable[Row], path: Path) -> None:
     """Write the rows as JSON, one a line."""
-    lines = ",\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in rows)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    _write_lines((asdict(row) for row in rows), path)
 
 
 def write_conversations(path: Path) -> None:
     """Write the sample in conversation shape: several turns, each later one leaning on those before it."""
-    rows = [
+    rows = (
         {"messages": [{"role": role, "content": turn} for role, turn in zip(cycle(_ROLES), turns, strict=False)]}
         for turns in _conversations()
-    ]
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    )
+    _write_lines(rows, path)
 
 
 def tells_fact(text: str, family: Family, item: Values) -> bool:
@@ -93,6 +91,11 @@ def tells_fact(text: str, family: Family, item: Values) -> bool:
     return bool(family.answer_columns) and all(
         _holds(text, item[column]) for column in {*family.answer_columns, *family.question_columns}
     )
+
+
+def _write_lines(rows: Iterable[Mapping[str, object]], path: Path) -> None:
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def _conversations() -> list[list[str]]:
@@ -189,5 +192,4 @@ def _open_requests(rng: Random) -> Iterator[Row]:
         requests.append((rng.choice(asked).format(row["topic"]), answer))
     stories = rng.sample(read_table("stories.csv"), _STORY_ROWS)
     requests += [(rng.choice(_STORY_REQUESTS).format(row["about"]), row["story"]) for row in stories]
-    measured = {plain(prompt) for prompt in measured_prompts()}
-    return (Row(request, "", answer, "open", "train") for request, answer in requests if plain(request) not in measured)
+    return (Row(request, "", answer, "open", "train") for request, answer in requests if not is_measured(request))

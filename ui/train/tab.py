@@ -1,6 +1,5 @@
 """The Train screen: a form that works as it stands, a card that says what Start will do, and the monitor."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.dataset import SAMPLES, Dataset
+from core.data.dataset import Dataset, samples_by_hash
 from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
@@ -121,8 +120,7 @@ class _Handlers:
 
     def _command_source(self, dataset: Dataset) -> str:
         """Return the FILE that stands for a dataset on the command line."""
-        words = {hashlib.sha256(path.read_bytes()).hexdigest(): word for word, path in SAMPLES.items()}
-        return words.get(dataset.content_hash, str(dataset.path))
+        return samples_by_hash().get(dataset.content_hash, str(dataset.path))
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values
