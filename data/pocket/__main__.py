@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def main() -> None:
     making.add_argument("--tokens", type=int, default=_USUAL.tokens)
     making.add_argument("--processes", type=int, default=2)
     making.add_argument("--seed", type=int, default=_USUAL.seed)
+    making.add_argument("--start", type=Path, help="a model this recipe made: train on from its weights, with its tokenizer")
     making.set_defaults(command=_pretrain)
     sampling = commands.add_parser("samples", help="the sample datasets in data/samples")
     sampling.add_argument("--folder", type=Path, default=SAMPLES_FOLDER)
@@ -43,7 +45,14 @@ def main() -> None:
 def _pretrain(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    _check_recipe(folder, {"tokens": arguments.tokens, "seed": arguments.seed, "world": _digest_of_world()})
+    start: Path | None = arguments.start
+    made_from: dict[str, object] = {"tokens": arguments.tokens, "seed": arguments.seed, "world": _digest_of_world()}
+    if start:
+        made_from["start"] = hashlib.sha256((start / "model.safetensors").read_bytes()).hexdigest()
+    _check_recipe(folder, made_from)
+    if start:
+        for tokenizer_file in start.glob("tokenizer*.json"):
+            shutil.copy(tokenizer_file, folder)
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(make_tokenizer(arguments.corpora, arguments.seed), folder, _USUAL.context)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -54,14 +63,14 @@ def _pretrain(arguments: argparse.Namespace) -> None:
         lengths = (recipe.tokens - late, late + _VALIDATION_TOKENS)
         write_corpus(corpus, tokenizer, arguments.corpora, lengths, arguments.seed)
     (folder / "meeting").unlink(missing_ok=True)
-    spawn(pretrain, (arguments.processes, recipe, corpus, folder), nprocs=arguments.processes)  # type: ignore[no-untyped-call]
+    spawn(pretrain, (arguments.processes, recipe, corpus, folder, start), nprocs=arguments.processes)  # type: ignore[no-untyped-call]
 
 
 def _check_recipe(folder: Path, recipe: dict[str, object]) -> None:
     """Write down what the folder is made from; end with a sentence when it was made from something else."""
     path = folder / "recipe.json"
     if path.is_file() and json.loads(path.read_text()) != recipe:
-        sys.exit(f"{folder} was begun with other tokens, another seed or other facts: give another --folder, or remove it.")
+        sys.exit(f"{folder} was begun from something else (tokens, seed, start, facts): give another --folder, or remove it.")
     write_file(path, json.dumps(recipe, indent=2).encode())
 
 

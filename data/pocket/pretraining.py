@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, distributed
 from torch.nn import functional
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
@@ -87,11 +88,12 @@ def rate_share(step: int, recipe: Recipe) -> float:
     return min(1.0, rising, falling)
 
 
-def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Path) -> None:
+def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Path, start: Path | None = None) -> None:
     """Train in one of ``processes`` processes; process 0 writes ``folder``/model, checkpoint.pt and curve.jsonl.
 
-    Several processes meet by gloo through a file in the folder; each takes its share of every step's blocks. Raises
-    ValueError when the blocks cannot be shared out evenly or the corpus is too short.
+    Several processes meet by gloo through a file in the folder; each takes its share of every step's blocks. ``start`` is
+    a model's folder whose weights are trained on instead of new ones. Raises ValueError when the blocks cannot be shared
+    out evenly, the corpus is too short or ``start`` holds a model of another shape.
     """
     if recipe.blocks_per_step % processes:
         raise ValueError(f"{recipe.blocks_per_step} blocks a step cannot be shared by {processes} processes")
@@ -99,6 +101,8 @@ def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Pa
     if processes > 1:
         distributed.init_process_group("gloo", init_method=f"file://{folder.resolve()}/meeting", rank=rank, world_size=processes)
     model = build_model(recipe)
+    if start:
+        _read_weights(model, start)
     trainer = _Trainer(model, recipe, np.load(corpus, mmap_mode="r"), folder)
     trainer.train(rank, processes)
     if rank == 0:
@@ -108,6 +112,14 @@ def pretrain(rank: int, processes: int, recipe: Recipe, corpus: Path, folder: Pa
                 shutil.copy(tokenizer_file, aside)
     if processes > 1:
         distributed.destroy_process_group()
+
+
+def _read_weights(model: PreTrainedModel, start: Path) -> None:
+    weights = load_file(start / "model.safetensors")
+    expected = {name: weight.shape for name, weight in model.named_parameters()}
+    if {name: weight.shape for name, weight in weights.items()} != expected:
+        raise ValueError(f"{start} holds a model of another shape than the recipe's; start from one that it made")
+    model.load_state_dict(weights, strict=False)  # the tied head has no entry of its own
 
 
 def _matrices(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:

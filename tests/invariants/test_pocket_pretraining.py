@@ -105,3 +105,16 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(
 def test_a_corpus_that_is_too_short_is_refused(tmp_path: Path, corpus: Path) -> None:
     with pytest.raises(ValueError, match="write a longer one"):
         pretrain(0, 1, replace(TINY, tokens=10_000_000), corpus, tmp_path)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_models_weights(tmp_path: Path, corpus: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    pretrain(0, 1, TINY, corpus, first)
+    unmoved = replace(TINY, seed=2, matrix_rate=0.0, other_rate=0.0)
+    pretrain(0, 1, unmoved, corpus, second, first / "model")
+    assert all(torch.equal(weight, weights(second)[name]) for name, weight in weights(first).items())
+    with pytest.raises(ValueError, match="another shape"):
+        pretrain(0, 1, replace(unmoved, inner=32), corpus, tmp_path, first / "model")
