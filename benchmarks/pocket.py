@@ -124,7 +124,7 @@ def tuned(dataset: Dataset, settings: TrainingSettings) -> Iterator[tuple[ModelS
         stack.callback(workspace.close)
         started = time.monotonic()
         run = add_run(workspace, dataset, settings, "tuned")
-        execute(workspace, run, lambda: False, lambda: False, [])
+        execute(workspace, run, lambda: False, [])
         store = RunStore(workspace)
         row = store.find(run)
         if row["state"] != "finished":

@@ -148,7 +148,7 @@ def _train(chosen: argparse.Namespace) -> int:
             raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
         name = add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
     failures: list[str] = []
-    execute(workspace, name, _stop_on_signal().is_set, lambda: False, [EventPrinter(failures, as_json=chosen.json)])
+    execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)])
     if failures:
         raise WorkspaceError(failures[0])
     return 0

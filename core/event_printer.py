@@ -27,7 +27,9 @@ class EventPrinter:
         match event:
             case RunStarted():
                 parameters = f"{event.trained_parameters:,} of {event.all_parameters:,} parameters"
-                return f"{event.run}: {event.train_rows} rows, {event.total_steps} steps, {parameters} on {event.device}"
+                return f"{event.run}: {event.train_rows} rows, {event.total_steps} steps, {parameters} on {event.device}" + (
+                    f"\n{event.notice}" if event.notice else ""
+                )
             case StepDone() if event.step % 10 == 0:
                 return f"step {event.step}/{self.total_steps}  loss {event.loss:.4f}  {event.tokens_per_s:,.0f} tokens/s"
             case EvalDone():

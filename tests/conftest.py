@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ from core.storage.workspace import Workspace
 ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "data" / "models" / "pocket"
 SHARED = ROOT.parent / "shared" / "data"
+
+
+def processes_of_run(name: str) -> list[int]:
+    """Return the ids of the processes that train a run for the app; skips where the system does not tell."""
+    if not Path("/proc/self/cmdline").is_file():
+        pytest.skip("needs /proc to find a run's process")
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"--resume" in words and name.encode() in words:
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.fixture

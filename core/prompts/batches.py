@@ -21,8 +21,12 @@ class Batch:
 
     inputs: torch.Tensor  # (B, T) int64 ids, padded on the right
     targets: torch.Tensor  # (B, T) int64: inputs shifted by one; IGNORED where nothing is learnt
-    real_tokens: int  # ids before padding
-    shared_prefix: int = 0  # leading columns that are alike in all rows and hold no target: a style's preamble
+    lengths: torch.Tensor  # (B,) int64: inputs of each row before padding
+
+    @property
+    def real_tokens(self) -> int:
+        """How many ids the rows hold before padding."""
+        return int(self.lengths.sum()) + len(self.lengths)
 
     @property
     def trained_tokens(self) -> int:
@@ -44,7 +48,8 @@ def collate(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> Ba
         inputs[index, : len(ids) - 1] = ids[:-1]
         seen = torch.tensor(row.trained[1:]) if mask_prompt else torch.ones(len(ids) - 1, dtype=torch.bool)
         targets[index, : len(ids) - 1] = torch.where(seen, ids[1:], IGNORED)
-    return Batch(inputs, targets, sum(len(row.ids) for row in rows), _shared_prefix(inputs, targets))
+    lengths = torch.tensor([len(row.ids) - 1 for row in rows])
+    return Batch(inputs, targets, lengths)
 
 
 def plan_epoch(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -68,10 +73,3 @@ def plan_evaluation(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Return batches that cover every row once, longest first."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
-def _shared_prefix(inputs: torch.Tensor, targets: torch.Tensor) -> int:
-    """Return how many leading columns are alike in all rows and learn nothing; at least one column stays outside."""
-    differs = (inputs != inputs[0]).any(dim=0) | (targets != IGNORED).any(dim=0)  # (T,)
-    found = differs.nonzero()
-    return min(int(found[0]) if len(found) else 0, inputs.shape[1] - 1)

@@ -1,8 +1,8 @@
 """Runs and what happened in them, as rows. Knows events, not how they come about."""
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 from core.data.splits import SplitSettings
 from core.errors import WorkspaceError
@@ -70,10 +70,20 @@ class RunStore:
             "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash) ORDER BY runs.id DESC"
         )
 
+    def in_states(self, states: Collection[str]) -> list[Row]:
+        """Return the runs in any of some states, the first made first."""
+        marks = ", ".join("?" * len(states))
+        return self._database.query(f"SELECT * FROM runs WHERE state IN ({marks}) ORDER BY id", list(states))  # noqa: S608 - only marks
+
     def set_state(self, name: str, state: str, message: str = "") -> None:
-        """Move a run to a state."""
+        """Move a run to a state; what was wished of it before is done with."""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE runs SET state = ?, message = ? WHERE name = ?", [state, message, name])
+            tables.execute("UPDATE runs SET state = ?, message = ?, wish = '' WHERE name = ?", [state, message, name])
+
+    def set_wish(self, name: str, wish: Literal["", "pause", "stop"]) -> None:
+        """Write down what the process that trains a run is asked to do."""
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE runs SET wish = ? WHERE name = ?", [wish, name])
 
     def delete(self, name: str) -> None:
         """Forget a run and all that happened in it; its folder is the caller's to remove."""
@@ -126,7 +136,7 @@ class RunStore:
                 run_id,
                 {
                     "state": "running",
-                    "message": "",
+                    "message": event.notice,
                     "started_at": now(),
                     "finished_at": None,
                     "step": event.step,
@@ -180,7 +190,7 @@ class RunStore:
             tables.table("answers").insert(row, replace=True)
 
     def _end(self, run_id: int, state: str, message: str, elapsed_s: float | None) -> None:
-        changes: Row = {"state": state, "message": message, "finished_at": now()}
+        changes: Row = {"state": state, "message": message, "wish": "", "finished_at": now()}
         with self._database.transaction() as tables:
             tables.table("runs").update(run_id, changes if elapsed_s is None else changes | {"elapsed_s": elapsed_s})
 

@@ -70,3 +70,9 @@ def m001_runs(db: Database) -> Any:
     for statement in _RUNS.split(";\n"):
         if statement.strip():
             db.execute(statement)
+
+
+@engine_tables()
+def m002_wishes(db: Database) -> Any:
+    """Add what people ask of the process that trains a run: '', pause or stop."""
+    db.execute("ALTER TABLE runs ADD COLUMN wish TEXT NOT NULL DEFAULT ''")

@@ -18,6 +18,7 @@ class RunStarted:
     trained_parameters: int
     all_parameters: int
     device: str
+    notice: str = ""  # what a person should know of how the run is computed
 
 
 @dataclass(frozen=True, slots=True)

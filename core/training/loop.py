@@ -17,7 +17,7 @@ from core.prompts.batches import Batch, collate, plan_epoch, plan_evaluation
 from core.training.checkpoints import load_checkpoint, save_checkpoint
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.job import TrainingJob
-from core.training.loss import summed_loss
+from core.training.loss import BatchLoss
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
 
@@ -46,6 +46,7 @@ class _Loop:
         self.job = job
         self.should_stop = should_stop
         self.should_pause = should_pause
+        self.batch_loss = BatchLoss(job.model)
         trained = [parameter for parameter in job.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
@@ -79,7 +80,11 @@ class _Loop:
         trained, total = parameter_counts(job.model)
         device = str(next(job.model.parameters()).device)
         rows = len(job.train), len(job.validation)
-        return RunStarted(job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device)
+        obstacle = self.batch_loss.obstacle
+        notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}." if obstacle else ""
+        return RunStarted(
+            job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice
+        )
 
     def _told_to_stop(self) -> bool:
         while self.should_pause() and not self.should_stop():
@@ -91,8 +96,8 @@ class _Loop:
         settings, step = self.job.settings, self.progress.step
         learning_rate = learning_rate_at(step, self.job.total_steps, settings.learning_rate, settings.warmup_share)
         batches = self._batches(step)
-        loss = self._gradients(batches, step)
-        norm = self._take_step(learning_rate)
+        loss, norm = torch.stack([self._gradients(batches, step), self._take_step(learning_rate)]).tolist()
+        _check_finite(loss, step + 1)
         took_s = time.monotonic() - started
         tokens = sum(batch.real_tokens for batch in batches)
         self.progress.step += 1
@@ -121,21 +126,20 @@ class _Loop:
         passes = [rows[start : start + settings.batch_size] for start in range(0, len(rows), settings.batch_size)]
         return [collate(part, self.job.pad_id, mask_prompt=settings.mask_prompt) for part in passes]
 
-    def _gradients(self, batches: Sequence[Batch], step: int) -> float:
-        """Run forward and backward over a step's batches and return its mean loss in nats."""
+    def _gradients(self, batches: Sequence[Batch], step: int) -> torch.Tensor:
+        """Run forward and backward over a step's batches and return its mean loss in nats, a scalar."""
         self.job.model.train()
         torch.manual_seed(self.job.settings.seed * 1_000_003 + step)  # dropout, the same on every resumption
         trained_tokens = sum(batch.trained_tokens for batch in batches)
-        total = 0.0
+        losses = []
         for batch in batches:
-            loss = summed_loss(self.job.model, batch) / trained_tokens
+            loss = self.batch_loss.summed(batch) / trained_tokens
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        _check_finite(total, step + 1)
-        return total
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
-    def _take_step(self, learning_rate: float) -> float:
-        """Clip, step and clear; return the gradient norm before clipping."""
+    def _take_step(self, learning_rate: float) -> torch.Tensor:
+        """Clip, step and clear; return the gradient norm before clipping, a scalar."""
         limit = self.job.settings.max_gradient_norm
         parameters = self.optimizer.param_groups[0]["params"]
         norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf)
@@ -143,7 +147,7 @@ class _Loop:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return float(norm)
+        return norm
 
     def _evaluation_is_due(self) -> bool:
         step = self.progress.step
@@ -164,7 +168,7 @@ class _Loop:
         if not self.job.validation:
             return
         self.job.model.eval()
-        loss = validation_loss(self.job)
+        loss = validation_loss(self.job, self.batch_loss)
         _check_finite(loss, self.progress.step)
         is_best = self._note(loss)
         yield EvalDone(self.progress.step, self._epoch(), loss, is_best, self.progress.elapsed_s)
@@ -204,14 +208,14 @@ class _Loop:
         return self.progress.step / self.job.steps_per_epoch
 
 
-def validation_loss(job: TrainingJob) -> float:
+def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
     """Return the mean loss over the trained tokens of the whole validation split, in nats."""
     total, count = 0.0, 0
     with torch.no_grad():
         for indices in plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2):
             rows = [job.validation[index] for index in indices]
             batch = collate(rows, job.pad_id, mask_prompt=job.settings.mask_prompt)
-            total += summed_loss(job.model, batch).item()
+            total += batch_loss.summed(batch).item()
             count += batch.trained_tokens
     return total / count
 

@@ -1,93 +1,110 @@
-"""The runs of the app: one at a time in a background thread, the others waiting. Knows no screen."""
+"""The runs of the app: one at a time, each in a process of its own, the others waiting. Knows no screen."""
 
 import logging
 import threading
-from collections import deque
 
 from core.errors import WorkspaceError
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
-from core.training.run import execute
+from core.training.run import is_alive, living_runs
+from core.training.worker import note_end, start_worker
 
 log = logging.getLogger(__name__)
+_POLL_S = 0.5  # how often a run that waits looks whether another process has done with its own
 
 
 class TrainingQueue:
-    """Trains queued runs one after another. A run belongs to the process, never to a page."""
+    """Trains queued runs one after another. A run belongs to the workspace, never to a page.
+
+    A run that some other process trains already, one that outlived an earlier app among them, is waited for.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
-        """Start the thread, which waits for work."""
+        """Start the thread that waits for work."""
         self._workspace = workspace
-        self._waiting: deque[str] = deque()
+        self._runs = RunStore(workspace)
+        self._waiting: list[str] = []
         self._changed = threading.Condition()
-        self._stop = threading.Event()
-        self._pause = threading.Event()
         self._closed = False
-        self.current: str | None = None
+        self._current: str | None = None
         self._thread = threading.Thread(target=self._work, name="training", daemon=True)
         self._thread.start()
 
     def submit(self, name: str) -> None:
         """Queue a run that is written down already."""
         with self._changed:
-            if name == self.current or name in self._waiting:
+            if name in self._waiting or self._goes_on(name):
                 raise WorkspaceError(f"The run '{name}' is going on already.")
-            RunStore(self._workspace).set_state(name, "queued")
+            self._runs.set_state(name, "queued")
             self._waiting.append(name)
             self._changed.notify()
 
     def stop(self, name: str) -> None:
         """Ask a run to stop and keep its best model; one that still waits leaves the queue."""
         with self._changed:
-            if name == self.current:
-                self._stop.set()
-            elif name in self._waiting:
+            if name in self._waiting:
                 self._waiting.remove(name)
-                RunStore(self._workspace).set_state(name, "stopped", "Taken out of the queue.")
+                self._runs.set_state(name, "stopped", "Taken out of the queue.")
+            elif self._goes_on(name):
+                self._runs.set_wish(name, "stop")
             else:
                 raise WorkspaceError(f"The run '{name}' is not going on.")
 
     def pause(self, name: str, *, wanted: bool) -> None:
-        """Pause the current run or let it go on. Raises WorkspaceError for a run that this app does not train now."""
+        """Pause a run or let it go on. Raises WorkspaceError for a run that is not trained now."""
         with self._changed:
-            if name != self.current:
-                raise WorkspaceError(f"The run '{name}' is not trained by this app now.")
-            if wanted:
-                self._pause.set()
-            else:
-                self._pause.clear()
+            if not self._goes_on(name):
+                raise WorkspaceError(f"The run '{name}' is not trained now.")
+            self._runs.set_wish(name, "pause" if wanted else "")
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether the current run waits to go on."""
-        return self._pause.is_set()
+    def move_up(self, name: str) -> None:
+        """Let a waiting run change places with the one before it. Raises WorkspaceError when it does not wait."""
+        with self._changed:
+            if name not in self._waiting:
+                raise WorkspaceError(f"The run '{name}' does not wait.")
+            at = self._waiting.index(name)
+            before = max(at - 1, 0)
+            self._waiting[before], self._waiting[at] = name, self._waiting[before]
+
+    def waiting(self) -> list[str]:
+        """Return the runs that wait, the next one first."""
+        with self._changed:
+            return list(self._waiting)
 
     def close(self, timeout_s: float = 60) -> None:
-        """Stop the current run, keep its state, and end the thread."""
+        """Ask the current run to stop and keep its state, wait for it, and end the thread."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
-            self._stop.set()
+            if self._current:
+                self._runs.set_wish(self._current, "stop")
             self._changed.notify()
         self._thread.join(timeout_s)
+
+    def _goes_on(self, name: str) -> bool:
+        """Tell whether a run is trained; one that has reached a state of rest is not, though its process may be ending."""
+        has_process = name == self._current or is_alive(self._workspace, name)
+        return has_process and self._runs.find(name)["state"] in {"queued", "running"}
 
     def _work(self) -> None:
         while (name := self._next()) is not None:
             try:
-                execute(self._workspace, name, self._stop.is_set, self._pause.is_set, sinks=())
-            except Exception:  # the thread outlives any run; the run's own row says what happened
-                log.exception("The run %s ended with a fault", name)
+                note_end(self._workspace, name, start_worker(self._workspace, name).wait())
+            except Exception as error:  # the thread outlives any run
+                log.exception("The run %s could not be trained", name)
+                self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
             finally:
                 with self._changed:
-                    self.current = None
+                    self._current = None
+
+    def _must_wait(self, name: str) -> bool:
+        return is_alive(self._workspace, name) or bool(living_runs(self._workspace))
 
     def _next(self) -> str | None:
         with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait()
+            while not self._closed and (not self._waiting or self._must_wait(self._waiting[0])):
+                self._changed.wait(_POLL_S if self._waiting else None)
             if self._closed:
                 return None
-            self._stop.clear()
-            self._pause.clear()
-            self.current = self._waiting.popleft()
-            return self.current
+            self._current = self._waiting.pop(0)
+            return self._current

@@ -17,6 +17,7 @@ from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunFinished, Sink
 from core.training.preparation import make_job, plan_run
 from core.training.settings import TrainingSettings
+from core.training.wishes import Wishes
 
 _LIBRARIES = ("torch", "transformers", "peft", "tiktoken", "tokenizers", "safetensors")
 _RESUMABLE = {"queued", "interrupted", "stopped", "failed"}
@@ -37,27 +38,24 @@ def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, 
 def check_resumable(workspace: Workspace, name: str) -> None:
     """Raise WorkspaceError when a run is going on or has reached its end."""
     state = RunStore(workspace).find(name)["state"]
-    if is_alive(workspace, name):
+    if state == "running" and is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is going on already.")
     if state not in _RESUMABLE | {"running"}:
         raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume.")
 
 
-def execute(
-    workspace: Workspace,
-    name: str,
-    should_stop: Callable[[], bool],
-    should_pause: Callable[[], bool],
-    sinks: Sequence[Sink],
-) -> None:
+def execute(workspace: Workspace, name: str, should_stop: Callable[[], bool], sinks: Sequence[Sink]) -> None:
     """Train a run to its end and give every event to every sink; failures become a RunFailed event.
 
-    Raises WorkspaceError when another process or thread works on the same run.
+    Besides ``should_stop``, what people wish is read from the run's row, so any process may ask. Raises WorkspaceError when
+    another process or thread works on the same run.
     """
     runs = RunStore(workspace)
     with held(_lock_file(workspace, name), f"The run '{name}'"):
+        if runs.find(name)["state"] != "queued":  # a wish of the last time; one for a queued run was made for this one
+            runs.set_wish(name, "")
         try:
-            for event in _events(workspace, name, should_stop, should_pause):
+            for event in _events(workspace, name, should_stop):
                 runs.record(name, event)
                 for sink in sinks:
                     sink(event)
@@ -76,10 +74,16 @@ def is_alive(workspace: Workspace, name: str) -> bool:
     return is_held(_lock_file(workspace, name))
 
 
+def living_runs(workspace: Workspace) -> list[str]:
+    """Return the names of the runs that some process trains now."""
+    rows = RunStore(workspace).in_states({"running"})
+    return [row["name"] for row in rows if is_alive(workspace, row["name"])]
+
+
 def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running", "queued")) -> list[str]:
     """Mark runs in ``states`` whose process has died, and return their names."""
     runs = RunStore(workspace)
-    names = [row["name"] for row in runs.all() if row["state"] in states and not is_alive(workspace, row["name"])]
+    names = [row["name"] for row in runs.in_states(states) if not is_alive(workspace, row["name"])]
     for name in names:
         runs.set_state(name, "interrupted", "Fuata ended while this run was going on. Resume it.")
     return names
@@ -106,9 +110,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _events(
-    workspace: Workspace, name: str, should_stop: Callable[[], bool], should_pause: Callable[[], bool]
-) -> Iterator[Event]:
+def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool]) -> Iterator[Event]:
     """Yield the run's events; whatever breaks it becomes the last one."""
     runs = RunStore(workspace)
     try:
@@ -117,7 +119,8 @@ def _events(
         row = runs.find(name)
         dataset = DatasetStore(workspace).load(row["content_hash"])
         job = make_job(plan_run(dataset, runs.settings(name), workspace), name, workspace)
-        yield from train(job, should_stop, should_pause)
+        wishes = Wishes(runs, name)
+        yield from train(job, lambda: should_stop() or wishes.stop(), wishes.pause)
     except UserError as error:
         yield RunFailed(runs.find(name)["step"], str(error))
     except (MemoryError, RuntimeError) as error:

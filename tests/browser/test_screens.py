@@ -1,7 +1,9 @@
 """Screens that survive what people and models do to them."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from core.generation.speaker import Response
 from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
 from review.store import ReviewPlan, ReviewStore
+from tests.conftest import processes_of_run
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -117,7 +120,7 @@ def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, c
         expect(calm_page.locator("#ready")).not_to_contain_text(sentence)
 
 
-def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
+def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     page: Page, browser: Browser, server: Server, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:
     page.goto(server.url)
@@ -129,7 +132,7 @@ def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
     model.fill(str(tiny_models["llama"]))
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
-    page.get_by_label("Epochs").fill("400")
+    page.get_by_label("Epochs").fill("900")
     page.get_by_label("Run name").fill("cut-off")
     page.locator("#start").click()
     state = page.locator("#monitor [data-part=state]")
@@ -140,6 +143,10 @@ def test_a_run_killed_with_the_app_is_marked_and_resumes_in_a_second_window(
     second = browser.new_page()
     second.set_default_timeout(90_000)
     second.goto(f"{server.url}/?tab=train")
+    for window in (second, page):
+        expect(window.locator("#monitor [data-part=state]")).to_have_text("training")
+    [process] = processes_of_run("cut-off")
+    os.kill(process, signal.SIGKILL)
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")
     second.get_by_role("button", name="Resume").click()

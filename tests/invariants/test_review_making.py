@@ -84,7 +84,7 @@ def test_test_rows_are_those_no_contender_has_learnt(workspace: Workspace, datas
     for seed in (1, 2):
         settings = TrainingSettings(model=models[0], epochs=1, watched_prompts=0, split_seed=seed)
         runs.append(add_run(workspace, dataset, settings))
-        execute(workspace, runs[-1], lambda: False, lambda: False, [])
+        execute(workspace, runs[-1], lambda: False, [])
     from core.data.splits import SplitSettings, split_examples
 
     plan = plan_review(workspace, dataset, "r", [models[1], runs[0]], RowChoice("test"), Sampling())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,14 +20,15 @@ from core.data.dataset import load_dataset
 from core.errors import ModelError, SettingsError, UserError, WorkspaceError
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
+from core.models.adapters import add_lora
 from core.models.catalogue import find_model
 from core.models.loading import load_model
-from core.prompts.batches import IGNORED, collate
+from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow, load_encoder
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
-from core.training.loss import can_share_prefix, summed_loss
+from core.training.loss import BatchLoss
 from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
 from core.training.settings import TrainingSettings
 from tests.conftest import ROOT
@@ -54,7 +56,7 @@ def run(
 ) -> tuple[str, list[Event]]:
     events: list[Event] = []
     name = add_run(workspace, load_dataset(file), chosen, name)
-    execute(workspace, name, lambda: stop(events), lambda: False, [events.append])
+    execute(workspace, name, lambda: stop(events), [events.append])
     return name, events
 
 
@@ -85,6 +87,9 @@ def test_every_layout_trains_saves_and_reloads_with_identical_logits(
     with torch.no_grad():
         assert torch.equal(ours(ids).logits, plain(ids).logits)
     assert not list(folder.glob("*.bin"))
+    assert not any(
+        "flat_rows" in file.read_text() for file in folder.glob("*.json")
+    )  # our attention's name means nothing elsewhere
     tokenizer = AutoTokenizer.from_pretrained(folder)
     encoder = load_encoder(folder, "alpaca")
     prompt = load_dataset(small_file).examples[1].prompt
@@ -95,65 +100,125 @@ def test_every_layout_trains_saves_and_reloads_with_identical_logits(
     assert json.loads((folder / "fuata.json").read_text())["style"] == "alpaca"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("mask_prompt", [True, False])
-def test_the_loss_is_that_of_transformers_own_path(
-    tiny_models: dict[str, Path], small_file: Path, layout: str, mask_prompt: bool
-) -> None:
-    encoder = load_encoder(tiny_models[layout], "alpaca")
-    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
-    model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
-    batch = collate(rows, 0, mask_prompt=mask_prompt)
-    ours = summed_loss(model, batch)
-    ours.backward()  # type: ignore[no-untyped-call]
-    mine = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
+def load(folder: Path) -> Any:
+    return load_model(find_model(str(folder), lambda _: None))
+
+
+def gradients(model: Any) -> torch.Tensor:
+    found = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
     model.zero_grad()
-    mask = (torch.arange(batch.inputs.shape[1]) < torch.tensor([[len(row.ids) - 1] for row in rows])).long()
+    return torch.cat(found)
+
+
+def plain_loss(model: Any, batch: Batch) -> torch.Tensor:
+    """What transformers itself makes of a padded batch with its mask."""
+    mask = (torch.arange(batch.inputs.shape[1]) < batch.lengths[:, None]).long()
     logits = model(input_ids=batch.inputs, attention_mask=mask).logits
-    theirs = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    theirs.backward()  # type: ignore[no-untyped-call]
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None:
-            torch.testing.assert_close(mine[name], parameter.grad, rtol=1e-3, atol=1e-4)
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_shared_prefix_computed_once_changes_neither_loss_nor_gradient(
-    tiny_models: dict[str, Path], small_file: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("mask_prompt", [True, False])
+@pytest.mark.parametrize("chosen", [slice(0, 6), slice(1, 5), slice(1, 2)], ids=["mixed", "one preamble", "one row"])
+def test_loss_and_gradients_are_those_of_transformers_own_path(
+    tiny_models: dict[str, Path], small_file: Path, layout: str, method: str, mask_prompt: bool, chosen: slice
 ) -> None:
     encoder = load_encoder(tiny_models[layout], "alpaca")
-    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples if not example.turns[0].input][:6]
-    model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[chosen]]
+    batch = collate(rows, 0, mask_prompt=mask_prompt)
+    ours, theirs = load(tiny_models[layout]), load(tiny_models[layout])
+    if method == "lora":
+        ours, theirs = (
+            add_lora(model, rank=4, alpha=8, dropout=0.0, seed=1, base_model=str(tiny_models[layout])).eval()
+            for model in (ours, theirs)
+        )
+        with torch.no_grad():  # a fresh adapter's second matrix is zero, and half the gradients with it
+            for model in (ours, theirs):
+                torch.manual_seed(1)
+                for name, parameter in model.named_parameters():
+                    if "lora_B" in name:
+                        parameter.normal_(std=0.05)
+    batch_loss = BatchLoss(ours)
+    assert batch_loss.obstacle == ""
+    mine, expected = batch_loss.summed(batch), plain_loss(theirs, batch)
+    mine.backward()
+    expected.backward()  # type: ignore[no-untyped-call]
+    assert mine.item() == pytest.approx(expected.item(), rel=1e-5)
+    one, other = gradients(ours), gradients(theirs)
+    assert float((one - other).norm() / other.norm()) < 1e-5
+
+
+def distinct_beginnings(rows: Sequence[EncodedRow]) -> int:
+    """How many tokens must be computed when nothing is computed twice."""
+    return len({row.ids[:length] for row in rows for length in range(1, len(row.ids))})
+
+
+def test_only_real_tokens_are_computed_and_common_beginnings_once(tiny_models: dict[str, Path], small_file: Path) -> None:
+    encoder = load_encoder(tiny_models["llama"], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
     batch = collate(rows, 0, mask_prompt=True)
-    assert batch.shared_prefix > 20
-    calls: list[int] = []
-    model.register_forward_pre_hook(lambda _m, _a, named: calls.append(named["input_ids"].shape[1]), with_kwargs=True)
-    outcomes = []
-    for shares in (True, False):
-        monkeypatch.setattr("core.training.loss._SHORTEST_PREFIX", 16 if shares else 10_000)
-        model.zero_grad()
-        loss = summed_loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        outcomes.append((loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])))
-    assert calls == [batch.shared_prefix, batch.inputs.shape[1] - batch.shared_prefix, batch.inputs.shape[1]]
-    assert outcomes[0][0] == pytest.approx(outcomes[1][0], rel=1e-5)
-    assert float((outcomes[0][1] - outcomes[1][1]).norm() / outcomes[1][1].norm()) < 1e-5
+    model = load(tiny_models["llama"])
+    batch_loss = BatchLoss(model)
+    seen: list[int] = []
+    model.model.layers[0].mlp.register_forward_hook(lambda _m, values, _o: seen.append(values[0].shape[:2].numel()))
+    batch_loss.summed(batch)
+    assert seen == [distinct_beginnings(rows)]
+    assert seen[0] < 0.7 * int(batch.lengths.sum())
 
 
-def test_a_prefix_is_not_shared_where_dropout_must_differ_from_row_to_row(tiny_models: dict[str, Path]) -> None:
-    model = load_model(find_model(str(tiny_models["gpt2"]), lambda _: None))
-    assert can_share_prefix(model)
-    assert not can_share_prefix(model.train())
-    assert can_share_prefix(load_model(find_model(str(tiny_models["llama"]), lambda _: None)).train())
+def test_no_beginning_is_shared_where_dropout_must_differ_from_row_to_row(tiny_models: dict[str, Path], small_file: Path) -> None:
+    encoder = load_encoder(tiny_models["gpt2"], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[1:5]]
+    batch = collate(rows, 0, mask_prompt=True)
+    model = load(tiny_models["gpt2"])
+    batch_loss = BatchLoss(model)
+    seen: list[int] = []
+    model.transformer.h[0].mlp.register_forward_hook(lambda _m, values, _o: seen.append(values[0].shape[:2].numel()))
+    for mode in (False, True):
+        model.train(mode)
+        batch_loss.summed(batch)
+    every = int(batch.lengths.sum())
+    assert seen == [distinct_beginnings(rows), every]
+
+
+def test_generation_with_padding_and_cache_goes_on_as_before(tiny_models: dict[str, Path]) -> None:
+    """Watched prompts are answered by the very model that is trained on flat rows."""
+    model = load(tiny_models["qwen3"])
+    ids, mask = torch.tensor([[0, 0, 5, 6], [7, 8, 9, 10]]), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    asked = {"input_ids": ids, "attention_mask": mask, "max_new_tokens": 8, "do_sample": False, "eos_token_id": None}
+    before = model.generate(**asked)
+    assert BatchLoss(model).obstacle == ""
+    assert torch.equal(model.generate(**asked), before)
+
+
+@pytest.mark.parametrize("kind", ["alibi", "recurrent", "window"])
+def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(tiny_models: dict[str, Path], kind: str) -> None:
+    from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, MistralConfig
+
+    configs = {
+        "alibi": BloomConfig(vocab_size=100, hidden_size=32, n_layer=2, n_head=2),
+        "recurrent": MambaConfig(vocab_size=100, hidden_size=32, num_hidden_layers=2, state_size=8),
+        "window": MistralConfig(
+            vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, sliding_window=16,
+        ),
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(configs[kind]).eval()
+    lengths = (20, 24)
+    rows = [EncodedRow(n, tuple(range(n, n + length)), (False,) * 8 + (True,) * (length - 8)) for n, length in enumerate(lengths)]
+    batch_loss = BatchLoss(model)
+    assert bool(batch_loss.obstacle) == (kind != "window")  # a window is in the way only of rows that are longer
+    batch = collate(rows, 0, mask_prompt=True)
+    with torch.no_grad():
+        assert batch_loss.summed(batch).item() == pytest.approx(plain_loss(model, batch).item(), rel=1e-5)
 
 
 def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
     model = load_model(find_model(str(tiny_models["llama"]), lambda _: None))
     row = EncodedRow(1, (5, 6, 7, 8, 0), (False, False, False, True, True))
-    summed_loss(model, collate([row], 0, mask_prompt=True)).backward()  # type: ignore[no-untyped-call]
+    BatchLoss(model).summed(collate([row], 0, mask_prompt=True)).backward()  # type: ignore[no-untyped-call]
     gradient = model.get_output_embeddings().weight.grad
     hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0]  # only positions 2 and 3 may contribute
     probabilities = model.get_output_embeddings()(hidden).softmax(-1)
@@ -179,8 +244,9 @@ def test_padding_and_company_leave_a_rows_loss_unchanged(tiny_models: dict[str, 
     encoder = load_encoder(tiny_models["qwen3"], "alpaca")
     rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
     with torch.no_grad():
-        together = summed_loss(model, collate(rows, 0, mask_prompt=True)).item()
-        alone = sum(summed_loss(model, collate([row], 0, mask_prompt=True)).item() for row in rows)
+        loss = BatchLoss(model)
+        together = loss.summed(collate(rows, 0, mask_prompt=True)).item()
+        alone = sum(loss.summed(collate([row], 0, mask_prompt=True)).item() for row in rows)
     assert together == pytest.approx(alone, rel=1e-5)
 
 
@@ -195,7 +261,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_weights_of_an_uninterrupted_one
     assert RunStore(workspace).find(broken)["state"] == "stopped"
     check_resumable(workspace, broken)
     events: list[Event] = []
-    execute(workspace, broken, lambda: False, lambda: False, [events.append])
+    execute(workspace, broken, lambda: False, [events.append])
     assert isinstance(events[0], RunStarted) and events[0].step == 11
     assert same(weights(workspace, whole), weights(workspace, broken))
     runs = RunStore(workspace)
@@ -392,10 +458,10 @@ def test_a_bug_inside_a_run_is_raised_and_its_run_stays_failed(
     def buggy(*_values: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("core.training.loop.summed_loss", buggy)
+    monkeypatch.setattr("core.training.loss.BatchLoss.summed", buggy)
     name = add_run(workspace, load_dataset(small_file), settings(tiny_models["llama"], epochs=1))
     with pytest.raises(KeyError, match="a bug"):
-        execute(workspace, name, lambda: False, lambda: False, [])
+        execute(workspace, name, lambda: False, [])
     row = RunStore(workspace).find(name)
     assert row["state"] == "failed"
     assert "A fault in Fuata" in row["message"]
@@ -411,10 +477,10 @@ def test_a_run_whose_sink_breaks_is_interrupted_and_resumes(
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        execute(workspace, name, lambda: False, lambda: False, [break_down])
+        execute(workspace, name, lambda: False, [break_down])
     assert RunStore(workspace).find(name)["state"] == "interrupted"
     check_resumable(workspace, name)
-    execute(workspace, name, lambda: False, lambda: False, [])
+    execute(workspace, name, lambda: False, [])
     assert RunStore(workspace).find(name)["state"] == "finished"
 
 
@@ -442,7 +508,7 @@ def test_a_run_stopped_before_any_evaluation_can_be_asked_and_still_resumes_exac
     whole, _ = run(workspace, small_file, chosen)
     name, _ = run(workspace, small_file, chosen, stop=lambda events: any(isinstance(event, StepDone) for event in events))
     assert workspace.model_folder(name).is_dir()
-    execute(workspace, name, lambda: False, lambda: False, [])
+    execute(workspace, name, lambda: False, [])
     assert same(weights(workspace, whole), weights(workspace, name))
 
 
@@ -477,9 +543,9 @@ def test_two_hands_cannot_work_on_one_run(workspace: Workspace, small_file: Path
         if isinstance(event, RunStarted):
             seen.append(is_alive(workspace, name))
             with pytest.raises(WorkspaceError, match="going on already"):
-                execute(workspace, name, lambda: False, lambda: False, [])
+                execute(workspace, name, lambda: False, [])
 
-    execute(workspace, name, lambda: False, lambda: False, [intrude])
+    execute(workspace, name, lambda: False, [intrude])
     assert seen == [True] and not is_alive(workspace, name)
 
 
@@ -492,7 +558,7 @@ def test_a_fault_inside_a_run_is_told_and_stays_a_fault(
     name = add_run(workspace, load_dataset(small_file), settings(folder))
     (folder / "model.safetensors").write_bytes(b"nonsense")
     events: list[Event] = []
-    execute(workspace, name, lambda: False, lambda: False, [events.append])
+    execute(workspace, name, lambda: False, [events.append])
     assert isinstance(events[-1], RunFailed)
     assert "cannot be loaded as a causal language model" in events[-1].message
     shutil.rmtree(folder)

@@ -67,6 +67,7 @@ function paintRun(run) {
   element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
   say("progress", run.progress); say("message", run.message); say("warning", run.warning);
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
+  show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
   show("stop", run.can_stop); show("resume", run.can_resume); show("discard", !run.can_stop);
   const now = JSON.stringify([run.name, run.points, run.state, run.answers.map((group) => group.answers.length)]);
   if (now === drawn) return;
@@ -95,7 +96,7 @@ async function act(name) {
   ask();
 }
 
-for (const name of ["pause", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
+for (const name of ["pause", "sooner", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 setInterval(ask, 1000);

@@ -20,13 +20,13 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         mark_interrupted(services.workspace, ["running"])  # a run of the command line may have died meanwhile
         rows = services.runs.all()
         summaries = [run_summary(row) for row in rows]
-        chosen = _chosen(rows, question.get("run"), services.queue.current)
+        chosen = _chosen(rows, question.get("run"))
         if chosen is None:
             return {"runs": summaries, "run": None}
         name = chosen["name"]
         train, validation = services.runs.metrics(name, "train"), services.runs.metrics(name, "validation")
-        paused = services.queue.is_paused and services.queue.current == name
-        return {"runs": summaries, "run": run_view(chosen, train, validation, services.runs.answers(name), paused=paused)}
+        view = run_view(chosen, train, validation, services.runs.answers(name), services.queue.waiting())
+        return {"runs": summaries, "run": view}
 
     @answers_errors
     def change_run(question: Question) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             "stop": lambda: services.queue.stop(name),
             "pause": lambda: services.queue.pause(name, wanted=True),
             "go_on": lambda: services.queue.pause(name, wanted=False),
+            "sooner": lambda: services.queue.move_up(name),
             "resume": lambda: _resume(services, name),
             "discard": lambda: delete_run(services.workspace, name),
         }
@@ -51,7 +52,8 @@ def _resume(services: Services, name: str) -> None:
     services.queue.submit(name)
 
 
-def _chosen(rows: list[dict[str, Any]], wanted: object, current: str | None) -> dict[str, Any] | None:
+def _chosen(rows: list[dict[str, Any]], wanted: object) -> dict[str, Any] | None:
     """Return the run to draw: the one asked for, else the one going on, else the latest."""
-    by_name = {row["name"]: row for row in rows}
-    return by_name.get(str(wanted)) or by_name.get(str(current)) or (rows[0] if rows else None)
+    asked_for = (row for row in rows if row["name"] == wanted)
+    going_on = (row for row in rows if row["state"] == "running")
+    return next(asked_for, None) or next(going_on, None) or next(iter(rows), None)

@@ -73,16 +73,18 @@ def run_summary(row: Row) -> Row:
     }
 
 
-def run_view(row: Row, train: Sequence[Row], validation: Sequence[Row], answers: Sequence[Row], *, paused: bool) -> Row:
-    """Return everything the monitor draws of one run."""
+def run_view(row: Row, train: Sequence[Row], validation: Sequence[Row], answers: Sequence[Row], waiting: Sequence[str]) -> Row:
+    """Return everything the monitor draws of one run; ``waiting`` names those in the queue, the next one first."""
     total = row["total_steps"] or 0
+    paused = row["state"] == "running" and row["wish"] == "pause"
     return {
         **run_summary(row),
         "message": row["message"],
         "paused": paused,
         "step": row["step"],
         "total": total,
-        "progress": progress_words(row, train, paused=paused),
+        "place": waiting.index(row["name"]) + 1 if row["name"] in waiting else 0,
+        "progress": progress_words(row, train, waiting, paused=paused),
         "warning": overfitting_words(train, validation),
         "points": len(train),
         "figure": draw_curves(train, validation, row["base_loss"], total),
@@ -90,12 +92,14 @@ def run_view(row: Row, train: Sequence[Row], validation: Sequence[Row], answers:
     }
 
 
-def progress_words(row: Row, train: Sequence[Row], *, paused: bool) -> str:
+def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, paused: bool) -> str:
     """Say where a run stands and how long it will still take."""
+    if row["state"] == "queued" and row["name"] in waiting:
+        return f"Waiting: number {waiting.index(row['name']) + 1} in the queue"
     if row["state"] == "queued":
-        return "Waiting for its turn"
+        return "Starting its process and loading the model …"
     if not row["total_steps"]:
-        return "Loading the model …" if row["state"] == "running" else ""
+        return ""
     words = f"Step {row['step']:,} of {row['total_steps']:,}"
     if row["state"] != "running" or not train:
         return f"{words} · {duration(row['elapsed_s'])}"

@@ -1,0 +1,124 @@
+"""A batch as one flat row of tokens: no padding is computed, and what rows begin with in common only once.
+
+Shapes: B rows, T positions of the longest, N tokens of the flat row, H heads, D numbers a head, K trained tokens.
+
+Everything but attention works on each token by itself, so a transformers model computes a flat row as it is; attention,
+registered under a name of our own, puts the rows together again and hands them to PyTorch's causal kernel. Computing a common
+beginning once is exact because attention is causal, and autograd sums the gradients of all rows through it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from core.prompts.batches import IGNORED, Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_NAME = "fuata_flat_rows"
+
+
+@dataclass(frozen=True, slots=True)
+class FlatRows:
+    """A batch without padding and repetition: the nodes of the tree that its rows are the branches of."""
+
+    ids: torch.Tensor  # (1, N)
+    positions: torch.Tensor  # (1, N): each token's place in its rows
+    kept: torch.Tensor  # (K,): where in the flat row something is learnt
+    targets: torch.Tensor  # (K,)
+    counts: torch.Tensor  # (K,): how many rows learn it
+    sources: torch.Tensor  # (B · T,): the flat token at each place of the padded batch; padding takes the first
+    homes: torch.Tensor  # (N,): a place of each flat token in the padded batch
+    shape: tuple[int, int]  # B, T
+
+
+def flatten(batch: Batch, device: torch.device, *, shares: bool) -> FlatRows:
+    """Return a batch's tokens in one row; with ``shares`` a token that follows the same beginning in several rows is one."""
+    rows, length = batch.inputs.shape
+    nodes: dict[tuple[int, int], int] = {}  # (node before it, id) to node
+    learnt: dict[tuple[int, int], int] = {}  # (node, target) to the number of rows
+    sources = [0] * (rows * length)
+    homes: list[int] = []
+    for row, (ids, targets, real) in enumerate(
+        zip(batch.inputs.tolist(), batch.targets.tolist(), batch.lengths.tolist(), strict=True)
+    ):
+        node = -1 if shares else -1 - row  # a root of its own keeps a row's tokens to itself
+        for place in range(real):
+            node = nodes.setdefault((node, ids[place]), len(nodes))
+            if node == len(homes):
+                homes.append(row * length + place)
+            sources[row * length + place] = node
+            if targets[place] != IGNORED:
+                learnt[node, targets[place]] = learnt.get((node, targets[place]), 0) + 1
+    at = torch.tensor(homes)
+    pairs = torch.tensor(list(learnt)).reshape(-1, 2)
+    return FlatRows(
+        ids=batch.inputs.flatten()[at][None].to(device),
+        positions=(at % length)[None].to(device),
+        kept=pairs[:, 0].to(device),
+        targets=pairs[:, 1].to(device),
+        counts=torch.tensor(list(learnt.values()), dtype=torch.float32, device=device),
+        sources=torch.tensor(sources, device=device),
+        homes=at.to(device),
+        shape=(rows, length),
+    )
+
+
+def understand_flat_rows(model: "PreTrainedModel") -> None:
+    """Make a model's attention one that knows flat rows; calls without any go on as before."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    def mask(*values: Any, **named: Any) -> torch.Tensor | None:
+        return None if _current.get() else sdpa_mask(*values, **named)
+
+    AttentionInterface.register(_NAME, _attend)
+    AttentionMaskInterface.register(_NAME, mask)
+    model.set_attn_implementation(_NAME)
+
+
+@contextmanager
+def flat_call(rows: FlatRows) -> Iterator[dict[str, Any]]:
+    """Give a block the arguments with which the model is called on flat rows."""
+    token = _current.set(rows)
+    try:
+        yield {"input_ids": rows.ids, "position_ids": rows.positions, "use_cache": False, _KEYWORD: rows}
+    finally:
+        _current.reset(token)
+
+
+_KEYWORD = "flat_rows"  # handed through the model to attention, so that gradient checkpointing finds it again in the backward
+_current: ContextVar[FlatRows | None] = ContextVar("flat_rows", default=None)
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,  # (1, H, N, D), as transformers lays it out
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **named: Any,
+) -> tuple[torch.Tensor, Any]:
+    """Attend within each row and return (1, N, H, D)."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    rows: FlatRows | None = named.pop(_KEYWORD, None)
+    if rows is None:
+        if _current.get() is not None:
+            raise NotImplementedError("the model does not hand its keyword arguments to attention")
+        usual: tuple[torch.Tensor, Any] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
+        return usual
+    padded = [_put_together(part, rows) for part in (query, key, value)]
+    attended, _ = sdpa_attention_forward(module, *padded, None, is_causal=True, **named)  # (B, T, H, D)
+    return attended.flatten(0, 1).index_select(0, rows.homes)[None], None
+
+
+def _put_together(flat: torch.Tensor, rows: FlatRows) -> torch.Tensor:
+    """Return (1, H, N, D) as the padded rows' (B, H, T, D)."""
+    together = flat.squeeze(0).transpose(0, 1).index_select(0, rows.sources)  # (B · T, H, D)
+    return together.view(*rows.shape, *together.shape[1:]).transpose(1, 2)

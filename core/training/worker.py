@@ -1,0 +1,66 @@
+"""A run's own process: the command line's `core train --resume`, at lower priority and first to go when memory runs out.
+
+It writes what happens into the database by itself, so neither the page's end nor its own takes the other along; its output goes
+to a file and can never block it. What people ask of it, it reads from the database.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from core.storage.runs import RunStore
+from core.storage.workspace import Workspace
+from core.training.run import is_alive
+
+LOG_FILE = "worker.log"
+_ROOT = Path(__file__).parents[2]
+_NICENESS = 10
+_FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to kill; the page has 0
+
+
+def start_worker(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
+    """Start the process that trains a run which is written down; Ctrl-C in our terminal does not reach it."""
+    folder = workspace.run_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
+    search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
+    with (folder / LOG_FILE).open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
+            [sys.executable, "-m", "core", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": search},
+            start_new_session=True,
+            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+        )
+    with suppress(OSError, AttributeError):  # a courtesy; not every system has it
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
+    return process
+
+
+def note_end(workspace: Workspace, name: str, status: int) -> None:
+    """Write down why a run's process ended where it could not do so itself; a negative status is a signal's number."""
+    runs = RunStore(workspace)
+    state = runs.find(name)["state"]
+    if is_alive(workspace, name):  # another process trains it, and ours was turned away
+        return
+    if state in {"queued", "running"} or (state == "interrupted" and status < 0):  # the page may have seen it dead before us
+        runs.set_state(name, "failed", _reason(workspace, name, status))
+
+
+def _reason(workspace: Workspace, name: str, status: int) -> str:
+    if status == -getattr(signal, "SIGKILL", 9):
+        return (
+            "The training process was killed, as the system does when memory runs out: close other programs, "
+            "or start anew with a smaller batch, shorter rows or LoRA. Resume goes on from the last saved state."
+        )
+    log = workspace.run_folder(name) / LOG_FILE
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    what = f"signal {-status}" if status < 0 else f"exit status {status}"
+    return f"The training process ended by itself ({what}). {last} Its output is in {log}.".replace("  ", " ")
