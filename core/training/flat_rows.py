@@ -84,10 +84,10 @@ def understand_flat_rows(model: "PreTrainedModel") -> None:
 
 @contextmanager
 def flat_call(rows: FlatRows) -> Iterator[dict[str, Any]]:
-    """Give a block the arguments with which the model is called on flat rows."""
+    """Give a block the arguments, besides the tokens, with which a model is called on flat rows."""
     token = _current.set(rows)
     try:
-        yield {"input_ids": rows.ids, "position_ids": rows.positions, "use_cache": False, _KEYWORD: rows}
+        yield {"position_ids": rows.positions, "use_cache": False, _KEYWORD: rows}
     finally:
         _current.reset(token)
 

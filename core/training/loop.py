@@ -131,11 +131,7 @@ class _Loop:
         self.job.model.train()
         torch.manual_seed(self.job.settings.seed * 1_000_003 + step)  # dropout, the same on every resumption
         trained_tokens = sum(batch.trained_tokens for batch in batches)
-        losses = []
-        for batch in batches:
-            loss = self.batch_loss.summed(batch) / trained_tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
+        losses = [self.batch_loss.backward(batch, trained_tokens) for batch in batches]
         return torch.stack(losses).sum()
 
     def _take_step(self, learning_rate: float) -> torch.Tensor:
@@ -211,12 +207,11 @@ class _Loop:
 def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
     """Return the mean loss over the trained tokens of the whole validation split, in nats."""
     total, count = 0.0, 0
-    with torch.no_grad():
-        for indices in plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2):
-            rows = [job.validation[index] for index in indices]
-            batch = collate(rows, job.pad_id, mask_prompt=job.settings.mask_prompt)
-            total += batch_loss.summed(batch).item()
-            count += batch.trained_tokens
+    for indices in plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2):
+        rows = [job.validation[index] for index in indices]
+        batch = collate(rows, job.pad_id, mask_prompt=job.settings.mask_prompt)
+        total += batch_loss.summed(batch).item()
+        count += batch.trained_tokens
     return total / count
 
 

@@ -1,11 +1,12 @@
-"""The loss of a batch through an unchanged transformers model. Knows no optimiser and no schedule.
+"""The loss of a batch through an unchanged transformers model, and its gradients. Knows no optimiser and no schedule.
 
-Shapes: B rows, T positions, K trained tokens, V vocabulary.
+Shapes: B rows, T positions, N tokens of a flat row, K trained tokens, D numbers a token, V vocabulary.
 
 What is done otherwise than a plain call would, and changes nothing but the time and memory it takes: no attention mask is given
-(right padding under a causal mask is never attended by a real token); logits are computed only where something is learnt; and
-where a model's attention allows it the batch is one flat row of its real tokens, what rows begin with in common computed
-once. Whether a model allows it is not looked up but tried: both ways must give the same logits before the first batch.
+(right padding under a causal mask is never attended by a real token); logits are computed only where something is learnt; where
+a model's attention allows it the batch is one flat row of its tokens, what rows begin with in common computed once
+(flat_rows.py); and where its output layer is a plain one, the loss goes through it in chunks (head.py). Whether a model allows it
+is not looked up but tried: both ways must give the same logits before the first batch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from core.models.loading import can_choose_positions
 from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
 from core.training.flat_rows import FlatRows, flat_call, flatten, understand_flat_rows
+from core.training.head import loss_through
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,17 +34,54 @@ class BatchLoss:
     def __init__(self, model: "PreTrainedModel") -> None:
         """Find out what the model allows; ``obstacle`` says why its batches are padded, or is empty."""
         self._model = model
+        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._window = _attention_window(model)
         self._chooses = can_choose_positions(model)
+        self._head: torch.nn.Linear | None = None
         self.obstacle = self._find_obstacle()
 
+    @torch.no_grad()
     def summed(self, batch: Batch) -> torch.Tensor:
-        """Return the cross-entropy summed over the batch's trained tokens, in nats: a scalar with a graph."""
+        """Return the cross-entropy summed over the batch's trained tokens, in nats: a scalar without a graph."""
+        return self._loss(batch, 1.0, learns=False)
+
+    def backward(self, batch: Batch, divisor: float) -> torch.Tensor:
+        """Add the gradients of the summed loss over ``divisor`` to the parameters' and return that loss, a scalar."""
+        return self._loss(batch, divisor, learns=True)
+
+    def _loss(self, batch: Batch, divisor: float, *, learns: bool) -> torch.Tensor:
         if self.obstacle or (self._window and batch.inputs.shape[1] > self._window):
             logits, targets = self._padded(batch)
-            return functional.cross_entropy(logits.float(), targets, reduction="sum")
-        rows = self._flatten(batch, shares=not _drops_out(self._model))
-        return functional.cross_entropy(self._flat(rows).float(), rows.targets, reduction="none") @ rows.counts
+            weights = torch.ones_like(targets, dtype=torch.float32)
+        else:
+            rows = self._flatten(batch, shares=not _drops_out(self._model))
+            if self._head is not None:
+                return self._through_head(self._head, rows, divisor, learns=learns)
+            logits, targets, weights = self._flat(rows), rows.targets, rows.counts
+        loss = functional.cross_entropy(logits.float(), targets, reduction="none") @ weights / divisor
+        if learns:
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _through_head(self, head: torch.nn.Linear, rows: FlatRows, divisor: float, *, learns: bool) -> torch.Tensor:
+        embedding = self._base.get_input_embeddings()
+        tokens: dict[str, torch.Tensor] = {"input_ids": rows.ids}
+        by_hand = learns and _is_plain(embedding) and embedding.weight.requires_grad
+        if by_hand:  # a leaf of its own: its gradient, (N, D), is added to the weights' without one of (V, D) between
+            tokens = {"inputs_embeds": functional.embedding(rows.ids, embedding.weight.detach()).requires_grad_()}
+        hidden = self._hidden(rows, tokens)
+        loss, gradient = loss_through(head, hidden.detach(), rows.targets, rows.counts / divisor, learns=learns)
+        if learns and hidden.requires_grad:
+            hidden.backward(gradient)  # type: ignore[no-untyped-call]
+        if by_hand:
+            _learn_embedding(embedding, rows.ids[0], tokens["inputs_embeds"].grad)
+        return loss
+
+    def _hidden(self, rows: FlatRows, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return what the output layer is given where something is learnt: (K, D)."""
+        with flat_call(rows) as named:
+            hidden: torch.Tensor = self._base.get_decoder()(**tokens, **named).last_hidden_state
+        return hidden[0, rows.kept]
 
     def _flatten(self, batch: Batch, *, shares: bool) -> FlatRows:
         return flatten(batch, _device(self._model), shares=shares)
@@ -50,7 +89,7 @@ class BatchLoss:
     def _flat(self, rows: FlatRows) -> torch.Tensor:
         """Return the logits where something is learnt: (K, V)."""
         with flat_call(rows) as named:
-            logits: torch.Tensor = self._model(**named, logits_to_keep=rows.kept).logits
+            logits: torch.Tensor = self._model(input_ids=rows.ids, **named, logits_to_keep=rows.kept).logits
         return logits[0]
 
     def _padded(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,32 +111,71 @@ class BatchLoss:
             return "its logits cannot be asked for at chosen positions"
         if self._window is None or 0 < self._window < max(_TRIED_LENGTHS):
             return "not all of its layers attend as flat rows need it"
-        base = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
-        usual = base.config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
+        usual = self._base.config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
         was_training = self._model.training
         self._model.eval()
         try:
-            obstacle = self._try_flat_rows(base)
+            obstacle = self._try_flat_rows()
         except Exception as error:  # whatever an unknown model objects to: padded rows serve every one
             obstacle = f"it refuses them ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         finally:
             self._model.train(was_training)
         if obstacle:
-            base.set_attn_implementation(usual)
+            self._base.set_attn_implementation(usual)
         return obstacle
 
-    def _try_flat_rows(self, base: "PreTrainedModel") -> str:
+    def _try_flat_rows(self) -> str:
         batch = _tried_batch(self._model)
         expected, _ = self._padded(batch)
-        understand_flat_rows(base)
-        found = self._flat(self._flatten(batch, shares=True))
-        agree = (found - expected).norm() <= _TOLERANCE * (expected - expected.mean()).norm()
-        return "" if agree or not expected.isfinite().all() else "its attention is of another kind"
+        understand_flat_rows(self._base)
+        rows = self._flatten(batch, shares=True)
+        if not _agree(self._flat(rows), expected):
+            return "its attention is of another kind"
+        self._head = self._try_head(rows, expected)
+        return ""
+
+    def _try_head(self, rows: FlatRows, expected: torch.Tensor) -> torch.nn.Linear | None:
+        """Return the output layer when it makes the model's logits out of its hidden states, and nothing else does."""
+        head = self._base.get_output_embeddings()
+        if type(head) is not torch.nn.Linear:
+            return None
+        embedding = self._base.get_input_embeddings()
+        ways: list[dict[str, torch.Tensor]] = [{"input_ids": rows.ids}]
+        if _is_plain(embedding):
+            ways.append({"inputs_embeds": embedding(rows.ids)})
+        try:
+            found = [head(self._hidden(rows, tokens)) for tokens in ways]
+        except Exception:
+            return None
+        return head if all(_agree(logits, expected) for logits in found) else None
+
+
+def _agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Tell whether logits are the same but for rounding; damaged weights agree, and are told of by the loss."""
+    difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
+    return bool(difference <= _TOLERANCE * spread) or not bool(expected.isfinite().all())
 
 
 def _device(model: "PreTrainedModel") -> torch.device:
     weight: torch.Tensor = next(model.parameters())
     return weight.device
+
+
+def _is_plain(embedding: torch.nn.Module) -> bool:
+    """Tell whether an input layer looks rows up and does no more."""
+    return type(embedding) is torch.nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
+
+
+def _learn_embedding(embedding: torch.nn.Embedding, ids: torch.Tensor, gradient: torch.Tensor | None) -> None:
+    """Add the gradient of looked-up rows, (N, D), to the weights'; the padding's row learns nothing, as torch has it."""
+    if gradient is None:
+        return
+    rows = gradient[0]
+    if embedding.padding_idx is not None:
+        rows = rows.masked_fill((ids == embedding.padding_idx)[:, None], 0.0)
+    if embedding.weight.grad is None:
+        embedding.weight.grad = torch.zeros_like(embedding.weight)
+    embedding.weight.grad.index_add_(0, ids, rows.to(embedding.weight.dtype))
 
 
 def _attention_window(model: "PreTrainedModel") -> int | None:

@@ -28,6 +28,7 @@ from core.prompts.encoding import EncodedRow, load_encoder
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.head import loss_through
 from core.training.loss import BatchLoss
 from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
 from core.training.settings import TrainingSettings
@@ -105,9 +106,7 @@ def load(folder: Path) -> Any:
 
 
 def gradients(model: Any) -> torch.Tensor:
-    found = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
-    model.zero_grad()
-    return torch.cat(found)
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 
 def plain_loss(model: Any, batch: Batch) -> torch.Tensor:
@@ -141,12 +140,44 @@ def test_loss_and_gradients_are_those_of_transformers_own_path(
                         parameter.normal_(std=0.05)
     batch_loss = BatchLoss(ours)
     assert batch_loss.obstacle == ""
-    mine, expected = batch_loss.summed(batch), plain_loss(theirs, batch)
-    mine.backward()
-    expected.backward()  # type: ignore[no-untyped-call]
-    assert mine.item() == pytest.approx(expected.item(), rel=1e-5)
+    for part in (collate(rows[:1], 0, mask_prompt=mask_prompt), batch):  # the second's gradients are added to the first's
+        mine, expected = batch_loss.backward(part, 7), plain_loss(theirs, part) / 7
+        expected.backward()  # type: ignore[no-untyped-call]
+        assert mine.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert batch_loss.summed(part).item() == pytest.approx(7 * expected.item(), rel=1e-5)
     one, other = gradients(ours), gradients(theirs)
     assert float((one - other).norm() / other.norm()) < 1e-5
+
+
+def test_an_end_token_inside_a_row_learns_what_transformers_lets_it_learn(tiny_models: dict[str, Path]) -> None:
+    """It is the padding too, whose row of the input layer transformers keeps from learning."""
+    ours, theirs = load(tiny_models["qwen3"]), load(tiny_models["qwen3"])
+    row = EncodedRow(1, (5, 6, 0, 7, 6, 8, 0), (False, True, True, False, False, True, True))
+    batch = collate([row, EncodedRow(2, (5, 6, 9, 0), (False, True, True, True))], 0, mask_prompt=True)
+    BatchLoss(ours).backward(batch, 1)
+    plain_loss(theirs, batch).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(gradients(ours), gradients(theirs), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_loss_in_chunks_is_that_of_autograd(monkeypatch: pytest.MonkeyPatch, bias: bool, trained: bool) -> None:
+    monkeypatch.setattr("core.training.head._CHUNK_NUMBERS", 0)
+    monkeypatch.setattr("core.training.head._LEAST_ROWS", 4)
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Linear(6, 11, bias=bias).requires_grad_(trained) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    hidden, targets, weights = torch.randn(10, 6, requires_grad=True), torch.randint(0, 11, (10,)), torch.rand(10)
+    found, gradient = loss_through(ours, hidden.detach(), targets, weights, learns=True)
+    expected = torch.nn.functional.cross_entropy(theirs(hidden), targets, reduction="none") @ weights
+    expected.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(gradient, hidden.grad)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (mine.grad is None) == (not trained)
+        if trained:
+            torch.testing.assert_close(mine.grad, other.grad)
+    assert loss_through(ours, hidden.detach(), targets, weights, learns=False)[1] is None
 
 
 def distinct_beginnings(rows: Sequence[EncodedRow]) -> int:
@@ -218,7 +249,7 @@ def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(tiny_mode
 def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
     model = load_model(find_model(str(tiny_models["llama"]), lambda _: None))
     row = EncodedRow(1, (5, 6, 7, 8, 0), (False, False, False, True, True))
-    BatchLoss(model).summed(collate([row], 0, mask_prompt=True)).backward()  # type: ignore[no-untyped-call]
+    BatchLoss(model).backward(collate([row], 0, mask_prompt=True), 1)
     gradient = model.get_output_embeddings().weight.grad
     hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0]  # only positions 2 and 3 may contribute
     probabilities = model.get_output_embeddings()(hidden).softmax(-1)
@@ -458,7 +489,7 @@ def test_a_bug_inside_a_run_is_raised_and_its_run_stays_failed(
     def buggy(*_values: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("core.training.loss.BatchLoss.summed", buggy)
+    monkeypatch.setattr("core.training.loss.BatchLoss.backward", buggy)
     name = add_run(workspace, load_dataset(small_file), settings(tiny_models["llama"], epochs=1))
     with pytest.raises(KeyError, match="a bug"):
         execute(workspace, name, lambda: False, [])

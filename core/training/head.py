@@ -1,0 +1,55 @@
+"""Cross-entropy through a model's output layer, a few positions at a time, its gradients written down at once.
+
+Shapes: K trained positions, D numbers a position, V vocabulary.
+
+Autograd would keep the logits of all positions, their logarithms and their gradients, each (K, V), and would add the output
+layer's gradient, (V, D), to a second one of that size for the input layer where both share their weights. Here a chunk of
+positions is turned into loss and gradients in place, and the layer's gradient is added where it belongs. The gradient of
+cross-entropy by the logits is softmax less one at the target (Bishop 2006, "Pattern Recognition and Machine Learning", 4.109).
+"""
+
+import torch
+from torch.nn import functional
+
+_CHUNK_NUMBERS = 2**23  # logits at a time, 32 MiB in float32
+_LEAST_ROWS = 32
+
+
+def loss_through(
+    head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, *, learns: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the cross-entropies' sum, (K,) weighted by ``weights``, and its gradient by ``hidden``, (K, D).
+
+    With ``learns`` the gradient by the layer's parameters is added to theirs, where they are trained; without, no gradient is
+    computed at all.
+    """
+    rows = max(_CHUNK_NUMBERS // head.out_features, _LEAST_ROWS)
+    total = torch.zeros((), device=hidden.device)
+    gradient = torch.empty_like(hidden) if learns else None
+    with torch.no_grad():
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            logits = functional.linear(hidden[part], head.weight, head.bias).float()  # (rows, V)
+            normaliser = logits.logsumexp(dim=1, keepdim=True)
+            at_target = logits.gather(1, targets[part, None])
+            total += (normaliser - at_target).squeeze(1) @ weights[part]
+            if gradient is not None:
+                by_logits = logits.sub_(normaliser).exp_()
+                by_logits.scatter_add_(1, targets[part, None], torch.full_like(at_target, -1.0)).mul_(weights[part, None])
+                by_logits = by_logits.to(hidden.dtype)
+                gradient[part] = by_logits @ head.weight.to(hidden.dtype)
+                _learn(head, by_logits, hidden[part])
+    return total, gradient
+
+
+def _learn(head: torch.nn.Linear, by_logits: torch.Tensor, hidden: torch.Tensor) -> None:
+    if head.weight.requires_grad:
+        if head.weight.grad is None:
+            head.weight.grad = (by_logits.T @ hidden).to(head.weight.dtype)
+        elif head.weight.dtype == hidden.dtype:
+            head.weight.grad.addmm_(by_logits.T, hidden)
+        else:
+            head.weight.grad += by_logits.T @ hidden
+    if head.bias is not None and head.bias.requires_grad:
+        by_bias = by_logits.sum(dim=0).to(head.bias.dtype)
+        head.bias.grad = by_bias if head.bias.grad is None else head.bias.grad.add_(by_bias)
