@@ -1,0 +1,324 @@
+"""Measure how fast Fuata trains beside what people would use instead: real tokens per second and peak memory.
+
+Every arm is a process of its own, so that its peak memory is its own; the arms take turns, round after round, so that a noisy
+machine is noisy for all; what is reported is the median of the rounds and its ratio to the Hugging Face Trainer's. All arms
+read the same rows, batches of 8, float32, no dropout, AdamW, and as many threads.
+
+- book: the loop of Raschka, "Build a Large Language Model (From Scratch)", chapter 7: padded to the longest row of the batch,
+  the loss over all positions of the padded batch, plain AdamW
+- trainer: transformers.Trainer with its defaults, rows padded to the longest of the batch, prompts masked
+- peft: a plain loop over a PEFT model called with labels, for LoRA
+- fuata: core.training.loop
+
+    python benchmarks/training.py [--quick] [--json] [--models gpt2 pocket] [--methods full lora] [--threads N]
+    python benchmarks/training.py --rows book-1100.json --tokenizer FOLDER   # GPT-2's vocab.bpe and encoder.json
+    python benchmarks/training.py --lengths 30 60 125 250 500 1000           # rows of one length instead
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+
+from core.data.dataset import load_dataset
+from core.prompts.batches import IGNORED, collate
+from core.prompts.encoding import EncodedRow
+from core.training.events import StepDone
+from core.training.flat_rows import flatten
+from core.training.job import TrainingJob
+from core.training.loop import train
+from core.training.memory import peak_memory_mib
+from core.training.settings import TrainingSettings
+
+_BATCH = 8
+_WARM_UP = 2  # steps that are not timed
+_PREAMBLE = 23  # tokens of Alpaca's in GPT-2's vocabulary
+_SHARED = Path(__file__).parents[2] / "shared" / "data"
+Figures = dict[str, Any]
+Rows = list[EncodedRow]
+Step = tuple[float, int]  # seconds, real tokens
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    chosen = _arguments()
+    if chosen.arm:
+        print(json.dumps(_run_arm(chosen)))
+        return
+    found: list[Figures] = []
+    for model in chosen.models:
+        for method in chosen.methods:
+            for rows in chosen.lengths or ["book", "alpaca"]:
+                found += _compare(chosen, model, method, str(rows))
+    ceiling = _gemm_ceiling(chosen.threads)
+    if chosen.json:
+        print(json.dumps({"gemm_gflops": ceiling, "results": found}))
+    else:
+        print(f"float32 matrix product: {ceiling:.0f} GFLOP/s on {chosen.threads} threads")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=("gpt2", "pocket"), default=["gpt2", "pocket"])
+    parser.add_argument("--methods", nargs="+", choices=("full", "lora"), default=["full", "lora"])
+    parser.add_argument("--lengths", nargs="*", type=int, default=[], help="rows of one length, in tokens")
+    parser.add_argument("--rows", type=Path, default=_SHARED / "instructions" / "book-1100.json")
+    parser.add_argument("--tokenizer", type=Path, default=_SHARED / "tokenizers" / "gpt2")
+    parser.add_argument("--steps", type=int, default=14, help="timed steps of an arm in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--quick", action="store_true", help="one round of few steps")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--arm", help=argparse.SUPPRESS)  # what a process of ours is to do
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.steps, chosen.rounds = 4, 1
+    return chosen
+
+
+def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> list[Figures]:
+    arms = ["book", "trainer", "fuata"] if method == "full" else ["peft", "trainer", "fuata"]
+    measured: dict[str, list[Figures]] = {arm: [] for arm in arms}
+    for number in range(chosen.rounds):
+        for arm in arms if number % 2 == 0 else arms[::-1]:
+            measured[arm].append(_in_a_process(chosen, arm, model, method, rows))
+    reference = {key: statistics.median(found[key] for found in measured["trainer"]) for key in ("tokens_per_s", "peak_mib")}
+    results = []
+    for arm, found in measured.items():
+        middle = {key: statistics.median(one[key] for one in found) for key in ("tokens_per_s", "peak_mib", "gflops")}
+        ratios = {"speed_ratio": middle["tokens_per_s"] / reference["tokens_per_s"]}
+        ratios["memory_ratio"] = middle["peak_mib"] / reference["peak_mib"]
+        results.append({"model": model, "method": method, "rows": rows, "arm": arm, **middle, **ratios})
+        if not chosen.json:
+            print(
+                f"{model:6} {method:4} {rows:>6} {arm:8} {middle['tokens_per_s']:7,.0f} tokens/s ×{ratios['speed_ratio']:.2f}  "
+                f"{middle['peak_mib']:6,.0f} MiB ×{ratios['memory_ratio']:.2f}  {middle['gflops']:.0f} GFLOP/s useful",
+                flush=True,
+            )
+    return results
+
+
+def _in_a_process(chosen: argparse.Namespace, arm: str, model: str, method: str, rows: str) -> Figures:
+    words = [sys.executable, __file__, "--arm", arm, "--models", model, "--methods", method, "--steps", str(chosen.steps)]
+    words += ["--threads", str(chosen.threads), "--rows", str(chosen.rows), "--tokenizer", str(chosen.tokenizer)]
+    words += [] if rows in {"book", "alpaca"} else ["--lengths", rows]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(chosen.threads), "FUATA_ROWS": rows, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    if done.returncode != 0:
+        sys.exit(f"The arm {arm} failed:\n{done.stderr[-2000:]}")
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def _run_arm(chosen: argparse.Namespace) -> Figures:
+    torch.set_num_threads(chosen.threads)
+    rows = _rows(chosen, os.environ["FUATA_ROWS"])[: _BATCH * (chosen.steps + _WARM_UP)]
+    model = _model(chosen.models[0])
+    if chosen.methods[0] == "lora":
+        from core.models.adapters import add_lora
+
+        model = add_lora(model, rank=8, alpha=16, dropout=0.0, seed=1, base_model=model.config.name_or_path)
+    arm = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "fuata": _fuata_arm}[chosen.arm]
+    took = arm(model, rows)
+    seconds, tokens = (sum(part) for part in zip(*took[_WARM_UP:], strict=True))
+    ops = _useful_operations(model, rows) * tokens / sum(len(row.ids) for row in rows)
+    return {"tokens_per_s": tokens / seconds, "peak_mib": peak_memory_mib(), "gflops": ops / seconds / 1e9}
+
+
+def _rows(chosen: argparse.Namespace, kind: str) -> Rows:
+    chance = random.Random(1)
+    if kind == "book":
+        return chance.sample(found := _book_rows(chosen.rows, chosen.tokenizer, chosen.models[0]), len(found))
+    words = _vocabulary(chosen.models[0])
+    preamble = [chance.randrange(1, words) for _ in range(_PREAMBLE)]
+    rows = []
+    for number in range(_BATCH * (chosen.steps + _WARM_UP)):
+        if kind == "alpaca":  # log-normal lengths like those of Alpaca's 52 thousand rows
+            asked, answer = max(5, round(chance.lognormvariate(2.9, 0.5))), max(3, round(chance.lognormvariate(3.7, 0.9)))
+        else:
+            answer = max(int(kind) // 3, 1)
+            asked = max(int(kind) - answer - _PREAMBLE, 1)
+        ids = [*preamble, *(chance.randrange(1, words) for _ in range(asked + answer))]
+        rows.append(EncodedRow(number, tuple(ids[:1000]), tuple(at >= _PREAMBLE + asked for at in range(len(ids)))[:1000]))
+    return rows
+
+
+def _book_rows(file: Path, tokenizer: Path, model: str) -> Rows:
+    """Return the book's rows in Alpaca style, in GPT-2's tokens or the pocket model's."""
+    from core.prompts.encoding import load_encoder
+
+    examples = load_dataset(file).examples
+    encoder = load_encoder(Path(__file__).parents[1] / "data" / "models" / "pocket", "alpaca")
+    if model == "pocket":
+        return [encoder.encode_example(example) for example in examples]
+    from tokenizers import ByteLevelBPETokenizer
+
+    gpt2 = ByteLevelBPETokenizer(str(tokenizer / "encoder.json"), str(tokenizer / "vocab.bpe"))
+    rows = []
+    for example in examples:
+        prompt = encoder.prompt_text(example.prompt)
+        asked, answer = gpt2.encode(prompt).ids, [*gpt2.encode(example.answer).ids, 50256]
+        rows.append(EncodedRow(example.row, (*asked, *answer), (False,) * len(asked) + (True,) * len(answer)))
+    return rows
+
+
+def _vocabulary(model: str) -> int:
+    return 50257 if model == "gpt2" else 8192
+
+
+def _model(name: str) -> Any:
+    """Return random weights in GPT-2's 124 M layout, or the bundled model."""
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    torch.manual_seed(1)
+    if name == "gpt2":
+        return AutoModelForCausalLM.from_config(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)).train()
+    return AutoModelForCausalLM.from_pretrained(
+        Path(__file__).parents[1] / "data" / "models" / "pocket", dtype=torch.float32
+    ).train()
+
+
+def _book_arm(model: Any, rows: Rows) -> list[Step]:
+    """Compute the loss over all positions; padding after the first end token is masked by -100 but computed all the same."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.1, fused=False, foreach=False)
+    clock = _Clock()
+    for part in _batches(rows):
+        batch = collate(part, 0, mask_prompt=False)
+        optimizer.zero_grad()
+        logits = model(input_ids=batch.inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        clock.step(batch.real_tokens)
+    return clock.steps
+
+
+def _peft_arm(model: Any, rows: Rows) -> list[Step]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=5e-5)
+    clock = _Clock()
+    for part in _batches(rows):
+        inputs = _with_labels(part)
+        optimizer.zero_grad()
+        model(**inputs).loss.backward()
+        optimizer.step()
+        clock.step(int(inputs["attention_mask"].sum()))
+    return clock.steps
+
+
+def _trainer_arm(model: Any, rows: Rows) -> list[Step]:
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    clock = _Clock()
+    tokens: deque[int] = deque()
+
+    def join(part: Rows) -> dict[str, torch.Tensor]:
+        inputs = _with_labels(part)
+        tokens.append(int(inputs["attention_mask"].sum()))
+        return inputs
+
+    class Listener(TrainerCallback):
+        def on_step_end(self, *_values: Any, **_named: Any) -> None:
+            clock.step(tokens.popleft())
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = TrainingArguments(
+            folder, per_device_train_batch_size=_BATCH, num_train_epochs=1, learning_rate=5e-5, report_to=[], save_strategy="no",
+            logging_strategy="no", use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
+        )  # fmt: skip
+        Trainer(model, options, data_collator=join, train_dataset=rows, callbacks=[Listener()]).train()  # type: ignore[arg-type]
+    return clock.steps
+
+
+def _fuata_arm(model: Any, rows: Rows) -> list[Step]:
+    settings = TrainingSettings(epochs=1, batch_size=_BATCH, learning_rate=5e-5, checkpoint_every_s=86_400, watched_prompts=0)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        job = TrainingJob(
+            run="speed", model=model, settings=settings, train=rows, validation=(), watched=(), pad_id=0,
+            checkpoint=Path(folder) / "checkpoint", best=Path(folder) / "model", save_best=lambda *_: None, answer=lambda *_: [],
+        )  # fmt: skip
+        before = 0
+        for event in train(job):
+            if isinstance(event, StepDone):
+                clock.step(event.seen_tokens - before)
+                before = event.seen_tokens
+    return clock.steps
+
+
+class _Clock:
+    """Notes how long each step took, from the one before it."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._last = time.perf_counter()
+
+    def step(self, tokens: int) -> None:
+        now = time.perf_counter()
+        self.steps.append((now - self._last, tokens))
+        self._last = now
+
+
+def _batches(rows: Rows) -> Iterator[Rows]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
+
+
+def _with_labels(part: Rows) -> dict[str, torch.Tensor]:
+    length = max(len(row.ids) for row in part)
+    ids, labels = torch.zeros(len(part), length, dtype=torch.int64), torch.full((len(part), length), IGNORED)
+    mask = torch.zeros(len(part), length, dtype=torch.int64)
+    for at, row in enumerate(part):
+        real = torch.tensor(row.ids)
+        ids[at, : len(real)], mask[at, : len(real)] = real, 1
+        labels[at, : len(real)] = torch.where(torch.tensor(row.trained), real, IGNORED)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def _useful_operations(model: Any, rows: Rows) -> float:
+    """Return the multiplications and additions that training on the rows cannot do without, attention's left out.
+
+    Two a weight and token forward and four backward, two of them only where the weight is trained; the output layer only where
+    something is learnt; a beginning that a batch's rows have in common once.
+    """
+    head = model.get_output_embeddings().weight
+    lookups = ("wte", "wpe", "embed")
+    body = [
+        p for name, p in model.named_parameters() if p.ndim == 2 and p is not head and not any(word in name for word in lookups)
+    ]
+    per_token = sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in body)
+    per_target = head.numel() * (6 if head.requires_grad else 4)
+    total = 0.0
+    for part in _batches(sorted(rows, key=lambda row: len(row.ids))):
+        flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True)
+        total += per_token * flat.ids.numel() + per_target * flat.kept.numel()
+    return total
+
+
+def _gemm_ceiling(threads: int) -> float:
+    """Return the GFLOP/s of a large float32 matrix product, the best of several."""
+    torch.set_num_threads(threads)
+    one, other = torch.randn(1536, 1536), torch.randn(1536, 1536)
+    best = math.inf
+    for _ in range(8):
+        started = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - started)
+    return 2 * 1536**3 / best / 1e9
+
+
+if __name__ == "__main__":
+    main()
