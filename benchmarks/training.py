@@ -129,9 +129,9 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
     rows = _rows(chosen, os.environ["FUATA_ROWS"])[: _BATCH * (chosen.steps + _WARM_UP)]
     model = _model(chosen.models[0])
     if chosen.methods[0] == "lora":
-        from core.models.adapters import add_lora
+        from core.models.adapters import AdapterShape, add_lora
 
-        model = add_lora(model, rank=8, alpha=16, dropout=0.0, seed=1, base_model=model.config.name_or_path)
+        model = add_lora(model, AdapterShape(8, 16, 0.0), seed=1, base_model=model.config.name_or_path)
     arm = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "fuata": _fuata_arm}[chosen.arm]
     took = arm(model, rows)
     seconds, tokens = (sum(part) for part in zip(*took[_WARM_UP:], strict=True))
@@ -250,7 +250,8 @@ def _fuata_arm(model: Any, rows: Rows) -> list[Step]:
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
             run="speed", model=model, settings=settings, train=rows, validation=(), watched=(), pad_id=0,
-            checkpoint=Path(folder) / "checkpoint", best=Path(folder) / "model", save_best=lambda *_: None, answer=lambda *_: [],
+            checkpoint=Path(folder) / "checkpoint", best=Path(folder) / "model", kept_at=Path, save=lambda *_: None,
+            answer=lambda *_: [],
         )  # fmt: skip
         before = 0
         for event in train(job):

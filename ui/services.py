@@ -38,8 +38,10 @@ class Services:
         return [(f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in self.datasets.recent()]
 
     def model_choices(self) -> list[Choice]:
-        """Return every model that can be asked now: bundled ones and runs that have saved a model."""
-        tuned = [row["name"] for row in self.runs.all() if self.workspace.model_folder(row["name"]).is_dir()]
+        """Return every model that can be asked now: bundled ones, runs' best models, and what runs kept besides."""
+        runs = [row["name"] for row in self.runs.all()]
+        tuned = [name for name in runs if self.workspace.model_folder(name).is_dir()]
+        tuned += [f"{name}@{step}" for name in runs for step in self.workspace.kept_steps(name)]
         return [(f"{name} (base)", name) for name in bundled_models()] + [(name, name) for name in tuned]
 
     def close(self) -> None:

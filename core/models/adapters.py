@@ -1,35 +1,91 @@
-"""LoRA on any causal language model, by PEFT. Knows no data."""
+"""Which weights are trained: adapters of the LoRA family by PEFT, or a model's last blocks. Knows no data."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
+from core.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def add_lora(
-    model: "PreTrainedModel", *, rank: int, alpha: float, dropout: float, seed: int, base_model: str
-) -> "PreTrainedModel":
-    """Put a fresh LoRA adapter on every linear layer but the head (Hu et al., arXiv 2106.09685) and freeze the rest.
+EVERY_LAYER = ("all-linear",)
 
-    The adapter's first weights depend on ``seed`` alone. ``base_model`` is written into the adapter's config.
+
+@dataclass(frozen=True, slots=True)
+class AdapterShape:
+    """What an adapter is like.
+
+    ``kind`` is lora (Hu et al., arXiv 2106.09685), rslora, scaled by the square root of the rank (Kalajdzievski, arXiv
+    2312.03732), or dora, magnitude and direction apart (Liu et al., arXiv 2402.09353).
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    kind: str = "lora"
+    targets: Sequence[str] = EVERY_LAYER  # names of layers; by default every linear layer but the head
+
+
+def add_lora(model: "PreTrainedModel", shape: AdapterShape, *, seed: int, base_model: str) -> "PreTrainedModel":
+    """Put fresh adapters on a model and freeze its own weights.
+
+    Their first weights depend on ``seed`` alone. ``base_model`` is written into the adapter's config. Raises SettingsError
+    when no layer has a target's name.
     """
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
-        r=rank,
-        lora_alpha=int(alpha),
-        lora_dropout=dropout,
-        target_modules="all-linear",
+        r=shape.rank,
+        lora_alpha=int(shape.alpha),
+        lora_dropout=shape.dropout,
+        use_rslora=shape.kind == "rslora",
+        use_dora=shape.kind == "dora",
+        target_modules="all-linear" if tuple(shape.targets) == EVERY_LAYER else list(shape.targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights transposed
         base_model_name_or_path=base_model,
     )
+    model.name_or_path = base_model  # what PEFT writes down, whatever the config above says
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            layers = sorted({name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "in_features")})
+            raise SettingsError(
+                {"lora_targets": f"{', '.join(shape.targets)} fit no layer; there are {', '.join(layers)}"}
+            ) from error
+
+
+def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
+    """Freeze all but the last ``count`` blocks and the norm behind them. Raises SettingsError where blocks cannot be told.
+
+    Gradients are computed no further down than that; the output layer stays as it is, for where it is tied to the input layer
+    it would train what stands before the frozen blocks.
+    """
+    decoder = model.get_decoder()
+    blocks = max((module for module in decoder.children() if isinstance(module, torch.nn.ModuleList)), key=len, default=None)
+    if blocks is None or len(blocks) < count:
+        raise SettingsError({"last_blocks": "must be 0: this model's blocks do not stand in one row"})
+    model.requires_grad_(requires_grad=False)
+    trained = list(blocks[-count:])
+    after = list(decoder.children())
+    trained += [module for module in after[after.index(blocks) + 1 :] if "norm" in type(module).__name__.lower()]
+    for module in trained:
+        module.requires_grad_(requires_grad=True)
+
+
+def merge_adapter(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Return the base model with an adapter's changes added to its weights. Raises ModelError when there is no adapter."""
+    if not hasattr(model, "merge_and_unload"):
+        raise ModelError("There is no adapter to merge: the model has all its weights already.")
+    merged: PreTrainedModel = model.merge_and_unload()
+    return merged
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:

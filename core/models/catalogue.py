@@ -60,14 +60,27 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED_FOLDER.glob("*/config.json"))
 
 
-def max_context(folder: Path) -> int:
-    """Return the longest context in tokens that a model's config names; 1024 where it names none."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a model's config says of its text part; empty where there is none."""
     config = _read_object(folder / "config.json")
     text_config = config.get("text_config", config)
+    return text_config if isinstance(text_config, dict) else {}
+
+
+def max_context(folder: Path) -> int:
+    """Return the longest context in tokens that a model's config names; 1024 where it names none."""
+    text_config = read_config(folder)
     for field in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         if isinstance(text_config.get(field), int):
             return int(text_config[field])
     return 1024
+
+
+def block_count(folder: Path) -> int | None:
+    """Return how many blocks a model's config names, or None."""
+    config = read_config(folder)
+    found = (config.get(field) for field in ("num_hidden_layers", "n_layer", "num_layers"))
+    return next((count for count in found if isinstance(count, int)), None)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

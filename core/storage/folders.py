@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
     """Give a fresh folder to fill; on success it replaces ``target`` by renaming, on failure nothing is left of it.
 
     All files are fsync'd before the rename, so after a crash ``target`` is either the old folder or the new one, whole.
+    Raises OSError where the disk gives way, whatever the library that was writing calls it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
@@ -22,8 +25,10 @@ def written_aside(target: Path) -> Iterator[Path]:
     try:
         yield aside
         _sync_tree(aside)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, SafetensorError):  # what it says of a full disk
+            raise OSError(str(error)) from error
         raise
     if target.exists():
         target.rename(old)

@@ -203,7 +203,7 @@ def find_split_settings(workspace: Workspace, content_hash: str, names: Sequence
     """
     found: dict[str, SplitSettings] = {}
     for row in RunStore(workspace).all():
-        if row["name"] in names and row["content_hash"] == content_hash:
+        if row["name"] in {name.partition("@")[0] for name in names} and row["content_hash"] == content_hash:
             found[row["name"]] = read_settings(row["settings"]).splits
     if len(set(found.values())) > 1:
         raise WorkspaceError(

@@ -54,13 +54,28 @@ class Workspace:
         """Return the folder of a run's best model, whether or not it exists."""
         return self.run_folder(name) / "model"
 
-    def find_run_model(self, name: str) -> Path | None:
-        """Return the model folder of a run by that name, or None when there is no such run.
+    def kept_folder(self, name: str, step: int) -> Path:
+        """Return the folder of the model that a run kept of a step, whether or not it exists."""
+        return self.run_folder(name) / "kept" / f"{step}"
 
-        Raises WorkspaceError when the run has no model yet.
+    def kept_steps(self, name: str) -> list[int]:
+        """Return the steps whose models a run kept besides its best one, in order."""
+        return sorted(int(path.name) for path in (self.run_folder(name) / "kept").glob("*") if path.name.isdigit())
+
+    def find_run_model(self, name: str) -> Path | None:
+        """Return the model folder of a run by that name, or of ``run@step``; None when there is no such run.
+
+        Raises WorkspaceError when the run has no such model.
         """
+        name, at, step = name.partition("@")
         if not _NAME.fullmatch(name) or self.database.one("SELECT 1 FROM runs WHERE name = ?", [name]) is None:
             return None
+        if at:
+            kept = {str(number): number for number in self.kept_steps(name)}
+            if step not in kept:
+                known = ", ".join(f"{name}@{number}" for number in kept) or "only its best"
+                raise WorkspaceError(f"The run '{name}' kept no model of step '{step[:20]}'; it kept {known}.")
+            return self.kept_folder(name, kept[step])
         folder = self.model_folder(name)
         recover(folder)
         if not folder.is_dir():

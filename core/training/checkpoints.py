@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.errors import TrainingError
@@ -26,6 +27,7 @@ class Progress:
     elapsed_s: float = 0.0
     best_step: int = 0
     best_loss: float | None = None
+    last_loss: float | None = None  # of an evaluation at this very step
     evaluations_without_gain: int = 0
 
 
@@ -45,20 +47,20 @@ def save_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
 def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW) -> Progress:
     """Bring model and optimiser to the saved state; a fresh Progress when nothing was saved.
 
-    Raises TrainingError when the checkpoint does not fit the model.
+    Raises TrainingError when the checkpoint is damaged or does not fit the model.
     """
     recover(folder)
     if not (folder / "progress.json").is_file():
         return Progress()
-    progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
-    tensors = load_file(folder / "state.safetensors")
     try:
+        progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+        tensors = load_file(folder / "state.safetensors")
         with torch.no_grad():
             for name, parameter in _trained(model):
                 parameter.copy_(tensors[f"weight.{name}"])
                 _restore_moments(optimizer, name, parameter, tensors, progress.step)
-    except (KeyError, RuntimeError) as error:
-        raise TrainingError(f"The checkpoint in {folder} does not fit the model: start the run anew.") from error
+    except (KeyError, RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
+        raise TrainingError(f"The checkpoint in {folder} is damaged or of another model: start the run anew.") from error
     return progress
 
 

@@ -64,7 +64,7 @@ class CheckpointSaved:
 
     step: int
     path: str
-    kind: Literal["best", "last"]
+    kind: Literal["best", "kept", "last"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ class TrainingJob:
     pad_id: int
     checkpoint: Path  # folder of the state to resume from
     best: Path  # folder of the best model
-    save_best: Callable[["PreTrainedModel", Progress], None]
+    kept_at: Callable[[int], Path]  # folder of the model that is kept of a step besides
+    save: Callable[["PreTrainedModel", Progress, Path], None]
     answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
 
     @property

@@ -7,6 +7,7 @@ divided by the trained tokens of the whole step, so 1 row × 8 passes gives the 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -58,6 +59,7 @@ class _Loop:
     def events(self) -> Iterator[Event]:
         """Yield the whole run."""
         yield self._started()
+        self._try_longest_rows()
         if self.progress.step == 0:
             yield from self._evaluate()
         reason: Literal["completed", "stopped", "early_stopped"] = "completed"
@@ -86,6 +88,13 @@ class _Loop:
             job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice
         )
 
+    def _try_longest_rows(self) -> None:
+        """Compute the largest batch there can be and forget it: memory that does not suffice is known before the first step."""
+        longest = sorted(self.job.train, key=lambda row: -len(row.ids))[: self.job.settings.batch_size]
+        self.job.model.train()
+        self.batch_loss.backward(collate(longest, self.job.pad_id, mask_prompt=self.job.settings.mask_prompt), 1.0)
+        self.optimizer.zero_grad()
+
     def _told_to_stop(self) -> bool:
         while self.should_pause() and not self.should_stop():
             time.sleep(_PAUSE_POLL_S)
@@ -101,6 +110,7 @@ class _Loop:
         took_s = time.monotonic() - started
         tokens = sum(batch.real_tokens for batch in batches)
         self.progress.step += 1
+        self.progress.last_loss = None
         self.progress.seen_tokens += tokens
         self.progress.elapsed_s += took_s
         return StepDone(
@@ -157,8 +167,13 @@ class _Loop:
         """Evaluate, and keep the model when it is the best so far."""
         yield from self._evaluate()
         if self.progress.best_step == self.progress.step or not self.job.validation:
-            self.job.save_best(self.job.model, self.progress)
-            yield CheckpointSaved(self.progress.step, str(self.job.best), "best")
+            yield self._keep(self.job.best, "best")
+        if self.job.settings.keep == "every":
+            yield self._keep(self.job.kept_at(self.progress.step), "kept")
+
+    def _keep(self, folder: Path, kind: Literal["best", "kept"]) -> CheckpointSaved:
+        self.job.save(self.job.model, self.progress, folder)
+        return CheckpointSaved(self.progress.step, str(folder), kind)
 
     def _evaluate(self) -> Iterator[Event]:
         if not self.job.validation:
@@ -175,6 +190,7 @@ class _Loop:
     def _note(self, loss: float) -> bool:
         """Remember a validation loss; the untuned model's, at step 0, is no candidate for the best."""
         progress = self.progress
+        progress.last_loss = loss
         if progress.step == 0:
             return False
         if progress.best_loss is None or loss < progress.best_loss:
@@ -194,8 +210,9 @@ class _Loop:
         if reason == "stopped":
             yield self._save()
             if self.progress.step > 0 and self.progress.best_step == 0:  # stopped before any evaluation: keep what there is
-                self.job.save_best(self.job.model, self.progress)
-                yield CheckpointSaved(self.progress.step, str(self.job.best), "best")
+                yield self._keep(self.job.best, "best")
+        elif self.job.settings.keep == "last":
+            yield self._keep(self.job.kept_at(self.progress.step), "kept")
         progress = self.progress
         best_step = progress.best_step or progress.step
         yield RunFinished(progress.step, reason, best_step, progress.best_loss, progress.elapsed_s)

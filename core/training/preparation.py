@@ -3,13 +3,14 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import Dataset
 from core.data.examples import Example
 from core.data.splits import Splits, split_examples
 from core.errors import SettingsError
-from core.models.catalogue import ModelSource, find_model, max_context, read_facts
+from core.models.catalogue import ModelSource, block_count, find_model, max_context, read_facts
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
 from core.storage.workspace import Workspace
 from core.training.settings import TrainingSettings
@@ -50,6 +51,9 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     Raises SettingsError when nothing would be learnt, and whatever the model, style or split has wrong.
     """
     source = find_model(settings.model, workspace.find_run_model)
+    blocks = block_count(source.base_folder or source.folder)
+    if blocks is not None and settings.last_blocks > blocks:
+        raise SettingsError({"last_blocks": f"must be at most {blocks}, the blocks that the model has"})
     encoder = load_encoder(source.folder, settings.style)
     context = max_context(source.base_folder or source.folder)
     max_tokens = min(settings.max_tokens or context, context)
@@ -78,14 +82,13 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
     from core.training.job import TrainingJob
 
     _leave_a_core_free()
-    folder = workspace.run_folder(run)
     model = _load_for_training(plan)
 
-    def save_best(model: "PreTrainedModel", progress: "Progress") -> None:
+    def save(model: "PreTrainedModel", progress: "Progress", folder: Path) -> None:
         facts: dict[str, Any] = {
-            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.best_loss
+            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss
         }  # fmt: skip
-        save_model(model, plan.encoder, folder / "model", facts)
+        save_model(model, plan.encoder, folder, facts)
 
     return TrainingJob(
         run=run,
@@ -95,9 +98,10 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
         validation=plan.validation,
         watched=_watch(plan),
         pad_id=plan.encoder.tokenizer.pad_id,
-        checkpoint=folder / "checkpoint",
-        best=folder / "model",
-        save_best=save_best,
+        checkpoint=workspace.run_folder(run) / "checkpoint",
+        best=workspace.model_folder(run),
+        kept_at=lambda step: workspace.kept_folder(run, step),
+        save=save,
         answer=lambda model, prompts: _answer(model, prompts, plan),
     )
 
@@ -132,7 +136,7 @@ def _encode(
 
 
 def _load_for_training(plan: RunPlan) -> "PreTrainedModel":
-    from core.models.adapters import add_lora
+    from core.models.adapters import AdapterShape, add_lora, train_last_blocks
     from core.models.loading import load_model
 
     settings = plan.settings
@@ -142,12 +146,12 @@ def _load_for_training(plan: RunPlan) -> "PreTrainedModel":
         return load_model(plan.source, trainable_adapter=True)
     model = load_model(plan.source)
     if settings.method == "full":
+        if settings.last_blocks:
+            train_last_blocks(model, settings.last_blocks)
         return model
     return add_lora(
         model,
-        rank=settings.lora_rank,
-        alpha=settings.lora_alpha,
-        dropout=settings.lora_dropout,
+        AdapterShape(settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_kind, settings.target_names),
         seed=settings.seed,
         base_model=_base_name(plan),
     )

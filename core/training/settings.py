@@ -3,13 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from core.data.splits import SplitSettings
 from core.errors import SettingsError
 
 Method = Literal["full", "lora"]
-METHODS = get_args(Method)
+LoraKind = Literal["lora", "rslora", "dora"]
+Kept = Literal["best", "last", "every"]
+METHODS: tuple[Method, ...] = get_args(Method)
+LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
+KEPT: tuple[Kept, ...] = get_args(Kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,11 @@ class TrainingSettings:
     checkpoint_every_s: float = 20.0  # at least so long between two saved states; more where saving is slow
     lora_rank: int = 16
     lora_alpha: float = 32.0
-    lora_dropout: float = 0.05
+    lora_dropout: float = 0.0  # above 0 it keeps rows from sharing what they begin with in common
+    lora_kind: LoraKind = "lora"  # rslora scales by the rank's square root, dora learns magnitude and direction apart
+    lora_targets: str = "all-linear"  # or the names of layers with commas between: q_proj, v_proj
+    last_blocks: int = 0  # full tuning of so many of the last blocks only; 0 trains all weights
+    keep: Kept = "best"  # which models stay on disk: the best, the last too, or that of every evaluation
     seed: int = 42
     test_share: float = 0.10
     validation_share: float = 0.05
@@ -50,6 +58,11 @@ class TrainingSettings:
         """Rows per optimiser step."""
         return self.batch_size * self.gradient_accumulation
 
+    @property
+    def target_names(self) -> list[str]:
+        """The names in ``lora_targets``."""
+        return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
+
     def to_json(self) -> str:
         """Return the settings as a JSON object."""
         return json.dumps(asdict(self))
@@ -60,7 +73,7 @@ def default_settings(model: str = "pocket", method: Method | None = None) -> Tra
     method = method or ("full" if model == "pocket" else "lora")
     settings = TrainingSettings(model=model, method=method)
     if model == "pocket":
-        return settings if method == "full" else replace(settings, learning_rate=3e-3, lora_dropout=0.0)
+        return settings if method == "full" else replace(settings, learning_rate=3e-3)
     settings = replace(settings, batch_size=8, gradient_accumulation=2)
     return replace(settings, learning_rate=2e-5 if method == "full" else 2e-4)
 
@@ -94,16 +107,27 @@ def settings_problems(settings: TrainingSettings) -> dict[str, str]:
         value = getattr(settings, name)
         if not isinstance(value, int | float) or not lowest <= value <= highest:
             problems[name] = f"must lie between {lowest:g} and {highest:g}"
-    if settings.method not in METHODS:
-        problems["method"] = f"must be one of {', '.join(METHODS)}"
+    for name, known in _CHOICES.items():
+        if getattr(settings, name) not in known:
+            problems[name] = f"must be one of {', '.join(known)}"
+    return problems | _contradictions(settings)
+
+
+def _contradictions(settings: TrainingSettings) -> dict[str, str]:
+    problems = {}
+    if not settings.target_names:
+        problems["lora_targets"] = "must be all-linear, or names of layers with commas between"
+    if settings.last_blocks and settings.method != "full":
+        problems["last_blocks"] = "goes with full tuning; lora has adapters in every block"
     return problems
 
 
 def as_method(word: str) -> Method:
     """Return a method's name as its type. Raises SettingsError."""
-    if word not in METHODS:
-        raise SettingsError({"method": f"must be one of {', '.join(METHODS)}"})
-    return cast("Method", word)
+    for method in METHODS:
+        if method == word:
+            return method
+    raise SettingsError({"method": f"must be one of {', '.join(METHODS)}"})
 
 
 _WHOLE_RANGES = {
@@ -115,9 +139,11 @@ _WHOLE_RANGES = {
     "patience": (0, 1000),
     "watched_prompts": (0, 20),
     "lora_rank": (1, 1024),
+    "last_blocks": (0, 1000),
     "seed": (0, 2**31 - 1),
     "split_seed": (0, 2**31 - 1),
 }
+_CHOICES: dict[str, tuple[str, ...]] = {"method": METHODS, "lora_kind": LORA_KINDS, "keep": KEPT}
 _REAL_RANGES = {
     "learning_rate": (1e-9, 1.0),
     "warmup_share": (0.0, 1.0),

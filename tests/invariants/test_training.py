@@ -16,11 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core.cli import main
 from core.data.dataset import load_dataset
 from core.errors import ModelError, SettingsError, UserError, WorkspaceError
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
-from core.models.adapters import add_lora
+from core.models.adapters import AdapterShape, add_lora
 from core.models.catalogue import find_model
 from core.models.loading import load_model
 from core.prompts.batches import IGNORED, Batch, collate
@@ -31,7 +32,7 @@ from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, Ru
 from core.training.head import loss_through
 from core.training.loss import BatchLoss
 from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
-from core.training.settings import TrainingSettings
+from core.training.settings import TrainingSettings, change_settings
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -129,7 +130,7 @@ def test_loss_and_gradients_are_those_of_transformers_own_path(
     ours, theirs = load(tiny_models[layout]), load(tiny_models[layout])
     if method == "lora":
         ours, theirs = (
-            add_lora(model, rank=4, alpha=8, dropout=0.0, seed=1, base_model=str(tiny_models[layout])).eval()
+            add_lora(model, AdapterShape(4, 8, 0.0), seed=1, base_model=str(tiny_models[layout])).eval()
             for model in (ours, theirs)
         )
         with torch.no_grad():  # a fresh adapter's second matrix is zero, and half the gradients with it
@@ -651,3 +652,139 @@ def test_wrong_models_get_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(UserError) as raised:
             find_model(name, lambda _: None)
         assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "block", "norm"), [("gpt2", "transformer.h.1.", "transformer.ln_f"), ("llama", "model.layers.1.", "model.norm")]
+)
+def test_training_the_last_block_leaves_the_rest_as_it_was(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], layout: str, block: str, norm: str
+) -> None:
+    name, events = run(workspace, small_file, settings(tiny_models[layout], last_blocks=1))
+    before, after = load_file(tiny_models[layout] / "model.safetensors"), weights(workspace, name)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and all(key.startswith((block, norm)) for key in changed)
+    losses = [event.loss for event in events if isinstance(event, EvalDone)]
+    assert losses[-1] < losses[0]
+    with pytest.raises(SettingsError, match="at most 2"):
+        run(workspace, small_file, settings(tiny_models[layout], last_blocks=3))
+    with pytest.raises(SettingsError, match="goes with full tuning"):
+        change_settings(TrainingSettings(), {"method": "lora", "last_blocks": 1})
+
+
+@pytest.mark.parametrize("kind", ["rslora", "dora"])
+def test_other_adapters_of_the_family_train_resume_and_merge_into_a_plain_model(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    chosen = settings(tiny_models["qwen3"], method="lora", lora_kind=kind, lora_targets="q_proj, v_proj", epochs=1)
+    whole, _ = run(workspace, small_file, chosen)
+    broken, _ = run(workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4)
+    execute(workspace, broken, lambda: False, [])
+    assert same(weights(workspace, whole), weights(workspace, broken))
+    config = json.loads((workspace.model_folder(whole) / "adapter_config.json").read_text())
+    assert (config["use_rslora"], config["use_dora"], sorted(config["target_modules"])) == (
+        kind == "rslora", kind == "dora", ["q_proj", "v_proj"],
+    )  # fmt: skip
+    options = ["merge", "--model", whole, "--out", str(tmp_path / "merged"), "--workspace", str(workspace.folder)]
+    assert main(options) == 0
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()(ids).logits
+        apart = AutoPeftModelForCausalLM.from_pretrained(workspace.model_folder(whole)).eval()(ids).logits
+    torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-5)
+    assert main(options) == 2  # the folder is there now
+    assert main(["merge", "--model", str(tmp_path / "merged"), "--out", str(tmp_path / "again")]) == 2
+    assert not (tmp_path / "again").exists()
+
+
+def test_adapters_for_layers_that_are_not_there_end_in_a_sentence(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    _, events = run(workspace, small_file, settings(tiny_models["llama"], method="lora", lora_targets="c_attn"))
+    assert isinstance(events[-1], RunFailed)
+    assert "c_attn fit no layer; there are down_proj" in events[-1].message
+
+
+def test_models_of_every_evaluation_are_kept_asked_and_tuned_further(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    name, events = run(workspace, small_file, settings(tiny_models["llama"], keep="every"))
+    evaluated = [event for event in events if isinstance(event, EvalDone) and event.step > 0]
+    assert workspace.kept_steps(name) == [event.step for event in evaluated]
+    first = f"{name}@{evaluated[0].step}"
+    facts = json.loads((workspace.kept_folder(name, evaluated[0].step) / "fuata.json").read_text())
+    assert (facts["step"], facts["validation_loss"]) == (evaluated[0].step, evaluated[0].loss)
+    assert ModelShelf(workspace.find_run_model).get(first).encoder.style.name == "alpaca"
+    _, further = run(workspace, small_file, settings(Path(first), epochs=1))
+    assert isinstance(further[1], EvalDone) and further[1].loss == pytest.approx(evaluated[0].loss, rel=1e-5)
+    with pytest.raises(WorkspaceError, match=f"kept no model of step '7'; it kept {first}"):
+        find_model(f"{name}@7", workspace.find_run_model)
+    last, _ = run(workspace, small_file, settings(tiny_models["llama"], keep="last"))
+    assert workspace.kept_steps(last) == [evaluated[-1].step]
+
+
+def test_memory_that_does_not_suffice_is_known_before_the_first_step(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backward, lengths = BatchLoss.backward, []
+
+    def hungry(self: BatchLoss, batch: Batch, divisor: float) -> torch.Tensor:
+        lengths.append(batch.inputs.shape[1])
+        torch.empty(2**60)  # what torch says of memory that is not there, said by torch
+        return backward(self, batch, divisor)
+
+    monkeypatch.setattr(BatchLoss, "backward", hungry)
+    name, events = run(workspace, small_file, settings(tiny_models["llama"]))
+    assert [type(event) for event in events] == [RunStarted, RunFailed]
+    row = RunStore(workspace).find(name)
+    assert row["state"] == "failed" and row["message"].startswith("Out of memory: lower the batch size")
+    encoder = load_encoder(tiny_models["llama"], "alpaca")
+    assert lengths == [max(len(encoder.encode_example(example).ids) for example in load_dataset(small_file).examples) - 1]
+
+
+def test_a_full_disk_ends_in_a_sentence_and_leaves_nothing_half_written(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    """Files may grow to a megabyte here, and a model's do not fit."""
+    import resource
+
+    line = [sys.executable, "-m", "core", "train", str(small_file), "--name", "full", "--method", "full"]
+    line += ["--model", str(tiny_models["llama"])]
+    done = subprocess.run(
+        [*line, "--workspace", str(workspace.folder)], cwd=ROOT, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    row = RunStore(workspace).find("full")
+    assert row["state"] == "failed" and "make room and resume it" in row["message"]
+    assert not [path for path in workspace.run_folder("full").iterdir() if path.name != ".lock"]
+    check_resumable(workspace, "full")
+
+
+@pytest.mark.parametrize(("file", "content"), [("state.safetensors", b"damaged"), ("progress.json", b"{")])
+def test_a_damaged_checkpoint_ends_in_a_sentence(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], file: str, content: bytes
+) -> None:
+    name, _ = run(
+        workspace, small_file, settings(tiny_models["llama"]), stop=lambda events: any(isinstance(e, StepDone) for e in events)
+    )
+    (workspace.run_folder(name) / "checkpoint" / file).write_bytes(content)
+    events: list[Event] = []
+    execute(workspace, name, lambda: False, [events.append])
+    assert [type(event) for event in events] == [RunFailed]
+    assert "is damaged or of another model: start the run anew" in RunStore(workspace).find(name)["message"]
+
+
+def test_a_base_model_that_has_gone_ends_in_a_sentence(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_models["llama"], tmp_path / "base")
+    chosen = settings(tmp_path / "base")
+    name, _ = run(workspace, small_file, chosen, stop=lambda events: any(isinstance(event, StepDone) for event in events))
+    shutil.rmtree(tmp_path / "base")
+    execute(workspace, name, lambda: False, [])
+    row = RunStore(workspace).find(name)
+    assert row["state"] == "failed" and row["message"].startswith(f"There is no model '{tmp_path / 'base'}'")

@@ -12,14 +12,14 @@ from core.data.dataset import Dataset, samples_by_hash
 from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
-from core.training.settings import METHODS, TrainingSettings, as_method, change_settings, default_settings
+from core.training.settings import LORA_KINDS, METHODS, TrainingSettings, as_method, change_settings, default_settings
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import shows_user_errors
 from ui.services import STYLE_CHOICES, Services, sentence
 from ui.train.monitor import monitor_functions
 from ui.train.views import command_line, not_ready_markup, ready_markup
 
-_DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation", "lora_dropout")  # these depend on the model
+_DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation")  # these depend on the model
 _ADVANCED = (
     (
         ("gradient_accumulation", "Gradient accumulation", "passes per step"),
@@ -37,9 +37,19 @@ _ADVANCED = (
         ("lora_rank", "LoRA rank", "size of the adapters"),
         ("lora_alpha", "LoRA alpha", "their scale"),
         ("lora_dropout", "LoRA dropout", "0 to 0.9"),
+        ("lora_kind", "LoRA kind", "rslora: scaled by √rank; dora: magnitude apart"),
+    ),
+    (
+        ("lora_targets", "LoRA layers", "all-linear, or names: q_proj, v_proj"),
+        ("last_blocks", "Last blocks only", "of full tuning; 0: all weights"),
+        ("keep", "Models kept", "besides the best one"),
         ("seed", "Seed", "of batches and dropout"),
     ),
 )
+_CHOICES = {
+    "lora_kind": LORA_KINDS,
+    "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
+}
 Fields = dict[str, gr.components.Component]
 
 
@@ -172,9 +182,17 @@ def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:
         for line in _ADVANCED:
             with gr.Row():
                 for setting, label, info in line:
-                    value = getattr(defaults, setting)
-                    fields[setting] = _whole(value, label, info) if isinstance(value, int) else _real(value, label, info)
+                    fields[setting] = _field(setting, getattr(defaults, setting), label, info)
     return fields, name
+
+
+def _field(setting: str, value: float | str, label: str, info: str) -> gr.components.Component:
+    if setting in _CHOICES:
+        choices = list(_CHOICES[setting])
+        return gr.Dropdown(choices, value=value, label=label, info=info, interactive=True, filterable=False, min_width=130)
+    if isinstance(value, str):
+        return gr.Textbox(value, label=label, info=info, interactive=True, min_width=130)
+    return _whole(value, label, info) if isinstance(value, int) else _real(value, label, info)
 
 
 def _whole(value: int, label: str, info: str) -> gr.Number:

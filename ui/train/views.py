@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER
+from core.training.estimate import free_memory_mib, memory_mib
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
 from ui.train.curves import draw_curves, overfitting_words
@@ -129,6 +130,7 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     ]
     if tokens_per_s:
         lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
+    lines += _memory_lines(plan)
     if plan.cut_rows:
         lines.append(f"{len(plan.cut_rows):,} rows are longer than {plan.max_tokens:,} tokens and lose their end")
     if plan.dropped_rows:
@@ -138,6 +140,20 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     if plan.lacks_end_token:
         lines.append("this style ends answers with no end token, so the model will not learn to stop")
     return lines
+
+
+def _memory_lines(plan: RunPlan) -> list[str]:
+    needed, free = memory_mib(plan), free_memory_mib()
+    if needed is None:
+        return []
+    if free is not None and needed > free:
+        advice = "lower the batch size or the longest row, or use LoRA"
+        return [f"about {_gib(needed)} of memory, more than the {_gib(free)} that are free here: {advice}"]
+    return [f"about {_gib(needed)} of memory" + (f"; {_gib(free)} are free" if free is not None else "")]
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.1f} GiB"
 
 
 def _answer_groups(answers: Sequence[Row]) -> list[Row]:

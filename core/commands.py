@@ -1,0 +1,154 @@
+"""What the command line's commands do. Heavy libraries load only where one needs them."""
+
+import argparse
+import json
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import fields
+from types import FrameType
+
+from core.data.checks import CheckReport, check_dataset
+from core.data.dataset import find_file, load_dataset
+from core.data.examples import Example
+from core.data.splits import split_examples
+from core.errors import SettingsError, UserError, WorkspaceError
+from core.event_printer import EventPrinter
+from core.models.catalogue import find_model, max_context, read_facts
+from core.prompts.encoding import load_encoder
+from core.prompts.preview import preview_row
+from core.reports import check_object, check_text, preview_object, preview_text
+from core.storage.workspace import Workspace
+from core.terminal import emit, say, show
+from core.training.settings import TrainingSettings, as_method, change_settings, default_settings
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Report on a file of instructions."""
+    dataset = load_dataset(find_file(chosen.file))
+    workspace = Workspace(chosen.workspace)
+    source = find_model(chosen.model, workspace.find_run_model)
+    encoder = load_encoder(source.folder, chosen.style)
+    report: CheckReport = check_dataset(dataset, encoder.measure, max_context(source.base_folder or source.folder))
+    show(check_object(report), check_text(report), as_json=chosen.json)
+    return 0
+
+
+def preview(chosen: argparse.Namespace) -> int:
+    """Show a row as text and tokens."""
+    dataset = load_dataset(find_file(chosen.file))
+    workspace = Workspace(chosen.workspace)
+    source = find_model(chosen.model, workspace.find_run_model)
+    encoder = load_encoder(source.folder, chosen.style)
+    preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.base_folder or source.folder))
+    show(preview_object(preview), preview_text(preview), as_json=chosen.json)
+    return 0
+
+
+def train(chosen: argparse.Namespace) -> int:
+    """Tune a model on a file, or go on with a run that was cut off."""
+    from core.training.run import add_run, check_resumable, execute
+
+    workspace = Workspace(chosen.workspace)
+    if chosen.resume:
+        name = _named(chosen)
+        check_resumable(workspace, name)
+    else:
+        if chosen.file is None:
+            raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
+        name = add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
+    failures: list[str] = []
+    execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)])
+    if failures:
+        raise WorkspaceError(failures[0])
+    return 0
+
+
+def _named(chosen: argparse.Namespace) -> str:
+    if not chosen.name:
+        raise SettingsError({"name": "--resume needs --name, the run to go on with"})
+    return str(chosen.name)
+
+
+def _settings(chosen: argparse.Namespace) -> TrainingSettings:
+    defaults = default_settings(chosen.model, as_method(chosen.method) if chosen.method else None)
+    known = {field.name for field in fields(TrainingSettings)} - {"method", "style"}
+    changes = {name: value for name, value in vars(chosen).items() if name in known}
+    return change_settings(
+        defaults, {**changes, "style": chosen.style or None, "mask_prompt": False if chosen.train_on_prompt else None}
+    )
+
+
+def _stop_on_signal() -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set, so that the run stops and keeps what it has."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        say("Stopping after this step and keeping the best model …")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
+
+
+def generate(chosen: argparse.Namespace) -> int:
+    """Answer rows of a file, or one prompt."""
+    from core.generation.answering import answer_prompt, answer_rows
+    from core.generation.sampling import Sampling
+    from core.generation.shelf import ModelShelf
+
+    workspace = Workspace(chosen.workspace)
+    sampling = Sampling(chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed)
+    rows = _chosen_rows(chosen) if chosen.data else []
+    speaker = ModelShelf(workspace.find_run_model).get(chosen.model, chosen.style)
+    answers = (
+        answer_rows(speaker, rows, sampling) if chosen.data else answer_prompt(speaker, chosen.prompt, chosen.system, sampling)
+    )
+    lines = (answer for answer in answers)
+    if chosen.out is None:
+        for line in lines:
+            emit(line) if chosen.json or chosen.data else print(line["response"])
+        return 0
+    return _write_lines(chosen, list(lines))
+
+
+def merge(chosen: argparse.Namespace) -> int:
+    """Write an adapter and its base as one model."""
+    from core.models.adapters import merge_adapter
+    from core.models.loading import load_model
+    from core.models.saving import save_model
+
+    if chosen.out.exists():
+        raise UserError(f"{chosen.out} is there already: give a folder that is not.")
+    source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
+    merged = merge_adapter(load_model(source))
+    facts = {**read_facts(source.folder), "merged_from": chosen.model}
+    try:
+        save_model(merged, load_encoder(source.folder, source.style), chosen.out, facts)
+    except OSError as error:
+        raise UserError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+    show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
+    return 0
+
+
+def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> int:
+    from core.storage.folders import write_file
+
+    try:
+        write_file(chosen.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+    except OSError as error:
+        raise UserError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+    show({"out": str(chosen.out), "rows": len(lines)}, f"{len(lines)} responses written to {chosen.out}", as_json=chosen.json)
+    return 0
+
+
+def _chosen_rows(chosen: argparse.Namespace) -> Sequence[Example]:
+    """Return the rows to answer; a run's own split decides what its test rows are."""
+    from core.storage.runs import find_split_settings
+
+    dataset = load_dataset(find_file(chosen.data))
+    if chosen.split is None:
+        return dataset.examples
+    settings = find_split_settings(Workspace(chosen.workspace), dataset.content_hash, [chosen.model])
+    return split_examples(dataset.examples, settings).named(chosen.split)

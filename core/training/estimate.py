@@ -1,0 +1,90 @@
+"""How much memory a run will need, told before any weight is loaded. Imports no torch.
+
+Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP, V vocabulary.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from core.models.catalogue import read_config
+from core.training.preparation import RunPlan
+
+_MIB = 2**20
+_LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
+_PEFT_MIB = 100
+_BYTES = 4  # of a number in float32
+_LOGITS = 2**23 * 2  # numbers at a time, and their copy (head.py)
+_STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values, sums
+_INNER_COPIES = 4  # in units of I: gate, up, activation, product
+_UNFUSED_GELU_COPIES = 12  # GPT-2's gelu_new is a formula of many steps, each kept
+_ADAPTED = 1.5  # adapters keep a second set of most of it
+
+
+def memory_mib(plan: RunPlan) -> float | None:
+    """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not say enough."""
+    folder = plan.source.base_folder or plan.source.folder
+    config = read_config(folder)
+    hidden, blocks = _first(config, "hidden_size", "n_embd"), _first(config, "num_hidden_layers", "n_layer")
+    weights = parameter_count(folder)
+    if not (hidden and blocks and weights):
+        return None
+    inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
+    kinds = str(config.get("activation_function") or config.get("hidden_act") or "")
+    copies = _UNFUSED_GELU_COPIES if kinds == "gelu_new" else _INNER_COPIES
+    kept = _largest_batch(plan) * blocks * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
+    if plan.settings.method == "lora":
+        trained = plan.settings.lora_rank * blocks * (11 * hidden + 3 * inner)
+        kept = round(kept * _ADAPTED)
+    else:
+        trained = weights
+        if plan.settings.last_blocks:
+            trained = round(weights * plan.settings.last_blocks / blocks)
+            kept = round(kept * plan.settings.last_blocks / blocks)
+    training = _BYTES * (weights + 3 * trained + _LOGITS // 2) + kept  # gradients and two moments for what is trained
+    loading = _BYTES * weights + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method == "lora" else 0)
+    return libraries + max(training, loading) / _MIB
+
+
+def free_memory_mib() -> float | None:
+    """Return how much memory programs can still take, in MiB; None where the system does not tell."""
+    path = Path("/proc/meminfo")
+    if path.is_file():
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _MIB
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def parameter_count(folder: Path) -> int:
+    """Return how many numbers a model's safetensors files hold, read from their headers alone; 0 when they are damaged."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        except (OSError, ValueError, MemoryError, OverflowError):
+            return 0
+        total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    return total
+
+
+def _largest_batch(plan: RunPlan) -> int:
+    """Return how many tokens the flat row of the longest rows holds."""
+    longest = sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size]
+    nodes: dict[tuple[int, int], int] = {}
+    for row in longest:
+        node = -1
+        for token in row.ids[:-1]:
+            node = nodes.setdefault((node, token), len(nodes))
+    return len(nodes)
+
+
+def _first(config: dict[str, Any], *names: str) -> int:
+    return next((value for name in names if isinstance(value := config.get(name), int)), 0)

@@ -1,0 +1,92 @@
+"""The memory that the Ready card names is the memory that a run takes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.data.dataset import load_dataset
+from core.storage.workspace import Workspace
+from core.training.estimate import free_memory_mib, memory_mib, parameter_count
+from core.training.preparation import plan_run
+from core.training.settings import Method, change_settings, default_settings
+from tests.conftest import POCKET, ROOT
+from ui.train.views import ready_markup
+
+
+@pytest.fixture(scope="module")
+def larger_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty-four million random parameters."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    folder = tmp_path_factory.mktemp("larger")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=8192, hidden_size=512, intermediate_size=1408, num_hidden_layers=8, num_attention_heads=8,
+        num_key_value_heads=8, max_position_embeddings=512, bos_token_id=None, eos_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(POCKET / file, folder / file)
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Rows of very different lengths."""
+    path = tmp_path / "rows.json"
+    found = [{"instruction": f"Say {n} words.", "output": "a fine day " * (n % 24 + 1)} for n in range(40)]
+    path.write_text(json.dumps(found), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("larger", "method"), [(False, "full"), (False, "lora"), (True, "full"), (True, "lora")])
+def test_a_run_takes_the_memory_that_was_told(
+    workspace: Workspace, rows: Path, larger_model: Path, larger: bool, method: Method
+) -> None:
+    name = str(larger_model) if larger else "pocket"
+    chosen = change_settings(default_settings(name, method), {"batch_size": 8, "gradient_accumulation": 1, "epochs": 1})
+    told = memory_mib(plan_run(load_dataset(rows), chosen, workspace))
+    assert told is not None
+    options = [
+        "--model",
+        name,
+        "--method",
+        method,
+        "--batch-size",
+        "8",
+        "--gradient-accumulation",
+        "1",
+        "--epochs",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "train", str(rows), *options, "--workspace", str(workspace.folder)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    taken = max(event["peak_memory_mib"] for event in events if event["event"] == "StepDone")
+    assert told == pytest.approx(taken, rel=0.3)
+
+
+def test_the_card_names_memory_and_warns_when_there_is_too_little(
+    workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_run(load_dataset(rows), default_settings(), workspace)
+    assert "of memory; " in ready_markup(plan, "command", None)
+    monkeypatch.setattr("ui.train.views.free_memory_mib", lambda: 100.0)
+    assert "more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)
+    free = free_memory_mib()
+    assert free is None or free > 0
+
+
+def test_parameters_are_counted_from_headers_and_damaged_files_count_none(tmp_path: Path) -> None:
+    assert parameter_count(POCKET) == 5_311_232
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 40)
+    assert parameter_count(tmp_path) == 0
