@@ -4,6 +4,7 @@ Starts the app, asks over plain HTTP for what the Train screen asks for every se
 first idle and then during a run on the bundled sample. Prints the 50th and 95th percentile in milliseconds and their ratio.
 
     python benchmarks/page_while_training.py [--asks N] [--json]
+    python benchmarks/page_while_training.py --long 20000    # instead: a page on a run of so many steps that still goes on
 """
 
 import argparse
@@ -19,6 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from core.data.dataset import SAMPLE, load_dataset
+from core.storage.locks import held
+from core.storage.runs import RunStore
+from core.storage.workspace import Workspace
+from core.training.events import EvalDone, RunStarted, StepDone
+from core.training.run import add_run
+from core.training.settings import default_settings
 from tests.serving import Server, free_port
 
 
@@ -26,8 +34,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--asks", type=int, default=100)
+    parser.add_argument("--long", type=int, default=0, metavar="STEPS")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    if chosen.long:
+        print(json.dumps(measure_long(chosen.long, chosen.asks), indent=None if chosen.json else 2))
+        return
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), free_port())
         first_page_s = server.start()
@@ -53,6 +65,64 @@ def measure(server: Server, asks: int) -> dict[str, Any]:
     return {"idle": idle, "training": training}
 
 
+def measure_long(steps: int, asks: int) -> dict[str, Any]:
+    """Time the monitor on a run that has many steps and gets one more before every question."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        name, runs = add_run(workspace, load_dataset(SAMPLE), default_settings(), "long"), RunStore(workspace)
+        runs.record(name, RunStarted(name, 0, 2 * steps, 1000, 8, 2, 1, 1, "cpu"))
+        for step in range(1, steps + 1):
+            runs.record(name, step_done(step))
+            if step % 500 == 0:
+                runs.record(name, EvalDone(step, step / 1000, 2.0, is_best=True, elapsed_s=float(step)))
+        server = Server(Path(folder), free_port())
+        server.start()
+        try:
+            with held(workspace.run_folder(name) / ".lock", "the run"):  # as the process that trains it would
+                runs.set_state(name, "running")
+                return ask_of_a_long_run(server, runs, steps, asks)
+        finally:
+            server.stop()
+            workspace.close()
+
+
+def ask_of_a_long_run(server: Server, runs: RunStore, steps: int, asks: int) -> dict[str, Any]:
+    """Return milliseconds of the first and the later answers, their size, and the app's memory before and after."""
+    config = json.loads(get(server, "/config"))
+    get(server, "/")
+    time.sleep(15)  # the heavy libraries load behind the page
+    done = steps
+
+    def one_more(**look: object) -> dict[str, Any]:
+        nonlocal done
+        done += 1
+        runs.record("long", step_done(done))
+        return watch(server, config, **look)
+
+    started = time.perf_counter()
+    first = watch(server, config)
+    result: dict[str, Any] = {"steps": steps, "first_ms": round(1000 * (time.perf_counter() - started), 1)}
+    result["kB"] = round(len(json.dumps(first)) / 1000)
+    result["memory_before_mib"] = resident_mib(server)
+    result["curves"] = percentiles(one_more, asks)
+    result["with_small_charts"] = percentiles(lambda: one_more(details=True, axis="tokens"), asks)
+    result["kB_with_small_charts"] = round(len(json.dumps(one_more(details=True))) / 1000)
+    result["page"] = percentiles(lambda: get(server, "/"), asks)
+    result["memory_after_mib"] = resident_mib(server)
+    return result
+
+
+def step_done(step: int) -> StepDone:
+    """Return what a step of the long run would have told."""
+    return StepDone(step, step / 1000, 2.0 + 1 / step, 1e-4, 1.0, 900 * step, 2500.0, 600.0, 0.4 * step)
+
+
+def resident_mib(server: Server) -> int:
+    """Return how much memory the app holds; Linux only."""
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    return round(pages * 4096 / 2**20)
+
+
 def percentiles(question: Callable[[], Any], asks: int) -> dict[str, float]:
     """Return the 50th and 95th percentile of a question's answers in milliseconds."""
     times = []
@@ -73,10 +143,10 @@ def get(server: Server, path: str, body: object = None) -> str:
         return str(answer.read().decode())
 
 
-def watch(server: Server, config: dict[str, Any]) -> dict[str, Any]:
+def watch(server: Server, config: dict[str, Any], **look: object) -> dict[str, Any]:
     """Ask what the monitor asks every second."""
     component = next(block["id"] for block in config["components"] if block["props"].get("elem_id") == "monitor")
-    body = {"component_id": component, "fn_name": "watch_runs", "session_hash": "benchmark", "data": {"run": None}}
+    body = {"component_id": component, "fn_name": "watch_runs", "session_hash": "benchmark", "data": {"run": None, **look}}
     answer: dict[str, Any] = json.loads(get(server, "/gradio_api/component_server/", body))
     return answer
 

@@ -13,6 +13,8 @@ from core.training.settings import TrainingSettings, read_settings
 
 Row = dict[str, Any]
 _END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
+_WITH_DATASET = "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
+_LONGEST_NOTE = 2000  # characters
 RESERVED_NAMES = frozenset({"expected", *bundled_models()})  # what else may stand where a run's name may
 _END_WORDS = {
     "completed": "All steps done.",
@@ -54,8 +56,8 @@ class RunStore:
         return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
 
     def find(self, name: str) -> Row:
-        """Return a run's row. Raises WorkspaceError when there is none."""
-        row = self._database.one("SELECT * FROM runs WHERE name = ?", [name])
+        """Return a run's row with its dataset's name. Raises WorkspaceError when there is none."""
+        row = self._database.one(f"{_WITH_DATASET} WHERE runs.name = ?", [name])
         if row is None:
             raise WorkspaceError(f"There is no run '{name}' in {self._workspace.folder}.")
         return row
@@ -66,9 +68,7 @@ class RunStore:
 
     def all(self) -> list[Row]:
         """Return all runs, the latest first, each with its dataset's name."""
-        return self._database.query(
-            "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash) ORDER BY runs.id DESC"
-        )
+        return self._database.query(f"{_WITH_DATASET} ORDER BY runs.id DESC")
 
     def in_states(self, states: Collection[str]) -> list[Row]:
         """Return the runs in any of some states, the first made first."""
@@ -79,6 +79,13 @@ class RunStore:
         """Move a run to a state; what was wished of it before is done with."""
         with self._database.transaction() as tables:
             tables.execute("UPDATE runs SET state = ?, message = ?, wish = '' WHERE name = ?", [state, message, name])
+
+    def set_note(self, name: str, note: str) -> None:
+        """Write down what a person wants to remember of a run. Raises WorkspaceError when it is too long."""
+        if len(note) > _LONGEST_NOTE:
+            raise WorkspaceError(f"The note has {len(note):,} characters; up to {_LONGEST_NOTE:,} are kept.")
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE runs SET note = ? WHERE name = ?", [note.strip(), name])
 
     def set_wish(self, name: str, wish: Literal["", "pause", "stop"]) -> None:
         """Write down what the process that trains a run is asked to do."""
@@ -107,11 +114,12 @@ class RunStore:
             case RunFailed():
                 self._end(run_id, "failed", event.message, None)
 
-    def metrics(self, name: str, kind: str) -> list[Row]:
-        """Return the metrics of one kind, in the order of the steps."""
+    def metrics(self, name: str, kind: str, after: int = -1) -> list[Row]:
+        """Return the metrics of one kind beyond a step, in the order of the steps."""
         return self._database.query(
-            "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind = ? ORDER BY metrics.step",
-            [name, kind],
+            "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind = ? AND metrics.step > ? "
+            "ORDER BY metrics.step",
+            [name, kind, after],
         )
 
     def answers(self, name: str) -> list[Row]:

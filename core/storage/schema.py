@@ -76,3 +76,9 @@ def m001_runs(db: Database) -> Any:
 def m002_wishes(db: Database) -> Any:
     """Add what people ask of the process that trains a run: '', pause or stop."""
     db.execute("ALTER TABLE runs ADD COLUMN wish TEXT NOT NULL DEFAULT ''")
+
+
+@engine_tables()
+def m003_notes(db: Database) -> Any:
+    """Add what a person wants to remember of a run."""
+    db.execute("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")

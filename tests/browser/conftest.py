@@ -81,4 +81,4 @@ def _watched_window(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def _is_foreign(url: str, server: Server) -> bool:
-    return not url.startswith((server.url, "data:", "blob:"))
+    return not url.startswith((server.url, "data:", "blob:", "file:"))

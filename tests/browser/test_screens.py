@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from core.data.splits import SplitSettings
 from core.generation.sampling import Sampling
 from core.generation.speaker import Response
 from core.storage.datasets import DatasetStore
+from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
+from core.training.events import EvalDone, RunFinished, RunStarted, StepDone
+from core.training.run import add_run
+from core.training.settings import TrainingSettings
 from review.store import ReviewPlan, ReviewStore
 from tests.conftest import processes_of_run
 from tests.serving import Server
@@ -154,6 +159,52 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     second.get_by_role("button", name="Stop and keep the best").click()
     expect(state).to_have_text("stopped", timeout=60_000)
     second.close()
+
+
+def test_runs_are_compared_noted_reported_and_their_settings_used_again(
+    page: Page, server: Server, small_file: Path, tmp_path: Path
+) -> None:
+    server.stop()
+    workspace = Workspace(server.workspace)
+    for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
+        add_run(workspace, load_dataset(small_file), replace(TrainingSettings(), learning_rate=rate, epochs=7), name)
+        record_run(RunStore(workspace), name, rate)
+    workspace.close()
+    server.start()
+    page.goto(f"{server.url}/?tab=train")
+    monitor = page.locator("#monitor")
+    expect(monitor.locator("[data-part=name]")).to_have_text("fast")
+    traces = "document.querySelector('#monitor [data-part=plot]').data.map((trace) => trace.name)"
+    page.get_by_label("Lay slow over the run that is shown").check()
+    expect(monitor.locator("[data-part=differences]")).to_contain_text("learning rate")
+    page.wait_for_function(f"{traces}.includes('slow: validation')")
+    page.get_by_label("Horizontal axis").select_option("tokens")
+    page.get_by_label("Logarithmic loss").check()
+    page.get_by_label("Rate, gradient, speed and memory").check()
+    expect(page.get_by_label("Four small charts of the run")).to_be_visible()
+    page.wait_for_function("document.querySelector('#monitor [data-part=plot]').layout.xaxis.title.text === 'tokens'")
+    page.get_by_label("Note").fill("<b>worth keeping</b>")
+    page.get_by_label("Note").press("Tab")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report").click()
+    download.value.save_as(tmp_path / "report.html")
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.get_by_label("Epochs")).to_have_value("7")
+    expect(page.get_by_label("Learning rate")).to_have_value("0.001")
+    page.reload()
+    expect(page.get_by_label("Note")).to_have_value("<b>worth keeping</b>")
+    page.goto(f"file://{tmp_path}/report.html")
+    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length > 0")
+    expect(page.locator("body")).to_contain_text("<b>worth keeping</b>")
+
+
+def record_run(runs: RunStore, name: str, rate: float) -> None:
+    runs.record(name, RunStarted(name, 0, 40, 10, 8, 2, 1, 1, "cpu"))
+    runs.record(name, EvalDone(0, 0, 3.0, is_best=False, elapsed_s=0))
+    for step in range(1, 41):
+        runs.record(name, StepDone(step, step / 10, 3 / step, rate, 1.0, 90 * step, 900.0, 600.0, step))
+    runs.record(name, EvalDone(40, 4, 1.0, is_best=True, elapsed_s=40))
+    runs.record(name, RunFinished(40, "completed", 40, 1.0, 40))
 
 
 def test_hostile_responses_are_inert_text_and_fetch_nothing(page: Page, server: Server, small_file: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from core.data.dataset import load_dataset
 from core.generation.speaker import Response
+from core.training.events import RunStarted, StepDone
+from core.training.run import add_run
+from core.training.settings import TrainingSettings
 from tests.tabs.conftest import Opened
 from ui.chat.tab import build_chat_tab
 from ui.chat.views import as_turns, displayed, style_note
@@ -19,7 +23,8 @@ from ui.page import build_page
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_review_tab
 from ui.services import Services
-from ui.train.curves import draw_curves, overfitting_words, smooth
+from ui.train.curves import Look, draw_curves, draw_details, overfitting_words, read_look, smooth
+from ui.train.history import Histories, History
 from ui.train.tab import build_train_tab
 from ui.train.views import duration
 
@@ -149,6 +154,12 @@ def test_a_run_started_on_the_page_is_drawn_stopped_resumed_and_deleted(
     )
     change({"run": "run", "action": "stop"})
     wait_until(lambda: watch({}), lambda answer: answer["run"]["state"] == "stopped")
+    assert change({"run": "run", "action": "note", "note": " a <b>first</b> try "}) == {"done": "note"}
+    assert watch({})["run"]["note"] == "a <b>first</b> try"
+    assert "are kept" in change({"run": "run", "action": "note", "note": "x" * 2001})["error"]
+    assert page.trigger("reuse", monitor)[1:5] == [values[0], "alpaca", "full", 300]
+    report = page.server_function("monitor", "report_run")({"run": "run"})["html"]
+    assert "a &lt;b&gt;first&lt;/b&gt; try" in report and "<script>" in report and "http" not in without_plotly(report)
     wait_until(lambda: change({"run": "run", "action": "discard"}), lambda answer: answer == {"done": "discard"})
     assert watch({"run": "run"}) == {"runs": [], "run": None}
     assert "no action" in change({"run": "run", "action": "dance"})["error"]
@@ -169,6 +180,13 @@ def test_runs_wait_for_each_other_and_a_waiting_one_can_leave(
     assert services.runs.find("two")["state"] == "stopped"
     services.queue.stop("one")
     wait_until(lambda: services.runs.find("one"), lambda row: row["state"] == "stopped")
+
+
+def without_plotly(report: str) -> str:
+    from plotly.offline import get_plotlyjs
+
+    assert get_plotlyjs() in report
+    return report.replace(get_plotlyjs(), "")
 
 
 def wait_until(ask: Callable[[], Any], enough: Callable[[Any], bool], timeout_s: float = 60) -> Any:
@@ -295,35 +313,115 @@ def test_a_review_is_made_in_the_background_with_progress(
 
 
 def points(*losses: float, every: int = 1) -> list[dict[str, Any]]:
-    return [{"step": index * every, "epoch": index / 10, "loss": loss} for index, loss in enumerate(losses)]
+    return [
+        {
+            "step": at * every, "epoch": at * every / 10, "loss": loss, "seen_tokens": None if every > 1 else at * 100, "learning_rate": 1e-3,
+            "gradient_norm": 1.0, "tokens_per_s": 500.0, "peak_memory_mib": 600.0,
+        }
+        for at, loss in enumerate(losses)
+    ]  # fmt: skip
+
+
+def history(
+    train: list[dict[str, Any]], validation: list[dict[str, Any]], base: float | None = None, name: str = "run"
+) -> History:
+    return History(name, base, len(train), train, validation)
 
 
 def test_curves_mark_the_best_and_shade_what_overfits() -> None:
     train = points(*[3 - 0.02 * i for i in range(100)])
-    figure = draw_curves(train, points(3, 2, 1.5, 1.7, 1.9, every=20), 3.0, 100)
+    figure = draw_curves(history(train, points(3, 2, 1.5, 1.7, 1.9, every=20), 3.0), Look())
     best = next(trace for trace in figure["data"] if trace["name"] == "best")
     assert (best["x"], best["y"]) == ([40], [1.5])
     assert (figure["layout"]["shapes"][0]["x0"], figure["layout"]["shapes"][0]["x1"]) == (40, 80)
     assert "template" not in figure["layout"]
 
 
+def test_figures_are_what_plotly_takes() -> None:
+    import plotly.graph_objects as go
+
+    run = history(points(*[3 - 0.02 * i for i in range(100)]), points(3, 2, 1.5, 1.7, 1.9, every=20), 3.0)
+    for figure in (draw_curves(run, Look("tokens", log=True), [run]), draw_details(run, Look())):
+        assert len(go.Figure(figure).data) == len(figure["data"])  # raises for anything unknown
+
+
+def test_curves_are_drawn_across_epochs_and_tokens_on_either_scale() -> None:
+    run = history(points(3, 2, 1, 1, 1), points(3, 2, 1.5, every=2), 3.0)
+    for axis, last in (("steps", 4), ("epochs", 0.4), ("tokens", 400)):
+        figure = draw_curves(run, Look(axis, 0.5, log=True))
+        traces = {trace["name"]: trace for trace in figure["data"]}
+        assert traces["train"]["x"][-1] == traces["validation"]["x"][-1] == pytest.approx(last)
+        assert figure["layout"]["yaxis"]["type"] == "log" and figure["layout"]["xaxis"]["title"]["text"] == axis
+    assert traces["train, smoothed"]["y"][1] == pytest.approx((0.5 * 3 + 2) / 1.5)
+
+
+def test_other_runs_are_laid_over_with_names_and_fewer_points() -> None:
+    other = history(points(*[2.0] * 5000), points(2, 1, every=2000), name="other")
+    names = [trace["name"] for trace in draw_curves(history(points(3, 2), []), Look(), [other])["data"]]
+    assert names[-2:] == ["other: train", "other: validation"]
+    figure = draw_curves(history([], []), Look(), [other])
+    assert max(len(trace["x"]) for trace in figure["data"]) <= 301
+
+
+def test_a_page_that_asks_for_nonsense_gets_the_usual_look() -> None:
+    assert read_look({"axis": "hours", "smoothing": 7, "log": "yes"}) == Look()
+    assert read_look({"axis": "tokens", "smoothing": 0, "log": True}) == Look("tokens", 0.0, log=True)
+
+
+def test_small_charts_show_what_else_was_noted() -> None:
+    details = draw_details(history(points(*[3.0] * 2000), []), Look())
+    assert [trace["name"] for trace in details["data"]] == [
+        "learning rate", "gradient norm", "tokens/s", "memory, MiB",
+    ]  # fmt: skip
+    assert all(len(trace["x"]) <= 301 and trace["x"][-1] == 1999 for trace in details["data"])
+
+
 def test_overfitting_is_said_in_words_only_when_it_is_so() -> None:
     train = points(*[3 - 0.02 * i for i in range(100)])
-    assert "has risen 2 times in a row since step 40" in overfitting_words(train, points(3, 2, 1.5, 1.7, 1.9, every=20))
-    assert overfitting_words(train, points(3, 2, 1.5, 1.4, 1.9, every=20)) == ""
-    assert overfitting_words(points(*[1 + 0.02 * i for i in range(100)]), points(3, 2, 1.5, 1.7, 1.9, every=20)) == ""
-    assert overfitting_words([], []) == ""
+    rising = points(3, 2, 1.5, 1.7, 1.9, every=20)
+    assert "has risen 2 times in a row since step 40" in overfitting_words(history(train, rising))
+    assert overfitting_words(history(train, points(3, 2, 1.5, 1.4, 1.9, every=20))) == ""
+    assert overfitting_words(history(points(*[1 + 0.02 * i for i in range(100)]), rising)) == ""
+    assert overfitting_words(history([], [])) == ""
 
 
 def test_a_long_run_sends_a_bounded_number_of_points() -> None:
-    figure = draw_curves(points(*[1.0] * 25_000), [], None, 25_000)
+    figure = draw_curves(history(points(*[1.0] * 25_000), []), Look())
     assert len(figure["data"][0]["x"]) <= 1001
     assert figure["data"][0]["x"][-1] == 24_999
 
 
 def test_smoothing_starts_at_the_first_value() -> None:
-    assert smooth([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
+    assert smooth([2.0, 2.0, 2.0], 0.9) == pytest.approx([2.0, 2.0, 2.0])
 
 
 def test_times_are_said_as_people_say_them() -> None:
     assert [duration(s) for s in (4.4, 75, 3725)] == ["4 s", "1 min 15 s", "1 h 02 min"]
+
+
+def test_runs_that_differ_say_in_what(services: Services, open_tab: Open, small_file: Path) -> None:
+    dataset = load_dataset(small_file)
+    for name, rate, epochs in (("one", 1e-3, 2), ("two", 1e-4, 2)):
+        add_run(services.workspace, dataset, replace(TrainingSettings(), learning_rate=rate, epochs=epochs), name)
+    watch = open_tab(build_train_tab).server_function("monitor", "watch_runs")
+    answer = watch({"run": "one", "compare": ["two", "one", "none"]})["run"]
+    assert answer["compared"] == ["two"]
+    assert answer["differences"] == [{"setting": "learning rate", "values": ["0.001", "0.0001"]}]
+    assert watch({"run": "one", "compare": "two"})["run"]["differences"] == []
+
+
+def test_a_poll_reads_only_what_is_new_and_forgets_what_is_done_again(services: Services, small_file: Path) -> None:
+    name = add_run(services.workspace, load_dataset(small_file), TrainingSettings())
+    runs, histories = services.runs, Histories(services.runs)
+    runs.record(name, RunStarted(name, 0, 9, 9, 8, 2, 1, 1, "cpu"))
+    for step in range(1, 6):
+        runs.record(name, StepDone(step, step / 9, 3.0 - step, 1e-3, 1.0, step, 1.0, 1.0, 1.0))
+    assert [row["step"] for row in histories.read(runs.find(name)).train] == [1, 2, 3, 4, 5]
+    runs.record(name, StepDone(6, 0.7, 1.0, 1e-3, 1.0, 6, 1.0, 1.0, 1.0))
+    asked: list[int] = []
+    metrics = runs.metrics
+    runs.metrics = lambda name, kind, after=-1: (asked.append(after), metrics(name, kind, after))[1]  # type: ignore[method-assign]
+    assert len(histories.read(runs.find(name)).train) == 6
+    assert asked[0] == 5
+    runs.record(name, RunStarted(name, 2, 9, 9, 8, 2, 1, 1, "cpu"))
+    assert [row["step"] for row in histories.read(runs.find(name)).train] == [1, 2]

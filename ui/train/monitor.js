@@ -2,7 +2,10 @@
 const part = (name) => element.querySelector(`[data-part=${name}]`);
 const action = (name) => element.querySelector(`[data-action=${name}]`);
 const plot = part("plot");
-let chosen = null, shown = null, paused = false, asking = false, drawn = "", figure = null;
+const details = part("details");
+const look = { axis: "steps", smoothing: 0.9, log: false, details: false };
+const compared = new Set();
+let chosen = null, shown = null, paused = false, asking = false, again = false, drawn = "", figure = null, small = null;
 
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const say = (name, text) => { const node = part(name); node.textContent = text || ""; node.hidden = !text; };
@@ -10,14 +13,22 @@ const show = (name, wanted) => { action(name).hidden = !wanted; };
 
 function draw() {
   plot.hidden = !figure || figure.data[0].x.length === 0 && figure.data[0].y.length === 0;
-  if (plot.hidden || !window.Plotly) return;
+  part("look").hidden = plot.hidden;
+  details.hidden = plot.hidden || !small;
+  if (!plot.hidden) paint(plot, figure);
+  if (!details.hidden) paint(details, small);
+}
+
+function paint(place, drawing) {
+  if (!window.Plotly) return;
   const ink = css("--body-text-color"), grid = css("--border-color-primary"), paper = css("--background-fill-primary");
   const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid };
-  const layout = { ...figure.layout, uirevision: shown, autosize: true, font: { color: ink, family: "system-ui, sans-serif", size: 12 },
+  const layout = { ...drawing.layout, uirevision: `${shown} ${look.axis} ${look.log}`, autosize: true, font: { color: ink, family: "system-ui, sans-serif", size: 12 },
     paper_bgcolor: "transparent", plot_bgcolor: "transparent", hoverlabel: { bgcolor: paper, bordercolor: grid, font: { color: ink } },
     modebar: { color: ink, activecolor: "#0d9488", bgcolor: "transparent" },
-    xaxis: { ...figure.layout.xaxis, ...axis }, yaxis: { ...figure.layout.yaxis, ...axis } };
-  window.Plotly.react(plot, figure.data, layout, { responsive: true, displaylogo: false, showSendToCloud: false,
+  };
+  for (const name of Object.keys(drawing.layout)) if (/^[xy]axis/.test(name)) layout[name] = { ...drawing.layout[name], ...axis };
+  window.Plotly.react(place, drawing.data, layout, { responsive: true, displaylogo: false, showSendToCloud: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d"] });
 }
 
@@ -32,7 +43,13 @@ function paintRuns(runs) {
     const pick = document.createElement("button");
     pick.type = "button"; pick.textContent = run.name;
     pick.addEventListener("click", () => { chosen = run.name; ask(); });
+    const tick = document.createElement("input");
+    tick.type = "checkbox"; tick.checked = compared.has(run.name); tick.disabled = run.name === shown;
+    tick.setAttribute("aria-label", `Lay ${run.name} over the run that is shown`);
+    tick.addEventListener("change", () => { if (tick.checked) compared.add(run.name); else compared.delete(run.name); ask(); });
+    cell(line, "").append(tick);
     cell(line, "").append(pick);
+    line.title = run.note;
     for (const key of ["state", "model", "dataset", "method", "style", "learning_rate", "steps", "base_loss", "best_loss", "time"]) cell(line, run[key]);
     return line;
   }));
@@ -57,7 +74,7 @@ function paintAnswers(groups) {
   }));
 }
 
-function paintRun(run) {
+function paintRun(run, asked) {
   shown = run.name; paused = run.paused;
   element.dataset.run = run.name; element.dataset.state = run.state; element.dataset.points = run.points; element.dataset.step = run.step;
   part("name").textContent = run.name;
@@ -65,29 +82,50 @@ function paintRun(run) {
   const percent = run.total ? Math.round(100 * run.step / run.total) : 0;
   part("bar").style.width = `${percent}%`;
   element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
+  show("reuse", true); show("report", run.points > 0);
+  part("noting").hidden = false;
+  if (part("note") !== document.activeElement) part("note").value = run.note;
   say("progress", run.progress); say("message", run.message); say("warning", run.warning);
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
   show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
   show("stop", run.can_stop); show("resume", run.can_resume); show("discard", !run.can_stop);
-  const now = JSON.stringify([run.name, run.points, run.state, run.answers.map((group) => group.answers.length)]);
+  const now = JSON.stringify([run.name, run.points, run.state, run.answers.map((group) => group.answers.length), asked]);
   if (now === drawn) return;
-  drawn = now; figure = run.figure; draw(); paintAnswers(run.answers);
+  drawn = now; figure = run.figure; small = run.details; draw(); paintAnswers(run.answers); paintDifferences(run);
+}
+
+function paintDifferences(run) {
+  part("differ").hidden = run.differences.length === 0;
+  const head = (text) => { const th = document.createElement("th"); th.textContent = text; return th; };
+  const names = [run.name, ...run.compared];
+  part("compared").replaceChildren(head("setting"), ...names.map(head));
+  part("differences").replaceChildren(...run.differences.map((difference) => {
+    const line = document.createElement("tr");
+    cell(line, difference.setting);
+    for (const value of difference.values) cell(line, value);
+    return line;
+  }));
 }
 
 async function ask() {
-  if (asking || document.hidden || !element.isConnected || element.offsetParent === null) return;
-  asking = true;
+  if (document.hidden || !element.isConnected || element.offsetParent === null) return;
+  if (asking) { again = true; return; }
+  asking = true; again = false;
+  const question = { run: chosen, compare: [...compared], ...look };
   try {
-    const answer = await server.watch_runs({ run: chosen });
+    const answer = await server.watch_runs(question);
     if (!answer || answer.error) { say("trouble", answer?.error || "Fuata does not answer; is it still running?"); return; }
     say("trouble", "");
-    if (answer.run) paintRun(answer.run); else { drawn = ""; element.dataset.state = ""; }
+    if (answer.run) paintRun(answer.run, question); else { drawn = ""; element.dataset.state = ""; }
     paintRuns(answer.runs);
   } catch (error) { say("trouble", "Fuata does not answer; is it still running?"); }
   finally { asking = false; }
+  if (again) ask();
 }
 
 async function act(name) {
+  if (name === "reuse") { props.value = JSON.stringify({ run: shown }); trigger("reuse"); return; }
+  if (name === "report") { await saveReport(); return; }
   if (name === "pause" && paused) name = "go_on";
   if (!shown || (name === "discard" && !confirm(`Delete the run ${shown}, its models and its curves?`))) return;
   const answer = await server.change_run({ run: shown, action: name });
@@ -96,7 +134,28 @@ async function act(name) {
   ask();
 }
 
-for (const name of ["pause", "sooner", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
+async function saveReport() {
+  const answer = await server.report_run({ run: shown, ...look });
+  if (!answer || answer.error) { say("trouble", answer?.error || "Fuata does not answer; is it still running?"); return; }
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([answer.html], { type: "text/html" }));
+  link.download = `${shown}.html`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+for (const input of element.querySelectorAll("[data-look]")) {
+  input.addEventListener("input", () => {
+    const name = input.dataset.look;
+    look[name] = input.type === "checkbox" ? input.checked : input.type === "range" ? Number(input.value) : input.value;
+    ask();
+  });
+}
+part("note").addEventListener("change", async () => {
+  const answer = await server.change_run({ run: shown, action: "note", note: part("note").value });
+  say("trouble", answer?.error || (answer ? "" : "The note was not saved; is Fuata still running?"));
+});
+for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 setInterval(ask, 1000);

@@ -7,13 +7,19 @@ from core.errors import WorkspaceError
 from core.training.run import check_resumable, delete_run, mark_interrupted
 from ui.errors import answers_errors
 from ui.services import Services
-from ui.train.views import run_summary, run_view
+from ui.train.curves import draw_curves, draw_details, overfitting_words, read_look
+from ui.train.history import Histories
+from ui.train.report import write_report
+from ui.train.views import answer_groups, differences, run_summary, run_view
 
 Question = dict[str, Any]
+Row = dict[str, Any]
+_MOST_OVERLAYS = 6
 
 
 def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
     """Return the functions that monitor.js calls by name."""
+    histories = Histories(services.runs)
 
     @answers_errors
     def watch_runs(question: Question) -> dict[str, Any]:
@@ -23,9 +29,16 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         chosen = _chosen(rows, question.get("run"))
         if chosen is None:
             return {"runs": summaries, "run": None}
-        name = chosen["name"]
-        train, validation = services.runs.metrics(name, "train"), services.runs.metrics(name, "validation")
-        view = run_view(chosen, train, validation, services.runs.answers(name), services.queue.waiting())
+        others = _others(rows, chosen, question.get("compare"))
+        run, look = histories.read(chosen), read_look(question)
+        view = run_view(chosen, run.train, services.queue.waiting()) | {
+            "warning": overfitting_words(run),
+            "answers": answer_groups(services.runs.answers(chosen["name"])),
+            "figure": draw_curves(run, look, [histories.read(row) for row in others]),
+            "details": draw_details(run, look) if question.get("details") is True else None,
+            "compared": [row["name"] for row in others],
+            "differences": differences([chosen, *others]),
+        }
         return {"runs": summaries, "run": view}
 
     @answers_errors
@@ -37,6 +50,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             "go_on": lambda: services.queue.pause(name, wanted=False),
             "sooner": lambda: services.queue.move_up(name),
             "resume": lambda: _resume(services, name),
+            "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
             "discard": lambda: delete_run(services.workspace, name),
         }
         if action not in actions:
@@ -44,7 +58,14 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         actions[action]()
         return {"done": action}
 
-    return [watch_runs, change_run]
+    @answers_errors
+    def report_run(question: Question) -> dict[str, Any]:
+        row = services.runs.find(str(question.get("run")))
+        history, look = histories.read(row), read_look(question)
+        figures = draw_curves(history, look), draw_details(history, look)
+        return {"html": write_report(row, figures, services.runs.answers(row["name"]))}
+
+    return [watch_runs, change_run, report_run]
 
 
 def _resume(services: Services, name: str) -> None:
@@ -52,8 +73,14 @@ def _resume(services: Services, name: str) -> None:
     services.queue.submit(name)
 
 
-def _chosen(rows: list[dict[str, Any]], wanted: object) -> dict[str, Any] | None:
+def _chosen(rows: list[Row], wanted: object) -> Row | None:
     """Return the run to draw: the one asked for, else the one going on, else the latest."""
     asked_for = (row for row in rows if row["name"] == wanted)
     going_on = (row for row in rows if row["state"] == "running")
     return next(asked_for, None) or next(going_on, None) or next(iter(rows), None)
+
+
+def _others(rows: list[Row], chosen: Row, wanted: object) -> list[Row]:
+    """Return the runs to lay over the chosen one."""
+    names = wanted if isinstance(wanted, list) else []
+    return [row for row in rows if row["name"] in names and row is not chosen][:_MOST_OVERLAYS]

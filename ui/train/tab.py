@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,15 @@ from core.data.dataset import Dataset, samples_by_hash
 from core.errors import SettingsError, UserError
 from core.training.preparation import plan_run
 from core.training.run import add_run
-from core.training.settings import LORA_KINDS, METHODS, TrainingSettings, as_method, change_settings, default_settings
+from core.training.settings import (
+    LORA_KINDS,
+    METHODS,
+    TrainingSettings,
+    as_method,
+    change_settings,
+    default_settings,
+    read_settings,
+)
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import shows_user_errors
 from ui.services import STYLE_CHOICES, Services, sentence
@@ -80,12 +88,15 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     inputs = [parts.dataset, *parts.settings]
     changed = [component.change for component in inputs]
     follow(opened, changed, handlers.show_ready, inputs, parts.ready, api_name="show_ready", **FOLLOWING)
-    parts.model.change(handlers.show_method, parts.model, parts.method, api_name="show_method", **FOLLOWING)
+    # a person's choices bring their defaults; what the page itself fills in, as a run's settings, stays as it is
+    chosen = parts.model.input(handlers.show_method, parts.model, parts.method, api_name="show_method", **FOLLOWING)
     defaulted = [parts.fields[field] for field in _DEFAULTED]
-    changed = [parts.model.change, parts.method.change]
-    gr.on(changed, handlers.show_defaults, [parts.model, parts.method], defaulted, api_name="show_defaults", **FOLLOWING)
+    inputs = [parts.model, parts.method]
+    follow(chosen, [parts.method.input], handlers.show_defaults, inputs, defaulted, api_name="show_defaults", **FOLLOWING)
     inputs = [parts.dataset, parts.name, *parts.settings]
     parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
+    # an event of our own, that monitor.js triggers
+    parts.monitor.reuse(handlers.reuse, parts.monitor, [parts.dataset, *parts.settings], api_name="reuse", **QUIET)
 
 
 class _Handlers:
@@ -120,6 +131,15 @@ class _Handlers:
         run = add_run(self.services.workspace, dataset, self._settings(key, values), (name or "").strip())
         self.services.queue.submit(run)
         return json.dumps({"run": run}), ""
+
+    @shows_user_errors
+    def reuse(self, shown: str) -> list[Any]:
+        """Fill the form with the settings of the run that the monitor shows, to be run again with one changed."""
+        row = self.services.runs.find(str(json.loads(shown)["run"]))
+        settings = asdict(read_settings(row["settings"]))
+        self.services.datasets.touch(row["content_hash"])
+        dataset = gr.Dropdown(self.services.dataset_choices(), value=row["content_hash"])
+        return [dataset, *(settings[name] for name in ("model", "style", "method", *self.fields))]
 
     def touch(self, key: str) -> None:
         self.services.datasets.touch(key)

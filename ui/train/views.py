@@ -13,7 +13,6 @@ from core.storage.workspace import DEFAULT_FOLDER
 from core.training.estimate import free_memory_mib, memory_mib
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
-from ui.train.curves import draw_curves, overfitting_words
 
 Row = dict[str, Any]
 _STATE_WORDS = {
@@ -69,28 +68,36 @@ def run_summary(row: Row) -> Row:
         "base_loss": _number(row["base_loss"]),
         "best_loss": _number(row["best_loss"]),
         "time": duration(row["elapsed_s"]),
+        "note": row["note"],
         "can_resume": row["state"] in {"interrupted", "stopped", "failed"},
         "can_stop": row["state"] in {"queued", "running"},
     }
 
 
-def run_view(row: Row, train: Sequence[Row], validation: Sequence[Row], answers: Sequence[Row], waiting: Sequence[str]) -> Row:
-    """Return everything the monitor draws of one run; ``waiting`` names those in the queue, the next one first."""
-    total = row["total_steps"] or 0
+def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str]) -> Row:
+    """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one first."""
     paused = row["state"] == "running" and row["wish"] == "pause"
     return {
         **run_summary(row),
         "message": row["message"],
         "paused": paused,
         "step": row["step"],
-        "total": total,
+        "total": row["total_steps"] or 0,
         "place": waiting.index(row["name"]) + 1 if row["name"] in waiting else 0,
         "progress": progress_words(row, train, waiting, paused=paused),
-        "warning": overfitting_words(train, validation),
         "points": len(train),
-        "figure": draw_curves(train, validation, row["base_loss"], total),
-        "answers": _answer_groups(answers),
     }
+
+
+def differences(rows: Sequence[Row]) -> list[Row]:
+    """Return the settings in which runs differ, each with the value of every run; none for a single run."""
+    settings = [asdict(read_settings(row["settings"])) for row in rows]
+    found = []
+    for name in settings[0]:
+        values = [one[name] for one in settings]
+        if any(value != values[0] for value in values):
+            found.append({"setting": name.replace("_", " "), "values": [str(value) for value in values]})
+    return found
 
 
 def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, paused: bool) -> str:
@@ -156,7 +163,7 @@ def _gib(mib: float) -> str:
     return f"{mib / 1024:.1f} GiB"
 
 
-def _answer_groups(answers: Sequence[Row]) -> list[Row]:
+def answer_groups(answers: Sequence[Row]) -> list[Row]:
     """Return each watched prompt with its answers in the order of the steps."""
     groups = []
     for _, found in groupby(answers, key=lambda answer: answer["data_row"]):
