@@ -51,53 +51,49 @@ def soak(folder: Path, kills: int, chance: random.Random) -> dict[str, int | boo
     options = [str(write_rows(folder)), "--model", str(write_model(folder)), "--method", "full", "--epochs", str(_EPOCHS)]
     options += ["--batch-size", "4", "--learning-rate", "0.003", "--watched-prompts", "0", "--checkpoint-every-s", "0"]
     workspace = Workspace(folder / "workspace")
-    start(workspace, [*options, "--name", "whole"]).communicate()
-    told: set[int] = set()
-    done, in_start = 0, 0
+    start(workspace, [*options, "--name", "whole"]).wait()
+    done, in_start, lost = 0, 0, 0
     process = start(workspace, [*options, "--name", "killed"])
     while done < kills:
-        seen = kill_after(process, chance.uniform(0, _LONGEST_S))
+        told = kill_after(workspace, process, chance.uniform(0, _LONGEST_S))
         if process.returncode == 0:
             sys.exit(f"The run was done after {done} kills: give it more epochs.")
-        done, in_start, told = done + 1, in_start + (not seen), told | seen
-        known = RunStore(workspace).all()
-        resumed = ["--resume"] if any(row["name"] == "killed" for row in known) else options  # killed before it was written down
-        process = start(workspace, [*resumed, "--name", "killed"])
-    output, _ = process.communicate()
-    told |= steps_in(output.splitlines())
-    stored = {row["step"] for row in RunStore(workspace).metrics("killed", "train")}
+        stored = stored_steps(workspace)
+        done, in_start, lost = done + 1, in_start + (not told), lost + len(told - stored)
+        known = any(row["name"] == "killed" for row in RunStore(workspace).all())  # or it was killed before it was written down
+        process = start(workspace, ["--resume", "--name", "killed"] if known else [*options, "--name", "killed"])
+    process.wait()
     one, other = (load_file(workspace.model_folder(name) / "model.safetensors") for name in ("whole", "killed"))
     identical = all(torch.equal(one[name], other[name]) for name in one)
+    result = {"kills": done, "of them before a step": in_start, "steps": len(stored_steps(workspace)), "lost": lost}
     workspace.close()
-    return {
-        "kills": done,
-        "of them before a step": in_start,
-        "steps": len(stored),
-        "lost": len(told - stored),
-        "identical": identical,
-    }
+    return {**result, "identical": identical}
 
 
-def start(workspace: Workspace, words: Sequence[str]) -> "subprocess.Popen[str]":
-    """Start the command line's training."""
+def stored_steps(workspace: Workspace) -> set[int]:
+    """Return the steps of the killed run that the database knows."""
+    if not any(row["name"] == "killed" for row in RunStore(workspace).all()):
+        return set()
+    return {row["step"] for row in RunStore(workspace).metrics("killed", "train")}
+
+
+def start(workspace: Workspace, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Start the command line's training; what it tells goes to a file, which never makes it wait."""
     line = [sys.executable, "-m", "core", "train", *words, "--workspace", str(workspace.folder), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # noqa: S603 - ourselves
+    with (workspace.folder / "events.jsonl").open("wb") as events:
+        return subprocess.Popen(line, cwd=ROOT, stdout=events, stderr=subprocess.DEVNULL, env=environment)  # noqa: S603 - ourselves
 
 
-def kill_after(process: "subprocess.Popen[str]", seconds: float) -> set[int]:
+def kill_after(workspace: Workspace, process: "subprocess.Popen[bytes]", seconds: float) -> set[int]:
     """Kill a process after so long, unless it ends before, and return the steps that it told of."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    return steps_in(output.splitlines())
-
-
-def steps_in(lines: Sequence[str]) -> set[int]:
-    """Return the steps told of in lines of events; the last line may be cut off."""
-    events = [json.loads(line) for line in lines if line.endswith("}")]
+        process.wait()
+    lines = (workspace.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines if line.endswith("}")]  # the last line may be cut off
     return {event["step"] for event in events if event["event"] == "StepDone"}
 
 

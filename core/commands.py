@@ -52,6 +52,8 @@ def train(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
     if chosen.resume:
         name = _named(chosen)
+        if chosen.file is not None:
+            raise SettingsError({"file": "goes with a new run; --resume goes on with the data and settings of its run"})
         check_resumable(workspace, name)
     else:
         if chosen.file is None:
@@ -127,7 +129,7 @@ def merge(chosen: argparse.Namespace) -> int:
     try:
         save_model(merged, load_encoder(source.folder, source.style), chosen.out, facts)
     except OSError as error:
-        raise UserError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+        raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
     show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
     return 0
 

@@ -39,10 +39,11 @@ def add_lora(model: "PreTrainedModel", shape: AdapterShape, *, seed: int, base_m
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers.pytorch_utils import Conv1D
 
+    _check_targets(model, shape.targets)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=shape.rank,
-        lora_alpha=int(shape.alpha),
+        lora_alpha=shape.alpha,  # PEFT divides it by the rank: any number will do
         lora_dropout=shape.dropout,
         use_rslora=shape.kind == "rslora",
         use_dora=shape.kind == "dora",
@@ -53,17 +54,24 @@ def add_lora(model: "PreTrainedModel", shape: AdapterShape, *, seed: int, base_m
     model.name_or_path = base_model  # what PEFT writes down, whatever the config above says
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
-            return get_peft_model(model, config)
-        except ValueError as error:
-            layers = sorted({name.split(".")[-1] for name, module in model.named_modules() if hasattr(module, "in_features")})
-            raise SettingsError(
-                {"lora_targets": f"{', '.join(shape.targets)} fit no layer; there are {', '.join(layers)}"}
-            ) from error
+        return get_peft_model(model, config)
+
+
+def _check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
+    from transformers.pytorch_utils import Conv1D
+
+    if tuple(targets) == EVERY_LAYER:
+        return
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())  # where they are tied no adapter can be merged
+    inner = [(name, module) for name, module in model.named_modules() if module not in ends]
+    layers = {name.split(".")[-1] for name, module in inner if isinstance(module, torch.nn.Linear | Conv1D)}
+    unknown = [name for name in targets if name not in layers]
+    if unknown:
+        raise SettingsError({"lora_targets": f"{', '.join(unknown)} fit no layer; there are {', '.join(sorted(layers))}"})
 
 
 def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
-    """Freeze all but the last ``count`` blocks and the norm behind them. Raises SettingsError where blocks cannot be told.
+    """Freeze all but the last ``count`` blocks and the decoder's own norms. Raises SettingsError where blocks cannot be told.
 
     Gradients are computed no further down than that; the output layer stays as it is, for where it is tied to the input layer
     it would train what stands before the frozen blocks.
@@ -74,8 +82,7 @@ def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
         raise SettingsError({"last_blocks": "must be 0: this model's blocks do not stand in one row"})
     model.requires_grad_(requires_grad=False)
     trained = list(blocks[-count:])
-    after = list(decoder.children())
-    trained += [module for module in after[after.index(blocks) + 1 :] if "norm" in type(module).__name__.lower()]
+    trained += [module for module in decoder.children() if "norm" in type(module).__name__.lower()]
     for module in trained:
         module.requires_grad_(requires_grad=True)
 

@@ -74,7 +74,7 @@ def _put_adapter_on(model: "PreTrainedModel", source: ModelSource, *, trainable:
     from peft import PeftModel
 
     try:
-        with torch.random.fork_rng(devices=[]):  # a run that goes on beside this must not notice
+        with torch.random.fork_rng(devices=[]):  # what else draws numbers in this process must not notice
             return PeftModel.from_pretrained(model, source.folder, is_trainable=trainable)
     except Exception as error:  # peft raises ValueError, RuntimeError or KeyError for an adapter that does not fit
         raise ModelError(f"The adapter in {source.folder} does not fit its base model: {error}") from error

@@ -75,10 +75,19 @@ class RunStore:
         marks = ", ".join("?" * len(states))
         return self._database.query(f"SELECT * FROM runs WHERE state IN ({marks}) ORDER BY id", list(states))  # noqa: S608 - only marks
 
-    def set_state(self, name: str, state: str, message: str = "") -> None:
-        """Move a run to a state; what was wished of it before is done with."""
+    def set_state(self, name: str, state: str, message: str = "", only_from: Collection[str] = ()) -> bool:
+        """Move a run to a state, if ``only_from`` names any only from one of them, and tell whether it was moved.
+
+        What was wished of it before is done with.
+        """
+        marks = ", ".join("?" * len(only_from))
+        condition = f" AND state IN ({marks})" if only_from else ""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE runs SET state = ?, message = ?, wish = '' WHERE name = ?", [state, message, name])
+            moved = tables.execute(
+                f"UPDATE runs SET state = ?, message = ?, wish = '' WHERE name = ?{condition}",  # noqa: S608 - only marks
+                [state, message, name, *only_from],
+            )
+            return bool(moved.rowcount)
 
     def set_note(self, name: str, note: str) -> None:
         """Write down what a person wants to remember of a run. Raises WorkspaceError when it is too long."""

@@ -1,6 +1,8 @@
 """How much memory a run will need, told before any weight is loaded. Imports no torch.
 
-Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP, V vocabulary.
+Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP.
+
+Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and memory of a GPU.
 """
 
 import json
@@ -16,7 +18,7 @@ _MIB = 2**20
 _LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
 _PEFT_MIB = 100
 _BYTES = 4  # of a number in float32
-_LOGITS = 2**23 * 2  # numbers at a time, and their copy (head.py)
+_LOGITS = 2**23  # numbers at a time (head.py)
 _STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values, sums
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNFUSED_GELU_COPIES = 12  # GPT-2's gelu_new is a formula of many steps, each kept
@@ -43,7 +45,7 @@ def memory_mib(plan: RunPlan) -> float | None:
         if plan.settings.last_blocks:
             trained = round(weights * plan.settings.last_blocks / blocks)
             kept = round(kept * plan.settings.last_blocks / blocks)
-    training = _BYTES * (weights + 3 * trained + _LOGITS // 2) + kept  # gradients and two moments for what is trained
+    training = _BYTES * (weights + 3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
     loading = _BYTES * weights + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method == "lora" else 0)
     return libraries + max(training, loading) / _MIB
@@ -76,8 +78,12 @@ def parameter_count(folder: Path) -> int:
 
 
 def _largest_batch(plan: RunPlan) -> int:
-    """Return how many tokens the flat row of the longest rows holds."""
+    """Return how many tokens the flat row of the longest rows holds; with dropout rows share none of them."""
     longest = sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size]
+    config = read_config(plan.source.base_folder or plan.source.folder)
+    dropouts = [value for name, value in config.items() if ("drop" in name) and isinstance(value, float) and value > 0]
+    if dropouts or (plan.settings.method == "lora" and plan.settings.lora_dropout > 0):
+        return sum(len(row.ids) - 1 for row in longest)
     nodes: dict[tuple[int, int], int] = {}
     for row in longest:
         node = -1

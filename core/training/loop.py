@@ -89,7 +89,10 @@ class _Loop:
         )
 
     def _try_longest_rows(self) -> None:
-        """Compute the largest batch there can be and forget it: memory that does not suffice is known before the first step."""
+        """Compute the largest batch there can be and forget it, so that a batch too large is known before the first step.
+
+        What the optimiser keeps is allocated at the first step itself.
+        """
         longest = sorted(self.job.train, key=lambda row: -len(row.ids))[: self.job.settings.batch_size]
         self.job.model.train()
         self.batch_loss.backward(collate(longest, self.job.pad_id, mask_prompt=self.job.settings.mask_prompt), 1.0)

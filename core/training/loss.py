@@ -38,6 +38,7 @@ class BatchLoss:
         self._window = _attention_window(model)
         self._chooses = can_choose_positions(model)
         self._head: torch.nn.Linear | None = None
+        self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
         self.obstacle = self._find_obstacle()
 
     @torch.no_grad()
@@ -54,7 +55,7 @@ class BatchLoss:
             logits, targets = self._padded(batch)
             weights = torch.ones_like(targets, dtype=torch.float32)
         else:
-            rows = self._flatten(batch, shares=not _drops_out(self._model))
+            rows = self._flatten(batch, shares=not (self._model.training and self._drops_out))
             if self._head is not None:
                 return self._through_head(self._head, rows, divisor, learns=learns)
             logits, targets, weights = self._flat(rows), rows.targets, rows.counts
@@ -68,13 +69,14 @@ class BatchLoss:
         tokens: dict[str, torch.Tensor] = {"input_ids": rows.ids}
         by_hand = learns and _is_plain(embedding) and embedding.weight.requires_grad
         if by_hand:  # a leaf of its own: its gradient, (N, D), is added to the weights' without one of (V, D) between
-            tokens = {"inputs_embeds": functional.embedding(rows.ids, embedding.weight.detach()).requires_grad_()}
+            leaf = functional.embedding(rows.ids, embedding.weight.detach()).requires_grad_()
+            tokens = {"inputs_embeds": leaf.clone()}  # a model may change what it is given in place
         hidden = self._hidden(rows, tokens)
         loss, gradient = loss_through(head, hidden.detach(), rows.targets, rows.counts / divisor, learns=learns)
         if learns and hidden.requires_grad:
             hidden.backward(gradient)  # type: ignore[no-untyped-call]
         if by_hand:
-            _learn_embedding(embedding, rows.ids[0], tokens["inputs_embeds"].grad)
+            _learn_embedding(embedding, rows.ids[0], leaf.grad)
         return loss
 
     def _hidden(self, rows: FlatRows, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -132,7 +134,16 @@ class BatchLoss:
         if not _agree(self._flat(rows), expected):
             return "its attention is of another kind"
         self._head = self._try_head(rows, expected)
+        self._drops_out = self._is_random(rows)
         return ""
+
+    def _is_random(self, rows: FlatRows) -> bool:
+        """Tell whether the model in training computes the same tokens otherwise each time."""
+        with torch.random.fork_rng(devices=[] if _device(self._model).type == "cpu" else None):
+            self._model.train()
+            one, other = self._flat(rows), self._flat(rows)
+            self._model.eval()
+        return not torch.equal(one, other)
 
     def _try_head(self, rows: FlatRows, expected: torch.Tensor) -> torch.nn.Linear | None:
         """Return the output layer when it makes the model's logits out of its hidden states, and nothing else does."""
@@ -186,15 +197,6 @@ def _attention_window(model: "PreTrainedModel") -> int | None:
         return None
     window = getattr(config, "sliding_window", None)
     return int(window) if window and (not kinds or "sliding_attention" in kinds) else 0
-
-
-def _drops_out(model: "PreTrainedModel") -> bool:
-    """Tell whether dropout is at work, which must differ from row to row from their first tokens on."""
-    if not model.training:
-        return False
-    if getattr(model.config, "attention_dropout", 0.0):
-        return True
-    return any(isinstance(module, torch.nn.Dropout) and module.training and module.p > 0 for module in model.modules())
 
 
 def _tried_batch(model: "PreTrainedModel") -> Batch:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 from core.errors import WorkspaceError
 from core.storage.runs import RunStore
@@ -55,6 +56,8 @@ class TrainingQueue:
         with self._changed:
             if not self._goes_on(name):
                 raise WorkspaceError(f"The run '{name}' is not trained now.")
+            if self._runs.find(name)["wish"] == "stop":
+                raise WorkspaceError(f"The run '{name}' is stopping already.")
             self._runs.set_wish(name, "pause" if wanted else "")
 
     def move_up(self, name: str) -> None:
@@ -87,15 +90,27 @@ class TrainingQueue:
         return has_process and self._runs.find(name)["state"] in {"queued", "running"}
 
     def _work(self) -> None:
-        while (name := self._next()) is not None:
+        while not self._closed:
             try:
-                note_end(self._workspace, name, start_worker(self._workspace, name).wait())
-            except Exception as error:  # the thread outlives any run
-                log.exception("The run %s could not be trained", name)
-                self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
+                if (name := self._next()) is not None:
+                    self._train(name)
+            except Exception:  # a database that cannot be read or written: the thread outlives it
+                log.exception("The queue was disturbed")
+                time.sleep(_POLL_S)
             finally:
                 with self._changed:
                     self._current = None
+
+    def _train(self, name: str) -> None:
+        try:
+            process = start_worker(self._workspace, name)
+        except OSError as error:
+            self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
+            return
+        status = process.wait()
+        with self._changed:
+            if name not in self._waiting:  # a run that is resumed already says for itself how it stands
+                note_end(self._workspace, name, status)
 
     def _must_wait(self, name: str) -> bool:
         return is_alive(self._workspace, name) or bool(living_runs(self._workspace))

@@ -38,7 +38,7 @@ def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, 
 def check_resumable(workspace: Workspace, name: str) -> None:
     """Raise WorkspaceError when a run is going on or has reached its end."""
     state = RunStore(workspace).find(name)["state"]
-    if state == "running" and is_alive(workspace, name):
+    if state in {"queued", "running"} and is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is going on already.")
     if state not in _RESUMABLE | {"running"}:
         raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume.")
@@ -52,8 +52,8 @@ def execute(workspace: Workspace, name: str, should_stop: Callable[[], bool], si
     """
     runs = RunStore(workspace)
     with held(_lock_file(workspace, name), f"The run '{name}'"):
-        if runs.find(name)["state"] != "queued":  # a wish of the last time; one for a queued run was made for this one
-            runs.set_wish(name, "")
+        if runs.find(name)["state"] != "queued":  # also forgets a wish of the last time; one for a queued run is for this one
+            runs.set_state(name, "queued")
         try:
             for event in _events(workspace, name, should_stop):
                 runs.record(name, event)
@@ -66,7 +66,7 @@ def execute(workspace: Workspace, name: str, should_stop: Callable[[], bool], si
                 if runs.find(name)["state"] in {"queued", "running"}:  # a failure that is told already stays as told
                     runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
             raise
-    gc.collect()  # the model's cycles would otherwise hold its memory until the next run
+    gc.collect()  # the model's cycles would otherwise hold its memory while the process lives
 
 
 def is_alive(workspace: Workspace, name: str) -> bool:
@@ -75,18 +75,17 @@ def is_alive(workspace: Workspace, name: str) -> bool:
 
 
 def living_runs(workspace: Workspace) -> list[str]:
-    """Return the names of the runs that some process trains now."""
-    rows = RunStore(workspace).in_states({"running"})
+    """Return the names of the runs that some process trains now, or loads the model of."""
+    rows = RunStore(workspace).in_states({"queued", "running"})
     return [row["name"] for row in rows if is_alive(workspace, row["name"])]
 
 
 def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running", "queued")) -> list[str]:
     """Mark runs in ``states`` whose process has died, and return their names."""
     runs = RunStore(workspace)
-    names = [row["name"] for row in runs.in_states(states) if not is_alive(workspace, row["name"])]
-    for name in names:
-        runs.set_state(name, "interrupted", "Fuata ended while this run was going on. Resume it.")
-    return names
+    dead = [row["name"] for row in runs.in_states(states) if not is_alive(workspace, row["name"])]
+    words = "Fuata ended while this run was going on. Resume it."
+    return [name for name in dead if runs.set_state(name, "interrupted", words, only_from=states)]
 
 
 def delete_run(workspace: Workspace, name: str) -> None:

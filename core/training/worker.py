@@ -29,7 +29,7 @@ def start_worker(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     with (folder / LOG_FILE).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-            [sys.executable, "-m", "core", *words],
+            [sys.executable, "-P", "-m", "core", *words],  # -P: what lies in the folder we were started in is not ours
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -214,6 +214,34 @@ def test_no_beginning_is_shared_where_dropout_must_differ_from_row_to_row(tiny_m
     assert seen == [distinct_beginnings(rows), every]
 
 
+@pytest.mark.parametrize("kind", ["dropout in a function", "embeddings changed in place"])
+def test_models_that_do_things_in_their_own_way_are_found_out(kind: str) -> None:
+    from transformers import AutoModelForCausalLM, CTRLConfig, OPTConfig
+
+    sizes = {"vocab_size": 100, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
+    config = (
+        OPTConfig(hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=32, **sizes)
+        if kind == "dropout in a function"
+        else CTRLConfig(n_embd=32, dff=48, n_layer=2, n_head=2, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0, **sizes)
+    )
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    rows = [EncodedRow(n, (*range(1, 12), n + 20, n + 21), (False,) * 8 + (True,) * 5) for n in range(4)]
+    batch = collate(rows, 0, mask_prompt=True)
+    batch_loss = BatchLoss(model)
+    if kind == "dropout in a function":
+        seen: list[int] = []
+        model.model.decoder.layers[0].fc1.register_forward_hook(lambda _m, values, _o: seen.append(values[0].shape[:-1].numel()))
+        batch_loss.backward(batch, 1)  # in training: no token may be shared
+        assert seen == [int(batch.lengths.sum())]
+    else:
+        batch_loss.backward(batch, 1)
+        mine = gradients(model)
+        model.zero_grad()
+        plain_loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(mine, gradients(model), rtol=1e-4, atol=1e-5)
+
+
 def test_generation_with_padding_and_cache_goes_on_as_before(tiny_models: dict[str, Path]) -> None:
     """Watched prompts are answered by the very model that is trained on flat rows."""
     model = load(tiny_models["qwen3"])

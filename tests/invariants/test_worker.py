@@ -147,3 +147,44 @@ def test_a_process_that_cannot_start_or_ends_by_itself_is_told_in_a_sentence(
         queue.submit(add(name, 1))
         row = wait_for(workspace, name, ended)
         assert row["state"] == "failed" and words in row["message"]
+
+
+def test_a_run_resumed_while_its_process_still_ends_is_not_called_failed(
+    workspace: Workspace, queue: TrainingQueue, add: Callable[..., str]
+) -> None:
+    queue.submit(add("again", 400))
+    wait_for(workspace, "again", lambda row: row["step"] >= 2)
+    queue.stop("again")
+    with pytest.raises(WorkspaceError, match="stopping already"):
+        queue.pause("again", wanted=True)
+    stopped_at = wait_for(workspace, "again", ended)["step"]
+    queue.submit("again")
+    seen: set[str] = set()
+
+    def goes_on(row: dict[str, Any]) -> bool:
+        seen.add(row["state"])
+        return bool(row["step"] > stopped_at)
+
+    wait_for(workspace, "again", goes_on)
+    assert seen <= {"queued", "running"}
+    queue.stop("again")
+    wait_for(workspace, "again", ended)
+
+
+def test_what_lies_in_the_folder_the_app_was_started_in_is_not_run(
+    workspace: Workspace, queue: TrainingQueue, add: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = add("safe", 1)
+    foreign = tmp_path / "elsewhere" / "core"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").write_text("raise SystemExit('foreign code')")
+    monkeypatch.chdir(foreign.parent)
+    queue.submit(name)
+    assert wait_for(workspace, name, ended)["state"] == "finished"
+
+
+def test_a_run_that_ended_meanwhile_is_not_marked_interrupted(workspace: Workspace, add: Callable[..., str]) -> None:
+    runs, name = RunStore(workspace), add("done", 1)
+    runs.set_state(name, "finished")
+    assert not runs.set_state(name, "interrupted", only_from=("running", "queued"))
+    assert runs.find(name)["state"] == "finished"

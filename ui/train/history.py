@@ -28,14 +28,15 @@ class Histories:
     def __init__(self, runs: RunStore) -> None:
         """Start with none."""
         self._runs = runs
-        self._known: OrderedDict[int, History] = OrderedDict()
+        self._known: OrderedDict[tuple[int, str], History] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, run: Row) -> History:
         """Return a run's metrics up to now; ``run`` is its row."""
         with self._lock:
-            known = self._known.setdefault(run["id"], History(run["name"]))
-            self._known.move_to_end(run["id"])
+            key = run["id"], run["created_at"]  # a deleted run's id is given out again
+            known = self._known.setdefault(key, History(run["name"]))
+            self._known.move_to_end(key)
             if known.train and known.train[-1]["step"] > run["step"]:  # it went on from an earlier step
                 known.train, known.validation = [], []
             known.name, known.base_loss, known.total_steps = run["name"], run["base_loss"], run["total_steps"] or 0

@@ -5,7 +5,8 @@ const plot = part("plot");
 const details = part("details");
 const look = { axis: "steps", smoothing: 0.9, log: false, details: false };
 const compared = new Set();
-let chosen = null, shown = null, paused = false, asking = false, again = false, drawn = "", figure = null, small = null;
+let noted = null;
+let chosen = null, shown = null, listed = "", paused = false, asking = false, again = false, drawn = "", figure = null, small = null;
 
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const say = (name, text) => { const node = part(name); node.textContent = text || ""; node.hidden = !text; };
@@ -35,6 +36,10 @@ function paint(place, drawing) {
 function cell(line, text) { const td = document.createElement("td"); td.textContent = text; line.append(td); return td; }
 
 function paintRuns(runs) {
+  const now = JSON.stringify([runs, shown, [...compared]]);
+  if (now === listed) return;  // a click or the focus must not fall between two tables
+  listed = now;
+  const focused = document.activeElement?.closest?.("tr")?.dataset.run, kind = document.activeElement?.tagName;
   const body = part("runs");
   body.replaceChildren(...runs.map((run) => {
     const line = document.createElement("tr");
@@ -53,6 +58,7 @@ function paintRuns(runs) {
     for (const key of ["state", "model", "dataset", "method", "style", "learning_rate", "steps", "base_loss", "best_loss", "time"]) cell(line, run[key]);
     return line;
   }));
+  if (focused) [...body.children].find((line) => line.dataset.run === focused)?.querySelector(kind.toLowerCase())?.focus();
 }
 
 function paintAnswers(groups) {
@@ -89,7 +95,7 @@ function paintRun(run, asked) {
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
   show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
   show("stop", run.can_stop); show("resume", run.can_resume); show("discard", !run.can_stop);
-  const now = JSON.stringify([run.name, run.points, run.state, run.answers.map((group) => group.answers.length), asked]);
+  const now = JSON.stringify([run.name, run.points, run.compared_points, run.state, run.answers.map((group) => group.answers.length), asked]);
   if (now === drawn) return;
   drawn = now; figure = run.figure; small = run.details; draw(); paintAnswers(run.answers); paintDifferences(run);
 }
@@ -123,20 +129,28 @@ async function ask() {
   if (again) ask();
 }
 
+// Do what a person asked for and return the answer; a refusal stays to be read until the next thing is asked for.
+async function tell(question) {
+  let answer = null;
+  try { answer = await question(); } catch (error) { answer = null; }
+  say("refusal", answer ? answer.error : "Nothing was done: Fuata does not answer; is it still running?");
+  return answer && !answer.error ? answer : null;
+}
+
 async function act(name) {
   if (name === "reuse") { props.value = JSON.stringify({ run: shown }); trigger("reuse"); return; }
   if (name === "report") { await saveReport(); return; }
   if (name === "pause" && paused) name = "go_on";
   if (!shown || (name === "discard" && !confirm(`Delete the run ${shown}, its models and its curves?`))) return;
-  const answer = await server.change_run({ run: shown, action: name });
-  if (!answer || answer.error) say("trouble", answer?.error || "Fuata does not answer; is it still running?");
-  else if (name === "discard") { chosen = null; shown = null; window.location.reload(); }
+  const answer = await tell(() => server.change_run({ run: shown, action: name }));
+  if (!answer) return;
+  if (name === "discard") { chosen = null; shown = null; window.location.reload(); }
   ask();
 }
 
 async function saveReport() {
-  const answer = await server.report_run({ run: shown, ...look });
-  if (!answer || answer.error) { say("trouble", answer?.error || "Fuata does not answer; is it still running?"); return; }
+  const answer = await tell(() => server.report_run({ run: shown, ...look }));
+  if (!answer) return;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([answer.html], { type: "text/html" }));
   link.download = `${shown}.html`;
@@ -151,10 +165,8 @@ for (const input of element.querySelectorAll("[data-look]")) {
     ask();
   });
 }
-part("note").addEventListener("change", async () => {
-  const answer = await server.change_run({ run: shown, action: "note", note: part("note").value });
-  say("trouble", answer?.error || (answer ? "" : "The note was not saved; is Fuata still running?"));
-});
+part("note").addEventListener("focus", () => { noted = shown; });
+part("note").addEventListener("change", () => tell(() => server.change_run({ run: noted, action: "note", note: part("note").value })));
 for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });

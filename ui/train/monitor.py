@@ -30,11 +30,12 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         if chosen is None:
             return {"runs": summaries, "run": None}
         others = _others(rows, chosen, question.get("compare"))
-        run, look = histories.read(chosen), read_look(question)
+        run, look, laid_over = histories.read(chosen), read_look(question), [histories.read(row) for row in others]
         view = run_view(chosen, run.train, services.queue.waiting()) | {
             "warning": overfitting_words(run),
             "answers": answer_groups(services.runs.answers(chosen["name"])),
-            "figure": draw_curves(run, look, [histories.read(row) for row in others]),
+            "figure": draw_curves(run, look, laid_over),
+            "compared_points": [len(one.validation) for one in (run, *laid_over)] + [len(one.train) for one in laid_over],
             "details": draw_details(run, look) if question.get("details") is True else None,
             "compared": [row["name"] for row in others],
             "differences": differences([chosen, *others]),

@@ -138,6 +138,7 @@ class _Handlers:
         row = self.services.runs.find(str(json.loads(shown)["run"]))
         settings = asdict(read_settings(row["settings"]))
         self.services.datasets.touch(row["content_hash"])
+        self.services.datasets.choose_split(row["content_hash"], read_settings(row["settings"]).splits)
         dataset = gr.Dropdown(self.services.dataset_choices(), value=row["content_hash"])
         return [dataset, *(settings[name] for name in ("model", "style", "method", *self.fields))]
 

@@ -113,6 +113,8 @@ def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, pa
         return f"{words} · {duration(row['elapsed_s'])}"
     left_s = row["elapsed_s"] / max(row["step"], 1) * (row["total_steps"] - row["step"])
     speed = sum(point["tokens_per_s"] for point in train[-20:]) / len(train[-20:])
+    if row["wish"] == "stop":
+        return f"{words} · stopping after this step"
     return f"{words} · {'paused' if paused else f'about {duration(left_s)} left'} · {speed:,.0f} tokens/s"
 
 
