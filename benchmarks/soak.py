@@ -1,8 +1,8 @@
 """Kill a training process again and again, at any moment, and see whether anything is lost.
 
 Trains a random two-layer GPT-2 (with dropout) undisturbed; then the same run, killed with SIGKILL at random moments, a fifth of
-them during its start, and resumed by the command line until it is done. The weights must be identical, bit for bit, and every step that the
-process had told of must be in the database.
+them during its start, and resumed by the command line until it is done. The weights must be identical, bit for bit, and every
+step that the process had told of must be in the database.
 
     python benchmarks/soak.py [--kills 50] [--seed 1] [--json]
 """
