@@ -18,7 +18,7 @@ POCKET = ROOT / "data" / "models" / "pocket"
 SHARED = ROOT.parent / "shared" / "data"
 
 
-def processes_of_run(name: str) -> list[int]:
+def processes_of_run(name: str, workspace: Path) -> list[int]:
     """Return the ids of the processes that train a run for the app; skips where the system does not tell."""
     if not Path("/proc/self/cmdline").is_file():
         pytest.skip("needs /proc to find a run's process")
@@ -26,7 +26,7 @@ def processes_of_run(name: str) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"--resume" in words and name.encode() in words:
+            if b"--resume" in words and {name.encode(), str(workspace.resolve()).encode()} <= set(words):
                 found.append(int(folder.name))
     return found
 

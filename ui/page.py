@@ -32,11 +32,20 @@ _HEADER = (
     '<header class="fuata-head"><h1>Fuata</h1>'
     "<p>Teach a model to follow instructions, here on this machine, and judge the result yourself.</p></header>"
 )
-_READ_ADDRESS = "() => ({__type__: 'update', selected: new URLSearchParams(location.search).get('tab') || 'data'})"
-_WATCH_ADDRESS = (
-    "addEventListener('popstate', () => trigger('navigate'));"
-    "if (new URLSearchParams(location.search).get('tab')) trigger('navigate');"
+_READ_ADDRESS = (
+    "() => ({__type__: 'update', selected: window.fuataTab || new URLSearchParams(location.search).get('tab') || 'data'})"
 )
+_WATCH_ADDRESS = """
+addEventListener('popstate', () => trigger('navigate'));
+let asked = 0;
+function open() {  // an update that comes before the tabs are ready is lost
+  const panel = document.getElementById(`tab-${window.fuataTab}`);
+  if (!window.fuataTab || panel?.offsetParent || asked++ === 30) { window.fuataTab = ''; return; }
+  trigger('navigate');
+  setTimeout(open, 300);
+}
+open();
+"""
 
 
 def build_page(services: Services) -> gr.Blocks:

@@ -150,7 +150,7 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     second.goto(f"{server.url}/?tab=train")
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("training")
-    [process] = processes_of_run("cut-off")
+    [process] = processes_of_run("cut-off", server.workspace)
     os.kill(process, signal.SIGKILL)
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")

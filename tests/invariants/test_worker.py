@@ -75,7 +75,7 @@ def test_a_worker_killed_for_memory_says_so_and_resumes_to_the_same_weights(
     execute(workspace, add("whole", 8), lambda: False, [])
     queue.submit(add("killed", 8))
     wait_for(workspace, "killed", lambda row: row["step"] >= 10)
-    [process] = processes_of_run("killed")
+    [process] = processes_of_run("killed", workspace.folder)
     assert os.getpriority(os.PRIO_PROCESS, process) == 10
     os.kill(process, signal.SIGKILL)
     row = wait_for(workspace, "killed", ended)

@@ -1,5 +1,8 @@
-// What the page as a whole needs: arrow keys on tabs, and names that Gradio's file inputs read out rightly.
+// What the page as a whole needs: the tab that the address asks for, arrow keys on tabs, and names that Gradio's file inputs read out rightly.
 (() => {
+  // Read before the first tab can write itself into the address, and asked for until it is open or a person chooses another.
+  window.fuataTab = new URLSearchParams(location.search).get("tab") || "";
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { window.fuataTab = ""; }, { capture: true });
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.("[role=tab]");
     if (!tab || event.ctrlKey || event.metaKey || event.altKey) return;
