@@ -45,6 +45,9 @@ def preview(chosen: argparse.Namespace) -> int:
     return 0
 
 
+_WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never None, or are no plain setting
+
+
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
     from core.training.run import add_run, check_resumable, execute
@@ -52,8 +55,10 @@ def train(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
     if chosen.resume:
         name = _named(chosen)
-        if chosen.file is not None:
-            raise SettingsError({"file": "goes with a new run; --resume goes on with the data and settings of its run"})
+        given = [field for field in ("file", "method", *_settings_in(chosen)) if getattr(chosen, field) is not None]
+        if given:
+            reason = "goes with a new run; --resume goes on with the data and settings of its run"
+            raise SettingsError(dict.fromkeys(given, reason))
         check_resumable(workspace, name)
     else:
         if chosen.file is None:
@@ -74,11 +79,15 @@ def _named(chosen: argparse.Namespace) -> str:
 
 def _settings(chosen: argparse.Namespace) -> TrainingSettings:
     defaults = default_settings(chosen.model, as_method(chosen.method) if chosen.method else None)
-    known = {field.name for field in fields(TrainingSettings)} - {"method", "style"}
-    changes = {name: value for name, value in vars(chosen).items() if name in known}
+    changes = {name: getattr(chosen, name) for name in _settings_in(chosen)}
     return change_settings(
         defaults, {**changes, "style": chosen.style or None, "mask_prompt": False if chosen.train_on_prompt else None}
     )
+
+
+def _settings_in(chosen: argparse.Namespace) -> list[str]:
+    """Return the settings that have an option of their own and are None where it was not given."""
+    return [field.name for field in fields(TrainingSettings) if field.name in vars(chosen) and field.name not in _WITH_DEFAULT]
 
 
 def _stop_on_signal() -> threading.Event:

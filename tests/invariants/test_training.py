@@ -31,9 +31,11 @@ from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.head import loss_through
 from core.training.loss import BatchLoss
+from core.training.preparation import plan_run
 from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
 from core.training.settings import TrainingSettings, change_settings
 from tests.conftest import ROOT
+from ui.train.views import ready_markup
 
 pytestmark = pytest.mark.slow
 LAYOUTS = ["gpt2", "llama", "qwen3"]
@@ -463,8 +465,6 @@ GOLDEN_LOSSES = [9.0692, 8.8706, 8.7555, 8.6382, 8.4944, 8.3968, 8.3654, 8.2983,
 def test_rows_over_the_context_are_cut_and_rows_without_answer_left_are_dropped(
     workspace: Workspace, tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
-    from core.training.preparation import plan_run
-
     rows = [{"instruction": f"Row {n}", "output": "word " * length} for n, length in enumerate([3] * 20 + [300])]
     rows.append({"instruction": "long " * 400, "output": "never seen"})
     path = tmp_path / "rows.json"
@@ -495,7 +495,9 @@ def test_an_adapter_can_be_tuned_further_and_a_run_can_be_a_base(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:
     first, _ = run(workspace, small_file, settings(tiny_models["llama"], method="lora", epochs=1))
-    second, events = run(workspace, small_file, settings(Path(first), method="lora", epochs=1))
+    further = settings(Path(first), method="lora", epochs=1)
+    assert "trained further as it is" in ready_markup(plan_run(load_dataset(small_file), further, workspace), "command", None)
+    second, events = run(workspace, small_file, further)
     evaluations = [event.loss for event in events if isinstance(event, EvalDone)]
     assert evaluations[0] == pytest.approx(RunStore(workspace).find(first)["best_loss"], rel=1e-5)
     assert (workspace.model_folder(second) / "adapter_model.safetensors").is_file()

@@ -140,6 +140,8 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     if tokens_per_s:
         lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
     lines += _memory_lines(plan)
+    if plan.source.is_adapter:
+        lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
     if plan.cut_rows:
         lines.append(f"{len(plan.cut_rows):,} rows are longer than {plan.max_tokens:,} tokens and lose their end")
     if plan.dropped_rows:
