@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 
-_EPOCHS = 300  # of 40 rows: long enough to be killed fifty times
+_EPOCHS = 500  # of 40 rows: long enough to be killed fifty times
 _START_SHARE = 0.2  # of the kills come while the process still starts, so many seconds after that
 _LONGEST_START_S = 5.0
 _LONGEST_S = 3.0  # from the first step to the kill, for the others
