@@ -83,8 +83,12 @@ def mount_page(app: FastAPI, services: Services, **options: Any) -> FastAPI:
 
 
 def _write_address(name: str) -> str:
-    """Return the script that puts a tab's name into the address bar."""
+    """Return the script that puts a tab's name into the address bar, if that tab is the one shown a moment later.
+
+    On a busy machine the first tab tells of itself after a person has chosen another.
+    """
     return (
-        f"() => {{const u = new URL(location); if ((u.searchParams.get('tab') || 'data') !== '{name}') "
-        f"{{u.searchParams.set('tab', '{name}'); history.pushState(null, '', u)}}}}"
+        f"() => {{setTimeout(() => {{const u = new URL(location); if (document.getElementById('tab-{name}')?.offsetParent && "
+        f"(u.searchParams.get('tab') || 'data') !== '{name}') "
+        f"{{u.searchParams.set('tab', '{name}'); history.pushState(null, '', u)}}}}, 60)}}"
     )
