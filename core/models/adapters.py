@@ -49,9 +49,8 @@ def add_lora(model: "PreTrainedModel", shape: AdapterShape, *, seed: int, base_m
         use_dora=shape.kind == "dora",
         target_modules="all-linear" if tuple(shape.targets) == EVERY_LAYER else list(shape.targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps its weights transposed
-        base_model_name_or_path=base_model,
     )
-    model.name_or_path = base_model  # what PEFT writes down, whatever the config above says
+    model.name_or_path = base_model  # what PEFT writes down, whatever its config says
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(model, config)

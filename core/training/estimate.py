@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core.models.catalogue import read_config
+from core.models.catalogue import block_count, read_config
 from core.training.preparation import RunPlan
 
 _MIB = 2**20
@@ -29,14 +29,14 @@ def memory_mib(plan: RunPlan) -> float | None:
     """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not say enough."""
     folder = plan.source.base_folder or plan.source.folder
     config = read_config(folder)
-    hidden, blocks = _first(config, "hidden_size", "n_embd"), _first(config, "num_hidden_layers", "n_layer")
+    hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder)
     weights = parameter_count(folder)
     if not (hidden and blocks and weights):
         return None
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
     kinds = str(config.get("activation_function") or config.get("hidden_act") or "")
     copies = _UNFUSED_GELU_COPIES if kinds == "gelu_new" else _INNER_COPIES
-    kept = _largest_batch(plan) * blocks * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
+    kept = _largest_batch(plan, config) * blocks * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
     if plan.settings.method == "lora":
         trained = plan.settings.lora_rank * blocks * (11 * hidden + 3 * inner)
         kept = round(kept * _ADAPTED)
@@ -77,10 +77,9 @@ def parameter_count(folder: Path) -> int:
     return total
 
 
-def _largest_batch(plan: RunPlan) -> int:
+def _largest_batch(plan: RunPlan, config: dict[str, Any]) -> int:
     """Return how many tokens the flat row of the longest rows holds; with dropout rows share none of them."""
     longest = sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size]
-    config = read_config(plan.source.base_folder or plan.source.folder)
     dropouts = [value for name, value in config.items() if ("drop" in name) and isinstance(value, float) and value > 0]
     if dropouts or (plan.settings.method == "lora" and plan.settings.lora_dropout > 0):
         return sum(len(row.ids) - 1 for row in longest)
