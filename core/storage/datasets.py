@@ -42,8 +42,10 @@ class DatasetStore:
             tables.table("datasets").upsert(row, pk="content_hash")
         return dataset.content_hash
 
-    def load(self, content_hash: str) -> Dataset:
-        """Read a kept version again. Raises WorkspaceError when the copy is gone or was changed."""
+    def load(self, content_hash: str | None) -> Dataset:
+        """Read a kept version again. Raises WorkspaceError when none is chosen or the copy is gone or was changed."""
+        if not content_hash:
+            raise WorkspaceError("Choose a dataset first.")
         if content_hash not in self._loaded:
             self._loaded[content_hash] = self._read(content_hash)
         while len(self._loaded) > _CACHED:

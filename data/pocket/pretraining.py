@@ -47,7 +47,7 @@ class Recipe:
     matrix_rate: float = 0.02
     other_rate: float = 5e-3
     warmup_share: float = 0.02
-    decay_share: float = 0.35
+    decay_share: float = 0.6
     seed: int = 1
     checkpoint_s: float = 240
 

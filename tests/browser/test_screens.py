@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,20 +140,23 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
     page.get_by_label("Epochs").fill("1000")
-    page.get_by_label("Batch size").fill("1")  # many steps: it must still go on when the app is back
+    page.get_by_label("Batch size").fill("1")  # many steps: there must be some left when the app is back
     page.get_by_label("Run name").fill("cut-off")
     page.locator("#start").click()
     state = page.locator("#monitor [data-part=state]")
     expect(state).to_have_text("training", timeout=60_000)
     expect(page.locator("#monitor [data-part=progress]")).to_contain_text("left", timeout=60_000)
+    [process] = processes_of_run("cut-off", server.workspace)
     server.kill()
+    progress = step_of_run(server, "cut-off")
+    wait_until(lambda: step_of_run(server, "cut-off") > progress)  # with no app it goes on
+    os.kill(process, signal.SIGSTOP)  # however long the app takes to start, the run has not ended
     server.start()
     second = browser.new_page()
     second.set_default_timeout(90_000)
     second.goto(f"{server.url}/?tab=train")
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("training")
-    [process] = processes_of_run("cut-off", server.workspace)
     os.kill(process, signal.SIGKILL)
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")
@@ -197,6 +202,20 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     page.goto(f"file://{tmp_path}/report.html")
     page.wait_for_function("document.querySelectorAll('.plot .main-svg').length > 0")
     expect(page.locator("body")).to_contain_text("<b>worth keeping</b>")
+
+
+def step_of_run(server: Server, name: str) -> int:
+    workspace = Workspace(server.workspace)
+    step = RunStore(workspace).find(name)["step"]
+    workspace.close()
+    return int(step)
+
+
+def wait_until(true: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.1)
 
 
 def record_run(runs: RunStore, name: str, rate: float) -> None:
@@ -277,5 +296,28 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, serve
     expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
     expect(progress).to_have_text("1 of 4 judged")
     server.start()
+    page.reload()  # as Gradio does by itself when it sees that the app is back
+    expect(progress).to_have_text("1 of 4 judged")
+    expect(page.locator("#pair [data-part=who]")).to_have_text("Amina judges r")
     page.keyboard.press("2")
     expect(progress).to_have_text("2 of 4 judged")
+
+
+def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(page: Page, server: Server, small_file: Path) -> None:
+    server.stop()
+    add_review(server.workspace, small_file, ("One.", "Two."), 4)
+    server.start()
+    page.goto(f"{server.url}/?tab=review")
+    page.get_by_label("Your name").fill("Amina")
+    page.locator("#judge").click()
+    progress = page.locator("#pair [data-part=progress]")
+    expect(progress).to_have_text("0 of 4 judged")
+    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")  # nothing that is sent arrives any more
+    page.keyboard.press("2")
+    expect(progress).to_have_text("0 of 4 judged")
+    page.reload()
+    expect(progress).to_have_text("1 of 4 judged")
+    workspace = Workspace(server.workspace)
+    [row] = workspace.database.query("SELECT verdict, reviewer FROM verdicts")
+    workspace.close()
+    assert (row["verdict"], row["reviewer"]) == ("b", "Amina")

@@ -120,6 +120,11 @@ def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab:
     assert "There is no model" in page.trigger("show_ready", key, *values)
 
 
+def test_a_page_that_has_no_dataset_yet_is_told_to_choose_one(open_tab: Open) -> None:
+    page = open_tab(build_train_tab)
+    assert "Choose a dataset first." in page.trigger("show_ready", None, *train_values(page))
+
+
 @pytest.mark.slow
 def test_a_run_started_on_the_page_is_drawn_stopped_resumed_and_deleted(
     services: Services, open_tab: Open, small_file: Path, tiny_models: dict[str, Path]

@@ -3,7 +3,13 @@
 const part = (name) => element.querySelector(`[data-part=${name}]`);
 const LONGEST = 50000;                       // more than this lays out slowly; the rest is one press away
 const AHEAD = 4;
-let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0;
+let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0, leaving = false;
+window.addEventListener("beforeunload", () => { leaving = true; });
+
+// A page that loads anew (Gradio does so by itself when the app is back) goes on where it stood: whose pairs these are, and a
+// verdict that was on its way.
+const kept = (name) => { try { return JSON.parse(sessionStorage.getItem(`fuata.${name}`)); } catch (error) { return null; } };
+const keep = (name, value) => { try { sessionStorage.setItem(`fuata.${name}`, JSON.stringify(value)); } catch (error) { /* a full or closed store */ } };
 
 function say(text, kind) { const node = part("notice"); node.textContent = text || ""; node.dataset.kind = kind || ""; }
 
@@ -25,6 +31,7 @@ function paint(pair) {
   element.dataset.done = done;
   part("work").hidden = !pair;
   part("finished").hidden = Boolean(pair) || !who || total === 0;
+  part("who").textContent = who ? `${who.reviewer} judges ${who.review}` : "";
   part("progress").textContent = total ? `${done} of ${total} judged` : "";
   const percent = total ? Math.round(100 * done / total) : 0;
   part("bar").style.width = `${percent}%`;
@@ -64,6 +71,10 @@ function addTag(name) {
 async function start() {
   queue = []; current = null; skipped = new Set(); done = 0; total = 0;
   if (!who) { paint(null); return; }
+  const sent = kept("verdict");
+  try {
+    if (sent && JSON.stringify(sent.who) === JSON.stringify(who)) await send(sent.rating);
+  } catch (error) { say(error.message, "error"); }
   try { await refill(); paint(queue.shift() ?? null); say(total ? "" : "This review has no pairs yet."); await refill(); }
   catch (error) { paint(null); say(error.message, "error"); }
 }
@@ -80,13 +91,20 @@ async function advance() {
   refill().catch((error) => say(error.message, "error"));
 }
 
+async function send(rating) {
+  keep("verdict", { who, rating });
+  let saved;
+  try { saved = await call("save_verdict", rating); }
+  catch (error) { if (!leaving) keep("verdict", null); throw new Error(`Not saved. Press the key again. (${error.message})`); }
+  keep("verdict", null);
+  if (saved.pair !== rating.pair) throw new Error("Not saved. Press the key again.");
+  return saved;
+}
+
 const vote = (verdict) => guarded(async () => {
   if (!current) return;
   const tags = [...part("tags").children].filter((tag) => tag.getAttribute("aria-pressed") === "true").map((tag) => tag.textContent);
-  let saved;
-  try { saved = await call("save_verdict", { pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value }); }
-  catch (error) { throw new Error(`Not saved. Press the key again. (${error.message})`); }
-  if (saved.pair !== current.id) throw new Error("Not saved. Press the key again.");
+  const saved = await send({ pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value });
   done = saved.done; say("Saved."); current = null;
   await advance();
 });
@@ -130,6 +148,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.verdict) vote(button.dataset.verdict);
   ({ undo, skip, expected: toggleExpected, comment: toggleDetails, help: actions["?"] })[button.dataset.action]?.();
 });
-watch("value", () => { try { who = JSON.parse(props.value); } catch (error) { who = null; } if (!who?.review) who = null; start(); });
-try { who = JSON.parse(props.value); if (!who?.review) who = null; } catch (error) { who = null; }
+function opened() { try { const read = JSON.parse(props.value); return read?.review ? read : null; } catch (error) { return null; } }
+watch("value", () => { who = opened(); keep("who", who); start(); });
+who = opened() ?? kept("who");
 start();
