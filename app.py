@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
     parser.add_argument("--workspace", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="folder of runs and ratings")
+    parser.add_argument(
+        "--processes", type=int, default=0, metavar="N", help="that train a run together (default: one on each GPU, else one)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.add_argument("--auth", type=Path, metavar="FILE", help="ask for a password: 'name:password' per line")
     parser.add_argument("--allow-anyone", action="store_true", help="serve a network without a password")
@@ -101,11 +104,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -> int:
-    import uvicorn
-
+    from core.storage.locks import held
+    from core.storage.workspace import Workspace
     from ui.services import build_services
 
-    services = build_services(chosen.workspace)
+    Workspace(chosen.workspace).close()  # one that cannot be opened is told before anything else
+    refusal = f"The workspace {chosen.workspace} is open in another Fuata: use that one, or give another with --workspace."
+    with held(chosen.workspace / ".app.lock", refusal):  # two would each take the other's waiting runs for lost
+        return _run_server(build_services(chosen.workspace, chosen.processes), chosen, accounts)
+
+
+def _run_server(services: "Services", chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -> int:
+    import uvicorn
+
     config = uvicorn.Config(
         build_app(services, chosen.host, accounts), host=chosen.host, port=chosen.port, log_level="warning",
         timeout_graceful_shutdown=3,

@@ -61,7 +61,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words)
     parser.add_argument("--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers")
     parser.add_argument("--name", default="", help="the run's name")
-    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run --name")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run --name; with --epochs N, till it has N"
+    )
     parser.set_defaults(command=commands.train)
 
 

@@ -14,7 +14,7 @@ from core.data.examples import Example
 from core.data.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.event_printer import EventPrinter
-from core.models.catalogue import find_model, max_context, read_facts
+from core.models.catalogue import find_model, max_context
 from core.prompts.encoding import load_encoder
 from core.prompts.preview import preview_row
 from core.reports import check_object, check_text, preview_object, preview_text
@@ -50,25 +50,37 @@ _WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never
 
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
-    from core.training.run import add_run, check_resumable, execute
+    from core.training.group import joined_group
+    from core.training.run import execute
 
     workspace = Workspace(chosen.workspace)
-    if chosen.resume:
-        name = _named(chosen)
-        given = [field for field in ("file", "method", *_settings_in(chosen)) if getattr(chosen, field) is not None]
-        if given:
-            reason = "goes with a new run; --resume goes on with the data and settings of its run"
-            raise SettingsError(dict.fromkeys(given, reason))
-        check_resumable(workspace, name)
-    else:
-        if chosen.file is None:
-            raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
-        name = add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
     failures: list[str] = []
-    execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)])
+    with joined_group() as group:
+        name = group.from_first(lambda: _run_to_train(chosen, workspace))
+        execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)], group)
     if failures:
         raise WorkspaceError(failures[0])
     return 0
+
+
+def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
+    """Return the name of the run to go on with, or of a new one that is now written down."""
+    from core.training.manage import check_resumable, extend_run
+    from core.training.run import add_run
+
+    if chosen.resume:
+        name = _named(chosen)
+        given = [field for field in ("file", "method", *_settings_in(chosen)) if getattr(chosen, field) is not None]
+        if refused := [field for field in given if field != "epochs"]:
+            reason = "goes with a new run; --resume goes on with the data and settings of its run"
+            raise SettingsError(dict.fromkeys(refused, reason))
+        if given:
+            extend_run(workspace, name, chosen.epochs)
+        check_resumable(workspace, name)
+        return name
+    if chosen.file is None:
+        raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
+    return add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
 
 
 def _named(chosen: argparse.Namespace) -> str:
@@ -126,19 +138,9 @@ def generate(chosen: argparse.Namespace) -> int:
 
 def merge(chosen: argparse.Namespace) -> int:
     """Write an adapter and its base as one model."""
-    from core.models.adapters import merge_adapter
-    from core.models.loading import load_model
-    from core.models.saving import save_model
+    from core.training.manage import merge_run
 
-    if chosen.out.exists():
-        raise UserError(f"{chosen.out} is there already: give a folder that is not.")
-    source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
-    merged = merge_adapter(load_model(source))
-    facts = {**read_facts(source.folder), "merged_from": chosen.model}
-    try:
-        save_model(merged, load_encoder(source.folder, source.style), chosen.out, facts)
-    except OSError as error:
-        raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
+    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out)
     show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
     return 0
 

@@ -76,7 +76,7 @@ def answer_review(
     """
     store = ReviewStore(workspace)
     review = store.find(name)
-    with held(_lock_file(workspace, name), f"Answering the review '{name}'"):
+    with held(_lock_file(workspace, name), f"Answering the review '{name}' is going on already."):
         store.set_state(review["id"], "generating")
         try:
             for contender in store.contenders(review["id"]):

@@ -51,8 +51,11 @@ class Services:
         self.workspace.close()
 
 
-def build_services(folder: Path) -> Services:
-    """Open a workspace and everything that works in it; runs that died with an earlier process are marked."""
+def build_services(folder: Path, processes: int = 0) -> Services:
+    """Open a workspace and everything that works in it; runs that died with an earlier process are marked.
+
+    ``processes`` train each run together; 0 stands for one on each GPU.
+    """
     workspace = Workspace(folder)
     mark_interrupted(workspace)
     datasets = DatasetStore(workspace)
@@ -62,7 +65,7 @@ def build_services(folder: Path) -> Services:
         workspace=workspace,
         datasets=datasets,
         runs=RunStore(workspace),
-        queue=TrainingQueue(workspace),
+        queue=TrainingQueue(workspace, processes),
         shelf=shelf,
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, shelf),

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load_model(source: ModelSource, *, trainable_adapter: bool = False) -> "PreTrainedModel":
-    """Load weights in float32 onto the best device, in evaluation mode.
+def load_model(source: ModelSource, *, trainable_adapter: bool = False, on_cpu: bool = False) -> "PreTrainedModel":
+    """Load weights in float32 onto the best device, or the CPU, in evaluation mode.
 
     For an adapter the base model is loaded with the adapter on top. Raises ModelError when the folder does not hold a
     causal language model that transformers knows.
@@ -23,7 +23,7 @@ def load_model(source: ModelSource, *, trainable_adapter: bool = False) -> "PreT
     model = _load_weights(source.base_folder or source.folder)
     if source.is_adapter:
         model = _put_adapter_on(model, source, trainable=trainable_adapter)
-    return model.to(best_device()).eval()
+    return model.to(torch.device("cpu") if on_cpu else best_device()).eval()
 
 
 def best_device() -> torch.device:

@@ -14,6 +14,7 @@ from core.prompts.encoding import PromptEncoder
 from core.storage.folders import written_aside
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 _TOKENIZER_FILES = (
@@ -21,10 +22,22 @@ _TOKENIZER_FILES = (
 )  # fmt: skip
 
 
-def save_model(model: "PreTrainedModel", encoder: PromptEncoder, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write weights, tokenizer, chat template, end token and ``facts`` to ``folder``, whole or not at all."""
+def save_model(
+    model: "PreTrainedModel",
+    encoder: PromptEncoder,
+    folder: Path,
+    facts: Mapping[str, Any],
+    weights: Mapping[str, "torch.Tensor"] | None = None,
+) -> None:
+    """Write weights, tokenizer, chat template, end token and ``facts`` to ``folder``, whole or not at all.
+
+    ``weights`` stand in for the model's own where those lie in parts.
+    """
+    options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
+    if hasattr(model, "peft_config"):  # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
+        options["save_embedding_layers"] = False
     with written_aside(folder) as aside:
-        model.save_pretrained(aside)
+        model.save_pretrained(aside, **options)
         _save_tokenizer(encoder, aside)
         _save_end_token(model, encoder, aside)
         text = json.dumps({"style": encoder.style.name, **facts}, indent=2, ensure_ascii=False)

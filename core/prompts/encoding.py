@@ -27,6 +27,10 @@ class EncodedRow:
     ids: tuple[int, ...]
     trained: tuple[bool, ...]
 
+    def targets(self, *, mask_prompt: bool) -> int:
+        """Return how many of the row's tokens the loss sees; the first is never one, for nothing stands before it."""
+        return sum(self.trained[1:]) if mask_prompt else len(self.ids) - 1
+
     def cut(self, max_tokens: int) -> "EncodedRow":
         """Return the row without the tokens beyond ``max_tokens``."""
         return EncodedRow(self.row, self.ids[:max_tokens], self.trained[:max_tokens])

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -41,7 +41,8 @@ def recover(target: Path) -> None:
     """Finish or undo a replacement that a crash interrupted between its two renames."""
     old = target.with_name(f".{target.name}.old")
     if old.exists() and not target.exists():
-        old.rename(target)
+        with suppress(FileNotFoundError):  # another process that trains the same run has done it
+            old.rename(target)
 
 
 def write_file(target: Path, content: bytes) -> None:

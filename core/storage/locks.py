@@ -10,12 +10,12 @@ from core.errors import WorkspaceError
 
 
 @contextmanager
-def held(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock for a block. Raises WorkspaceError, naming ``what``, when somebody else has it."""
+def held(path: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock for a block. Raises WorkspaceError, saying ``refusal``, when somebody else has it."""
     try:
         lock = _lock(path).acquire(blocking=False)
     except Timeout as error:
-        raise WorkspaceError(f"{what} is going on already.") from error
+        raise WorkspaceError(refusal) from error
     with lock:
         yield
 

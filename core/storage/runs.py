@@ -33,12 +33,8 @@ class RunStore:
 
     def create(self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str]) -> None:
         """Add a run in the state ``queued``. Raises WorkspaceError when the name is taken or unfit."""
-        check_name(name)
-        if name in RESERVED_NAMES:
-            raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
         with self._database.transaction() as tables:
-            if next(tables.query("SELECT 1 FROM runs WHERE name = ?", [name]), None):
-                raise WorkspaceError(f"There is a run '{name}' already: choose another name or resume that one.")
+            self.check_free(name)
             tables.table("runs").insert(
                 {
                     "name": name,
@@ -49,6 +45,25 @@ class RunStore:
                     "created_at": now(),
                 }
             )
+
+    def check_free(self, name: str) -> None:
+        """Raise WorkspaceError when a name is taken or unfit for a run."""
+        check_name(name)
+        if name in RESERVED_NAMES:
+            raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
+        if self._database.one("SELECT 1 FROM runs WHERE name = ?", [name]):
+            raise WorkspaceError(f"There is a run '{name}' already: choose another name or resume that one.")
+
+    def rename(self, name: str, wanted: str) -> None:
+        """Give a run another name; its folder is the caller's to move."""
+        with self._database.transaction() as tables:
+            self.check_free(wanted)
+            tables.execute("UPDATE runs SET name = ? WHERE name = ?", [wanted, name])
+
+    def replace_settings(self, name: str, settings: TrainingSettings) -> None:
+        """Write down other settings for a run."""
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE runs SET settings = ? WHERE name = ?", [settings.to_json(), name])
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no run has."""

@@ -54,6 +54,10 @@ class Workspace:
         """Return the folder of a run's best model, whether or not it exists."""
         return self.run_folder(name) / "model"
 
+    def state_folder(self, name: str) -> Path:
+        """Return the folder of the state that a run goes on from, whether or not it exists."""
+        return self.run_folder(name) / "checkpoint"
+
     def kept_folder(self, name: str, step: int) -> Path:
         """Return the folder of the model that a run kept of a step, whether or not it exists."""
         return self.run_folder(name) / "kept" / f"{step}"

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.errors import TrainingError
+from core.models.sharding import laid_out_as, whole
 from core.storage.folders import recover, written_aside
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -31,14 +32,21 @@ class Progress:
     evaluations_without_gain: int = 0
 
 
-def save_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW, progress: Progress) -> None:
-    """Write the state of training to ``folder``, whole or not at all."""
+def save_checkpoint(
+    folder: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW, progress: Progress, *, writes: bool = True
+) -> None:
+    """Write the state of training to ``folder``, whole or not at all; of several processes only one ``writes``.
+
+    It is the same whichever number of processes the state lay in, so a run may go on with another number.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _trained(model):
-        tensors[f"weight.{name}"] = parameter.detach().contiguous()
+        tensors[f"weight.{name}"] = whole(parameter).contiguous()
         for moment in _MOMENTS:
             if parameter in optimizer.state:
-                tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment].contiguous()
+                tensors[f"{moment}.{name}"] = whole(optimizer.state[parameter][moment]).contiguous()
+    if not writes:
+        return
     with written_aside(folder) as aside:
         save_file(tensors, aside / "state.safetensors")
         (aside / "progress.json").write_text(json.dumps(asdict(progress)), encoding="utf-8")
@@ -57,7 +65,7 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
         tensors = load_file(folder / "state.safetensors")
         with torch.no_grad():
             for name, parameter in _trained(model):
-                parameter.copy_(tensors[f"weight.{name}"])
+                parameter.copy_(laid_out_as(parameter, tensors[f"weight.{name}"]))
                 _restore_moments(optimizer, name, parameter, tensors, progress.step)
     except (KeyError, RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
         raise TrainingError(f"The checkpoint in {folder} is damaged or of another model: start the run anew.") from error
@@ -69,7 +77,7 @@ def _restore_moments(
 ) -> None:
     if f"exp_avg.{name}" not in tensors:
         return
-    state = {moment: tensors[f"{moment}.{name}"].clone().to(parameter.device) for moment in _MOMENTS}
+    state = {moment: laid_out_as(parameter, tensors[f"{moment}.{name}"].clone()) for moment in _MOMENTS}
     where = parameter.device if optimizer.param_groups[0]["fused"] else torch.device("cpu")
     optimizer.state[parameter] = {"step": torch.tensor(float(step), device=where), **state}
 

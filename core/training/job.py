@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.prompts.encoding import EncodedRow
 from core.training.checkpoints import Progress
+from core.training.group import ALONE, Group
 from core.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class TrainingJob:
     kept_at: Callable[[int], Path]  # folder of the model that is kept of a step besides
     save: Callable[["PreTrainedModel", Progress, Path], None]
     answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
+    group: Group = ALONE
 
     @property
     def steps_per_epoch(self) -> int:

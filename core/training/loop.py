@@ -1,7 +1,8 @@
 """The training loop: a generator of events. Knows no database, no thread, no screen and no file of instructions.
 
-Shapes: a step's rows are one effective batch, cut into ``gradient_accumulation`` forward passes; the loss of each is
-divided by the trained tokens of the whole step, so 1 row × 8 passes gives the gradient of 8 rows × 1 pass.
+Shapes: a step's rows are one effective batch, shared out among the processes that train together and cut into forward passes
+of ``batch_size`` rows; the loss of each is divided by the trained tokens of the whole step, so 1 row × 8 passes, or 8 processes,
+gives the gradient of 8 rows × 1 pass.
 """
 
 import math
@@ -14,13 +15,16 @@ import torch
 
 from core.errors import TrainingError
 from core.models.adapters import parameter_counts
-from core.prompts.batches import Batch, collate, plan_epoch, plan_evaluation
+from core.models.sharding import whole
+from core.prompts.batches import collate, plan_epoch
+from core.prompts.encoding import EncodedRow
 from core.training.checkpoints import load_checkpoint, save_checkpoint
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.job import TrainingJob
 from core.training.loss import BatchLoss
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
+from core.training.validation import validation_loss
 
 Question = Callable[[], bool]
 _TIMES_ITS_COST = 20  # a state is saved again after so many times what saving it took: at most 5 % of the run
@@ -53,6 +57,8 @@ class _Loop:
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
+        if self._has_run_dry():  # it was stopped early, and somebody wants it to go on
+            self.progress.evaluations_without_gain = 0
         self.save_next_at_s = time.monotonic() + job.settings.checkpoint_every_s
         self.epoch_plan: tuple[int, list[list[int]]] = (-1, [])
 
@@ -64,14 +70,15 @@ class _Loop:
             yield from self._evaluate()
         reason: Literal["completed", "stopped", "early_stopped"] = "completed"
         while self.progress.step < self.job.total_steps:
-            if self._told_to_stop():
+            stops, saves = self.job.group.from_first(self._what_is_due)
+            if stops:
                 reason = "stopped"
                 break
+            if saves:
+                yield self._save()
             yield self._step()
             if self._evaluation_is_due():
                 yield from self._evaluate_and_keep()
-            if time.monotonic() >= self.save_next_at_s:
-                yield self._save()
             if self._has_run_dry():
                 reason = "early_stopped"
                 break
@@ -80,7 +87,7 @@ class _Loop:
     def _started(self) -> RunStarted:
         job = self.job
         trained, total = parameter_counts(job.model)
-        device = str(next(job.model.parameters()).device)
+        device = str(next(job.model.parameters()).device) + (f" × {job.group.size}" if job.group.size > 1 else "")
         rows = len(job.train), len(job.validation)
         obstacle = self.batch_loss.obstacle
         notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}." if obstacle else ""
@@ -93,25 +100,28 @@ class _Loop:
 
         What the optimiser keeps is allocated at the first step itself.
         """
-        longest = sorted(self.job.train, key=lambda row: -len(row.ids))[: self.job.settings.batch_size]
+        settings = self.job.settings
+        longest = sorted(self.job.train, key=lambda row: -len(row.ids))[: settings.step_rows]
+        rows, _ = self.job.group.passes(longest, settings.batch_size)[0]
         self.job.model.train()
-        self.batch_loss.backward(collate(longest, self.job.pad_id, mask_prompt=self.job.settings.mask_prompt), 1.0)
+        self.batch_loss.backward(collate(rows, self.job.pad_id, mask_prompt=settings.mask_prompt), 1.0)
         self.optimizer.zero_grad()
 
-    def _told_to_stop(self) -> bool:
+    def _what_is_due(self) -> tuple[bool, bool]:
+        """Wait while the run is paused; tell whether it is to stop, and whether its state is to be saved."""
         while self.should_pause() and not self.should_stop():
             time.sleep(_PAUSE_POLL_S)
-        return self.should_stop()
+        return self.should_stop(), self.progress.step > 0 and time.monotonic() >= self.save_next_at_s
 
     def _step(self) -> StepDone:
         started = time.monotonic()
         settings, step = self.job.settings, self.progress.step
         learning_rate = learning_rate_at(step, self.job.total_steps, settings.learning_rate, settings.warmup_share)
-        batches = self._batches(step)
-        loss, norm = torch.stack([self._gradients(batches, step), self._take_step(learning_rate)]).tolist()
+        rows = self._rows(step)
+        loss, norm = torch.stack([self._gradients(rows, step), self._take_step(learning_rate)]).tolist()
         _check_finite(loss, step + 1)
         took_s = time.monotonic() - started
-        tokens = sum(batch.real_tokens for batch in batches)
+        tokens = sum(len(row.ids) for row in rows)
         self.progress.step += 1
         self.progress.last_loss = None
         self.progress.seen_tokens += tokens
@@ -128,30 +138,38 @@ class _Loop:
             elapsed_s=self.progress.elapsed_s,
         )
 
-    def _batches(self, step: int) -> list[Batch]:
-        """Return the forward passes of a step."""
+    def _rows(self, step: int) -> list[EncodedRow]:
+        """Return the rows of a step."""
         settings = self.job.settings
         epoch, index = divmod(step, self.job.steps_per_epoch)
         if self.epoch_plan[0] != epoch:
             lengths = [len(row.ids) for row in self.job.train]
             self.epoch_plan = (epoch, plan_epoch(lengths, settings.step_rows, settings.seed, epoch))
-        rows = [self.job.train[i] for i in self.epoch_plan[1][index]]
-        passes = [rows[start : start + settings.batch_size] for start in range(0, len(rows), settings.batch_size)]
-        return [collate(part, self.job.pad_id, mask_prompt=settings.mask_prompt) for part in passes]
+        return [self.job.train[i] for i in self.epoch_plan[1][index]]
 
-    def _gradients(self, batches: Sequence[Batch], step: int) -> torch.Tensor:
-        """Run forward and backward over a step's batches and return its mean loss in nats, a scalar."""
+    def _gradients(self, rows: Sequence[EncodedRow], step: int) -> torch.Tensor:
+        """Run forward and backward over a step's rows and return its mean loss in nats, a scalar."""
+        settings, group = self.job.settings, self.job.group
         self.job.model.train()
-        torch.manual_seed(self.job.settings.seed * 1_000_003 + step)  # dropout, the same on every resumption
-        trained_tokens = sum(batch.trained_tokens for batch in batches)
-        losses = [self.batch_loss.backward(batch, trained_tokens) for batch in batches]
-        return torch.stack(losses).sum()
+        torch.manual_seed(settings.seed * 1_000_003 + step + group.rank * 7919)  # dropout, the same on every resumption
+        averaged = group.size if self.batch_loss.is_sharded else 1  # the processes' gradients are averaged by FSDP, not added up
+        divisor = sum(row.targets(mask_prompt=settings.mask_prompt) for row in rows) / averaged
+        losses = []
+        for part, counts in group.passes(rows, settings.batch_size):
+            batch = collate(part, self.job.pad_id, mask_prompt=settings.mask_prompt)
+            losses.append(self.batch_loss.backward(batch, divisor if counts else math.inf))
+        loss = torch.stack(losses).sum() / averaged
+        group.add_up([loss] if self.batch_loss.is_sharded else [loss, *self._own_gradients()])
+        return loss
+
+    def _own_gradients(self) -> list[torch.Tensor]:
+        return [weight.grad for weight in self.optimizer.param_groups[0]["params"] if weight.grad is not None]
 
     def _take_step(self, learning_rate: float) -> torch.Tensor:
         """Clip, step and clear; return the gradient norm before clipping, a scalar."""
         limit = self.job.settings.max_gradient_norm
         parameters = self.optimizer.param_groups[0]["params"]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf)
+        norm = whole(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
@@ -204,17 +222,17 @@ class _Loop:
 
     def _save(self) -> CheckpointSaved:
         started_s = time.monotonic()
-        save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress)
+        writes = self.job.group.is_first
+        save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress, writes=writes)
         ended_s = time.monotonic()
         self.save_next_at_s = ended_s + max(self.job.settings.checkpoint_every_s, _TIMES_ITS_COST * (ended_s - started_s))
         return CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
 
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
-        if reason == "stopped":
-            yield self._save()
-            if self.progress.step > 0 and self.progress.best_step == 0:  # stopped before any evaluation: keep what there is
-                yield self._keep(self.job.best, "best")
-        elif self.job.settings.keep == "last":
+        yield self._save()  # a run that has ended may be extended
+        if reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0:  # before any evaluation: keep what is
+            yield self._keep(self.job.best, "best")
+        if reason != "stopped" and self.job.settings.keep == "last":
             yield self._keep(self.job.kept_at(self.progress.step), "kept")
         progress = self.progress
         best_step = progress.best_step or progress.step
@@ -222,17 +240,6 @@ class _Loop:
 
     def _epoch(self) -> float:
         return self.progress.step / self.job.steps_per_epoch
-
-
-def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
-    """Return the mean loss over the trained tokens of the whole validation split, in nats."""
-    total, count = 0.0, 0
-    for indices in plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2):
-        rows = [job.validation[index] for index in indices]
-        batch = collate(rows, job.pad_id, mask_prompt=job.settings.mask_prompt)
-        total += batch_loss.summed(batch).item()
-        count += batch.trained_tokens
-    return total / count
 
 
 def _check_finite(loss: float, step: int) -> None:

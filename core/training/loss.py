@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from core.models.loading import can_choose_positions
+from core.models.sharding import is_sharded
 from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
 from core.training.flat_rows import FlatRows, flat_call, flatten, understand_flat_rows
@@ -32,11 +33,15 @@ class BatchLoss:
     """The loss of batches through one model, computed in the quickest way that is exact for it."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
-        """Find out what the model allows; ``obstacle`` says why its batches are padded, or is empty."""
+        """Find out what the model allows; ``obstacle`` says why its batches are padded, or is empty.
+
+        Where ``is_sharded``, several processes must call at the same time, and find the average of their gradients.
+        """
         self._model = model
         self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._window = _attention_window(model)
         self._chooses = can_choose_positions(model)
+        self.is_sharded = any(is_sharded(weight) for weight in model.parameters())
         self._head: torch.nn.Linear | None = None
         self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
         self.obstacle = self._find_obstacle()
@@ -148,7 +153,7 @@ class BatchLoss:
     def _try_head(self, rows: FlatRows, expected: torch.Tensor) -> torch.nn.Linear | None:
         """Return the output layer when it makes the model's logits out of its hidden states, and nothing else does."""
         head = self._base.get_output_embeddings()
-        if type(head) is not torch.nn.Linear:
+        if type(head) is not torch.nn.Linear or self.is_sharded:  # its weights come together only inside the model's call
             return None
         embedding = self._base.get_input_embeddings()
         ways: list[dict[str, torch.Tensor]] = [{"input_ids": rows.ids}]

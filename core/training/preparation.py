@@ -13,6 +13,7 @@ from core.errors import SettingsError
 from core.models.catalogue import ModelSource, block_count, find_model, max_context, read_facts
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
 from core.storage.workspace import Workspace
+from core.training.group import Group
 from core.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -76,19 +77,22 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     )
 
 
-def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
-    """Load the model and return everything the loop works on."""
+def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "TrainingJob":
+    """Load the model, or this process's part of it, and return everything the loop works on."""
     from core.models.saving import save_model
+    from core.models.sharding import whole_weights
     from core.training.job import TrainingJob
 
     _leave_a_core_free()
-    model = _load_for_training(plan)
+    model = _load_for_training(plan, group)
 
     def save(model: "PreTrainedModel", progress: "Progress", folder: Path) -> None:
         facts: dict[str, Any] = {
             "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss
         }  # fmt: skip
-        save_model(model, plan.encoder, folder, facts)
+        weights = whole_weights(model)
+        if group.is_first:
+            save_model(model, plan.encoder, folder, facts, weights)
 
     return TrainingJob(
         run=run,
@@ -98,11 +102,12 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace) -> "TrainingJob":
         validation=plan.validation,
         watched=_watch(plan),
         pad_id=plan.encoder.tokenizer.pad_id,
-        checkpoint=workspace.run_folder(run) / "checkpoint",
+        checkpoint=workspace.state_folder(run),
         best=workspace.model_folder(run),
         kept_at=lambda step: workspace.kept_folder(run, step),
         save=save,
         answer=lambda model, prompts: _answer(model, prompts, plan),
+        group=group,
     )
 
 
@@ -135,19 +140,24 @@ def _encode(
     return tuple(kept), tuple(cut), tuple(dropped)
 
 
-def _load_for_training(plan: RunPlan) -> "PreTrainedModel":
+def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
+    """Return the model with what is trained of it; several processes share all weights out, but each has adapters whole."""
     from core.models.adapters import AdapterShape, add_lora, train_last_blocks
-    from core.models.loading import load_model
+    from core.models.loading import best_device, load_model
+    from core.models.sharding import shard
 
     settings = plan.settings
     if plan.source.is_adapter:
         if settings.method == "full":
             raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora"})
         return load_model(plan.source, trainable_adapter=True)
-    model = load_model(plan.source)
+    sharded = settings.method == "full" and group.size > 1
+    model = load_model(plan.source, on_cpu=sharded)  # whole it may be too large for any of the devices
     if settings.method == "full":
         if settings.last_blocks:
             train_last_blocks(model, settings.last_blocks)
+        if sharded:
+            shard(model, best_device(), group.size)
         return model
     return add_lora(
         model,

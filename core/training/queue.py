@@ -20,9 +20,10 @@ class TrainingQueue:
     A run that some other process trains already, one that outlived an earlier app among them, is waited for.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        """Start the thread that waits for work."""
+    def __init__(self, workspace: Workspace, processes: int = 0) -> None:
+        """Start the thread that waits for work; ``processes`` train each run, 0 stands for one on each GPU."""
         self._workspace = workspace
+        self._processes = processes
         self._runs = RunStore(workspace)
         self._waiting: list[str] = []
         self._changed = threading.Condition()
@@ -103,7 +104,7 @@ class TrainingQueue:
 
     def _train(self, name: str) -> None:
         try:
-            process = start_worker(self._workspace, name)
+            process = start_worker(self._workspace, name, self._processes)
         except OSError as error:
             self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
             return

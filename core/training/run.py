@@ -2,25 +2,31 @@
 
 import gc
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
 from core.data.dataset import Dataset
-from core.errors import UserError, WorkspaceError
+from core.errors import UserError
 from core.storage.datasets import DatasetStore
 from core.storage.locks import held, is_held
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunFinished, Sink
+from core.training.group import ALONE, LEFT, Group
 from core.training.preparation import make_job, plan_run
 from core.training.settings import TrainingSettings
 from core.training.wishes import Wishes
 
 _LIBRARIES = ("torch", "transformers", "peft", "tiktoken", "tokenizers", "safetensors")
-_RESUMABLE = {"queued", "interrupted", "stopped", "failed"}
+WAS_KILLED = (
+    "was killed, as the system does when memory runs out: close other programs, or start anew with a smaller batch, shorter rows "
+    "or LoRA. Resume goes on from the last saved state."
+)
 
 
 def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, name: str = "") -> str:
@@ -35,38 +41,52 @@ def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, 
     return name
 
 
-def check_resumable(workspace: Workspace, name: str) -> None:
-    """Raise WorkspaceError when a run is going on or has reached its end."""
-    state = RunStore(workspace).find(name)["state"]
-    if state in {"queued", "running"} and is_alive(workspace, name):
-        raise WorkspaceError(f"The run '{name}' is going on already.")
-    if state not in _RESUMABLE | {"running"}:
-        raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume.")
-
-
-def execute(workspace: Workspace, name: str, should_stop: Callable[[], bool], sinks: Sequence[Sink]) -> None:
+def execute(
+    workspace: Workspace, name: str, should_stop: Callable[[], bool], sinks: Sequence[Sink], group: Group = ALONE
+) -> None:
     """Train a run to its end and give every event to every sink; failures become a RunFailed event.
+
+    Of several processes that train it together the first one tells what happens; the others only what breaks them.
 
     Besides ``should_stop``, what people wish is read from the run's row, so any process may ask. Raises WorkspaceError when
     another process or thread works on the same run.
     """
+    if not group.is_first:
+        _accompany(workspace, name, should_stop, group)
+        return
     runs = RunStore(workspace)
-    with held(_lock_file(workspace, name), f"The run '{name}'"):
+    with held(_lock_file(workspace, name), f"The run '{name}' is going on already."):
         if runs.find(name)["state"] != "queued":  # also forgets a wish of the last time; one for a queued run is for this one
             runs.set_state(name, "queued")
         try:
-            for event in _events(workspace, name, should_stop):
-                runs.record(name, event)
-                for sink in sinks:
-                    sink(event)
-                if isinstance(event, RunFinished) and event.reason != "stopped":
-                    shutil.rmtree(workspace.run_folder(name) / "checkpoint", ignore_errors=True)
+            for event in _events(workspace, name, should_stop, group):
+                _tell(workspace, name, event, sinks)
         except BaseException as error:  # a sink or the database gave way: the run must not seem to go on
             with suppress(Exception):
                 if runs.find(name)["state"] in {"queued", "running"}:  # a failure that is told already stays as told
                     runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
             raise
     gc.collect()  # the model's cycles would otherwise hold its memory while the process lives
+
+
+def _tell(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) -> None:
+    runs = RunStore(workspace)
+    if isinstance(event, RunFailed) and (row := runs.find(name))["state"] == "failed":
+        event = replace(event, message=row["message"])  # another of the run's processes said why before this one lost it
+    runs.record(name, event)
+    for sink in sinks:
+        sink(event)
+    if isinstance(event, RunFinished) and event.reason != "stopped":
+        for row in runs.in_states({"finished"}):  # the latest can be extended; the states of all would fill the disk
+            if row["name"] != name:
+                shutil.rmtree(workspace.state_folder(row["name"]), ignore_errors=True)
+
+
+def _accompany(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> None:
+    for event in _events(workspace, name, should_stop, group):
+        if isinstance(event, RunFailed):
+            RunStore(workspace).record(name, event)
+            sys.exit(LEFT)
 
 
 def is_alive(workspace: Workspace, name: str) -> bool:
@@ -88,16 +108,6 @@ def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running",
     return [name for name in dead if runs.set_state(name, "interrupted", words, only_from=states)]
 
 
-def delete_run(workspace: Workspace, name: str) -> None:
-    """Remove a run, its models and all that is known of it. Raises WorkspaceError while it is going on."""
-    runs = RunStore(workspace)
-    runs.find(name)
-    if is_alive(workspace, name):
-        raise WorkspaceError(f"The run '{name}' is going on: stop it first.")
-    runs.delete(name)
-    shutil.rmtree(workspace.run_folder(name), ignore_errors=True)
-
-
 def library_versions() -> dict[str, str]:
     """Return the versions that decide a run's outcome."""
     found = {"python": python_version()}
@@ -109,7 +119,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool]) -> Iterator[Event]:
+def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> Iterator[Event]:
     """Yield the run's events; whatever breaks it becomes the last one."""
     runs = RunStore(workspace)
     try:
@@ -117,12 +127,15 @@ def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool]) ->
 
         row = runs.find(name)
         dataset = DatasetStore(workspace).load(row["content_hash"])
-        job = make_job(plan_run(dataset, runs.settings(name), workspace), name, workspace)
+        job = make_job(plan_run(dataset, runs.settings(name), workspace), name, workspace, group)
         wishes = Wishes(runs, name)
         yield from train(job, lambda: should_stop() or wishes.stop(), wishes.pause)
     except UserError as error:
         yield RunFailed(runs.find(name)["step"], str(error))
     except (MemoryError, RuntimeError) as error:
+        if group.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl")):
+            yield RunFailed(runs.find(name)["step"], f"One of the {group.size} processes that train this run {WAS_KILLED}")
+            return
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error}")
             raise

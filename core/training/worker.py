@@ -1,5 +1,7 @@
 """A run's own process: the command line's `core train --resume`, at lower priority and first to go when memory runs out.
 
+Where there are several GPUs it is torchrun, which starts that command once on each.
+
 It writes what happens into the database by itself, so neither the page's end nor its own takes the other along; its output goes
 to a file and can never block it. What people ask of it, it reads from the database.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
-from core.training.run import is_alive
+from core.training.run import WAS_KILLED, is_alive
 
 LOG_FILE = "worker.log"
 _ROOT = Path(__file__).parents[2]
@@ -21,19 +23,24 @@ _NICENESS = 10
 _FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to kill; the page has 0
 
 
-def start_worker(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
-    """Start the process that trains a run which is written down; Ctrl-C in our terminal does not reach it."""
+def start_worker(workspace: Workspace, name: str, processes: int = 0) -> "subprocess.Popen[bytes]":
+    """Start the process that trains a run which is written down; Ctrl-C in our terminal does not reach it.
+
+    With more than one, ``processes`` train it together, started by torchrun; 0 stands for one on each CUDA device.
+    """
     folder = workspace.run_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
-    words = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
+    words = ["-m", "core", "train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
+    if (count := processes or _cuda_devices()) > 1:
+        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), *words]
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     with (folder / LOG_FILE).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-            [sys.executable, "-P", "-m", "core", *words],  # -P: what lies in the folder we were started in is not ours
+            [sys.executable, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": search},
+            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"},  # the folder we were started in is not ours
             start_new_session=True,
             creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
         )
@@ -41,6 +48,12 @@ def start_worker(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
         os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
     return process
+
+
+def _cuda_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def note_end(workspace: Workspace, name: str, status: int) -> None:
@@ -55,10 +68,7 @@ def note_end(workspace: Workspace, name: str, status: int) -> None:
 
 def _reason(workspace: Workspace, name: str, status: int) -> str:
     if status == -getattr(signal, "SIGKILL", 9):
-        return (
-            "The training process was killed, as the system does when memory runs out: close other programs, "
-            "or start anew with a smaller batch, shorter rows or LoRA. Resume goes on from the last saved state."
-        )
+        return f"The training process {WAS_KILLED}"
     log = workspace.run_folder(name) / LOG_FILE
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     last = next((line for line in reversed(lines) if line.strip()), "")

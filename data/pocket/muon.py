@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, distributed
 
+from core.training.group import add_up
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # the five-step coefficients of the post
 _STEPS = 5
 
@@ -65,12 +67,3 @@ class Muon(torch.optim.Optimizer):
         if world > 1:
             add_up(updates)
         return updates
-
-
-def add_up(tensors: list[Tensor]) -> None:
-    """Replace every tensor by its sum over all processes, in one message."""
-    flat = torch.cat([tensor.flatten() for tensor in tensors])
-    distributed.all_reduce(flat)
-    totals = torch.split(flat, [tensor.numel() for tensor in tensors])
-    for tensor, total in zip(tensors, totals, strict=True):
-        tensor.copy_(total.view_as(tensor))

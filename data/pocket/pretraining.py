@@ -24,8 +24,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from core.storage.folders import write_file, written_aside
+from core.training.group import add_up
 from data.pocket.corpus import TokenIds
-from data.pocket.muon import Muon, add_up
+from data.pocket.muon import Muon
 
 _VALIDATION_BLOCKS = 32
 _REPORT_STEPS = 20

@@ -70,7 +70,7 @@ def test_a_contender_that_changed_meanwhile_is_refused(workspace: Workspace, dat
 def test_two_hands_cannot_answer_one_review(workspace: Workspace, dataset: Dataset, models: list[str]) -> None:
     create_review(workspace, dataset, planned(workspace, dataset, models))
     assert not is_being_answered(workspace, "r")
-    with held(workspace.folder / "reviews" / "r.lock", "Somebody"):
+    with held(workspace.folder / "reviews" / "r.lock", "Somebody is at it."):
         assert is_being_answered(workspace, "r")
         with pytest.raises(WorkspaceError, match="is going on already"):
             answer(workspace)

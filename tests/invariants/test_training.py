@@ -31,8 +31,9 @@ from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.head import loss_through
 from core.training.loss import BatchLoss
+from core.training.manage import check_resumable
 from core.training.preparation import plan_run
-from core.training.run import add_run, check_resumable, execute, is_alive, mark_interrupted
+from core.training.run import add_run, execute, is_alive, mark_interrupted
 from core.training.settings import TrainingSettings, change_settings
 from tests.conftest import ROOT
 from ui.train.views import ready_markup

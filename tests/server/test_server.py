@@ -3,6 +3,8 @@
 import http.cookiejar
 import json
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +22,7 @@ from core.generation.speaker import Response
 from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
 from review.store import ReviewPlan, ReviewStore
+from tests.conftest import ROOT
 from tests.serving import Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -109,6 +112,14 @@ def test_other_pages_and_other_names_are_refused_and_ours_is_served(served: Serv
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)
     assert visitor.call("save_verdict", question, Origin=served.url)[1]["saved"] == 1
     assert [row["reviewer"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows] == ["eve"]
+
+
+def test_a_second_app_on_the_same_workspace_is_refused_in_a_sentence(served: Server) -> None:
+    words = ["app.py", "--no-browser", "--port", str(free_port()), "--workspace", str(served.workspace)]
+    second = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 2
+    assert second.stderr.strip().endswith("is open in another Fuata: use that one, or give another with --workspace.")
+    assert "Traceback" not in second.stderr
 
 
 def test_plotlys_script_is_served_from_here(served: Server) -> None:

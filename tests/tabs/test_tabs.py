@@ -12,7 +12,7 @@ import pytest
 
 from core.data.dataset import load_dataset
 from core.generation.speaker import Response
-from core.training.events import RunStarted, StepDone
+from core.training.events import RunFinished, RunStarted, StepDone
 from core.training.run import add_run
 from core.training.settings import TrainingSettings
 from tests.tabs.conftest import Opened
@@ -168,6 +168,21 @@ def test_a_run_started_on_the_page_is_drawn_stopped_resumed_and_deleted(
     wait_until(lambda: change({"run": "run", "action": "discard"}), lambda answer: answer == {"done": "discard"})
     assert watch({"run": "run"}) == {"runs": [], "run": None}
     assert "no action" in change({"run": "run", "action": "dance"})["error"]
+
+
+def test_a_run_is_renamed_and_what_cannot_be_done_is_said(services: Services, open_tab: Open, small_file: Path) -> None:
+    change, watch = (open_tab(build_train_tab).server_function("monitor", name) for name in ("change_run", "watch_runs"))
+    add_run(services.workspace, load_dataset(small_file), TrainingSettings(), "first")
+    assert "stop it first" in change({"run": "first", "action": "rename", "value": "second"})["error"]
+    services.runs.record("first", RunStarted("first", 0, 9, 3, 34, 2, 1, 1, "cpu"))
+    services.runs.record("first", StepDone(9, 3, 1.0, 1e-4, 1.0, 90, 900.0, 600.0, 3))
+    services.runs.record("first", RunFinished(9, "completed", 9, 1.0, 3.0))
+    assert change({"run": "first", "action": "rename", "value": " second "}) == {"done": "rename"}
+    view = watch({"run": "second"})["run"]
+    assert (view["name"], view["epochs"], view["can_extend"], view["can_merge"]) == ("second", 3, False, False)
+    for value, words in (("many", "Give the number of epochs"), (4, "made room for a later run's"), (3, "more than the 3")):
+        assert words in change({"run": "second", "action": "extend", "value": value})["error"]
+    assert "has no model yet" in change({"run": "second", "action": "merge"})["error"]
 
 
 @pytest.mark.slow

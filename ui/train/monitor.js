@@ -5,7 +5,7 @@ const plot = part("plot");
 const details = part("details");
 const look = { axis: "steps", smoothing: 0.9, log: false, details: false };
 const compared = new Set();
-let noted = null;
+let noted = null, epochs = 0;
 let chosen = null, shown = null, listed = "", paused = false, asking = false, again = false, drawn = "", figure = null, small = null;
 
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
@@ -47,7 +47,7 @@ function paintRuns(runs) {
     line.dataset.shown = run.name === shown;
     const pick = document.createElement("button");
     pick.type = "button"; pick.textContent = run.name;
-    pick.addEventListener("click", () => { chosen = run.name; ask(); });
+    pick.addEventListener("click", () => { chosen = run.name; say("said", ""); say("refusal", ""); ask(); });
     const tick = document.createElement("input");
     tick.type = "checkbox"; tick.checked = compared.has(run.name); tick.disabled = run.name === shown;
     tick.setAttribute("aria-label", `Lay ${run.name} over the run that is shown`);
@@ -94,7 +94,8 @@ function paintRun(run, asked) {
   say("progress", run.progress); say("message", run.message); say("warning", run.warning);
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
   show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
-  show("stop", run.can_stop); show("resume", run.can_resume); show("discard", !run.can_stop);
+  show("stop", run.can_stop); show("resume", run.can_resume); show("discard", run.at_rest); show("rename", run.at_rest);
+  show("extend", run.can_extend); show("merge", run.can_merge && run.at_rest); epochs = run.epochs;
   const now = JSON.stringify([run.name, run.points, run.compared_points, run.state, run.answers.map((group) => group.answers.length), asked]);
   if (now === drawn) return;
   drawn = now; figure = run.figure; small = run.details; draw(); paintAnswers(run.answers); paintDifferences(run);
@@ -134,16 +135,37 @@ async function tell(question) {
   let answer = null;
   try { answer = await question(); } catch (error) { answer = null; }
   say("refusal", answer ? answer.error : "Nothing was done: Fuata does not answer; is it still running?");
+  say("said", answer?.said);
   return answer && !answer.error ? answer : null;
 }
+
+// Ask a person for one value; an empty string when they would rather not.
+const wanted = (asked, hint, value, kind) => new Promise((resolve) => {
+  const dialog = part("asking"), field = part("given");
+  part("asked").textContent = asked; part("hint").textContent = hint;
+  field.type = kind; field.value = value;
+  dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? field.value : ""), { once: true });
+  dialog.returnValue = "";
+  dialog.showModal();
+  field.select();
+});
+
+part("cancel").addEventListener("click", () => part("asking").close(""));
 
 async function act(name) {
   if (name === "reuse") { props.value = JSON.stringify({ run: shown }); trigger("reuse"); return; }
   if (name === "report") { await saveReport(); return; }
   if (name === "pause" && paused) name = "go_on";
   if (!shown || (name === "discard" && !confirm(`Delete the run ${shown}, its models and its curves?`))) return;
-  const answer = await tell(() => server.change_run({ run: shown, action: name }));
+  const run = shown;
+  let value = "";
+  if (name === "extend") value = await wanted("Epochs in all", `The run has ${epochs}. It goes on from its last state; the learning rate is from there on that of a run planned so long.`, epochs + 1, "number");
+  if (name === "rename") value = await wanted("New name", "Reviews keep the name that it had.", run, "text");
+  if ((name === "extend" || name === "rename") && !value) return;
+  if (name === "merge") say("said", "Merging …");
+  const answer = await tell(() => server.change_run({ run, action: name, value }));
   if (!answer) return;
+  if (name === "rename") chosen = value.trim();
   if (name === "discard") { chosen = null; shown = null; window.location.reload(); }
   ask();
 }
@@ -167,7 +189,7 @@ for (const input of element.querySelectorAll("[data-look]")) {
 }
 part("note").addEventListener("focus", () => { noted = shown; });
 part("note").addEventListener("change", () => tell(() => server.change_run({ run: noted, action: "note", note: part("note").value })));
-for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "discard"]) action(name).addEventListener("click", () => act(name));
+for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "extend", "merge", "rename", "discard"]) action(name).addEventListener("click", () => act(name));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 setInterval(ask, 1000);

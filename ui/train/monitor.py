@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import WorkspaceError
-from core.training.run import check_resumable, delete_run, mark_interrupted
+from core.training.manage import check_resumable, delete_run, extend_run, merge_run, rename_run
+from core.training.run import mark_interrupted
 from ui.errors import answers_errors
 from ui.services import Services
 from ui.train.curves import draw_curves, draw_details, overfitting_words, read_look
@@ -31,7 +32,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             return {"runs": summaries, "run": None}
         others = _others(rows, chosen, question.get("compare"))
         run, look, laid_over = histories.read(chosen), read_look(question), [histories.read(row) for row in others]
-        view = run_view(chosen, run.train, services.queue.waiting()) | {
+        view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
             "warning": overfitting_words(run),
             "answers": answer_groups(services.runs.answers(chosen["name"])),
             "figure": draw_curves(run, look, laid_over),
@@ -52,12 +53,15 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             "sooner": lambda: services.queue.move_up(name),
             "resume": lambda: _resume(services, name),
             "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
+            "extend": lambda: _extend(services, name, question.get("value")),
+            "rename": lambda: rename_run(services.workspace, name, str(question.get("value", "")).strip()),
+            "merge": lambda: _merge(services, name),
             "discard": lambda: delete_run(services.workspace, name),
         }
         if action not in actions:
             raise WorkspaceError(f"There is no action {action!r}.")
-        actions[action]()
-        return {"done": action}
+        said = actions[action]()
+        return {"done": action} | ({"said": said} if said else {})
 
     @answers_errors
     def report_run(question: Question) -> dict[str, Any]:
@@ -67,6 +71,19 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         return {"html": write_report(row, figures, services.runs.answers(row["name"]))}
 
     return [watch_runs, change_run, report_run]
+
+
+def _extend(services: Services, name: str, epochs: object) -> None:
+    if not isinstance(epochs, int | str) or not str(epochs).strip().isdigit():
+        raise WorkspaceError("Give the number of epochs that the run is to have in all.")
+    extend_run(services.workspace, name, int(epochs))
+    services.queue.submit(name)
+
+
+def _merge(services: Services, name: str) -> str:
+    folder = services.workspace.run_folder(name) / "merged"
+    merge_run(services.workspace, name, folder)
+    return f"The model with its adapter merged in is in {folder.resolve()}"
 
 
 def _resume(services: Services, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from core.storage.workspace import DEFAULT_FOLDER
+from core.storage.workspace import DEFAULT_FOLDER, Workspace
 from core.training.estimate import free_memory_mib, memory_mib
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
@@ -74,7 +74,7 @@ def run_summary(row: Row) -> Row:
     }
 
 
-def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str]) -> Row:
+def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: Workspace) -> Row:
     """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one first."""
     paused = row["state"] == "running" and row["wish"] == "pause"
     return {
@@ -86,7 +86,17 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str]) -> Row:
         "place": waiting.index(row["name"]) + 1 if row["name"] in waiting else 0,
         "progress": progress_words(row, train, waiting, paused=paused),
         "points": len(train),
+        "at_rest": row["state"] not in {"queued", "running"},
+        "can_extend": row["state"] not in {"queued", "running"} and workspace.state_folder(row["name"]).is_dir(),
+        "can_merge": _has_adapter_apart(row, workspace),
+        "epochs": read_settings(row["settings"]).epochs,
     }
+
+
+def _has_adapter_apart(row: Row, workspace: Workspace) -> bool:
+    """Tell whether a run's best model is an adapter that is not merged into its base yet."""
+    folder = workspace.model_folder(row["name"])
+    return (folder / "adapter_config.json").is_file() and not (folder.parent / "merged").exists()
 
 
 def differences(rows: Sequence[Row]) -> list[Row]:

@@ -1,0 +1,97 @@
+"""What people do to runs that are not going on: resume, extend, rename, merge, delete. Knows no queue and no screen."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from core.errors import SettingsError, WorkspaceError
+from core.models.catalogue import find_model, read_facts
+from core.storage.runs import RunStore
+from core.storage.workspace import Workspace
+from core.training.run import is_alive
+from core.training.settings import change_settings, read_settings
+
+Row = dict[str, Any]
+_AT_REST = {"interrupted", "stopped", "failed", "finished"}
+
+
+def check_resumable(workspace: Workspace, name: str) -> None:
+    """Raise WorkspaceError when a run is going on or has reached its end."""
+    state = RunStore(workspace).find(name)["state"]
+    if state in {"queued", "running"} and is_alive(workspace, name):
+        raise WorkspaceError(f"The run '{name}' is going on already.")
+    if state == "finished":
+        raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume; extend it by more epochs.")
+
+
+def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
+    """Let a run have so many epochs in all, to be gone on with from its last saved state.
+
+    From there on the learning rate is what it would be in a run planned so long. Raises WorkspaceError when its state is no
+    longer there, SettingsError when it has as many epochs already.
+    """
+    row = _at_rest(workspace, name)
+    settings = read_settings(row["settings"])
+    longer = change_settings(settings, {"epochs": epochs})
+    if longer.epochs <= settings.epochs:
+        raise SettingsError({"epochs": f"must be more than the {settings.epochs} that the run '{name}' has"})
+    if row["step"] and not workspace.state_folder(name).is_dir():
+        raise WorkspaceError(
+            f"The state of the run '{name}' made room for a later run's: tune its model further, with '{name}' as the base model."
+        )
+    RunStore(workspace).replace_settings(name, longer)
+    RunStore(workspace).set_state(name, "stopped", f"Extended from {settings.epochs} to {longer.epochs} epochs.")
+
+
+def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
+    """Give a run another name. Raises WorkspaceError when it is going on, or something stands on it by its name."""
+    _at_rest(workspace, name)
+    runs = RunStore(workspace)
+    for row in runs.all():
+        if read_settings(row["settings"]).model.partition("@")[0] == name:
+            raise WorkspaceError(f"The run '{row['name']}' was tuned from '{name}' and finds it by that name: it must stay.")
+    runs.check_free(wanted)
+    old, new = workspace.run_folder(name), workspace.run_folder(wanted)
+    if old.exists():
+        old.rename(new)
+    try:
+        runs.rename(name, wanted)
+    except BaseException:
+        with suppress(OSError):
+            new.rename(old)
+        raise
+
+
+def merge_run(workspace: Workspace, word: str, folder: Path) -> None:
+    """Write an adapter with its base as one model into ``folder``. Raises WorkspaceError when that is there already."""
+    from core.models.adapters import merge_adapter
+    from core.models.loading import load_model
+    from core.models.saving import save_model
+    from core.prompts.encoding import load_encoder
+
+    if folder.exists():
+        raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
+    source = find_model(word, workspace.find_run_model)
+    merged = merge_adapter(load_model(source))
+    try:
+        save_model(merged, load_encoder(source.folder, source.style), folder, {**read_facts(source.folder), "merged_from": word})
+    except OSError as error:
+        raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
+
+
+def delete_run(workspace: Workspace, name: str) -> None:
+    """Remove a run, its models and all that is known of it. Raises WorkspaceError while it is going on."""
+    runs = RunStore(workspace)
+    runs.find(name)
+    if is_alive(workspace, name):
+        raise WorkspaceError(f"The run '{name}' is going on: stop it first.")
+    runs.delete(name)
+    shutil.rmtree(workspace.run_folder(name), ignore_errors=True)
+
+
+def _at_rest(workspace: Workspace, name: str) -> Row:
+    row = RunStore(workspace).find(name)
+    if row["state"] not in _AT_REST or is_alive(workspace, name):
+        raise WorkspaceError(f"The run '{name}' is waiting or going on: stop it first.")
+    return row
