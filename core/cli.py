@@ -8,7 +8,7 @@ from core import commands
 from core.data.dataset import SAMPLES
 from core.data.examples import SPLIT_NAMES
 from core.terminal import OneLineParser, common_options, run_command
-from core.training.settings import KEPT, LORA_KINDS, METHODS
+from core.training.settings import KEPT, LORA_KINDS, METHODS, PRECISIONS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +59,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=METHODS, default=None, help="full, or lora: adapters on frozen weights")
     for name, kind, words in _TRAIN_OPTIONS:
         parser.add_argument(f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words)
+    parser.add_argument(
+        "--gradient-checkpointing", action="store_true", default=None, help="less memory, more time: compute blocks twice"
+    )
     parser.add_argument("--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers")
     parser.add_argument("--name", default="", help="the run's name")
     parser.add_argument(
@@ -111,6 +114,7 @@ _TRAIN_OPTIONS: tuple[tuple[str, type, str], ...] = (
     ("lora-targets", str, "all-linear, or names of layers with commas between"),
     ("last-blocks", int, "full tuning of only so many blocks; 0: all weights"),
     ("keep", str, f"models on disk: {', '.join(KEPT)}"),
+    ("precision", str, f"of products: {', '.join(PRECISIONS)}; auto is bfloat16 on a GPU that has it"),
     ("seed", int, "of batches and dropout"),
     ("test-share", float, "of all rows, kept for Review"),
     ("validation-share", float, "of all rows"),

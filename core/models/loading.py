@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.errors import ModelError
+from core.errors import ModelError, SettingsError
 from core.models.catalogue import ModelSource
 
 if TYPE_CHECKING:
@@ -31,6 +31,22 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def computing_type(precision: str) -> torch.dtype | None:
+    """Return the type that products are computed in where it is not the weights' own."""
+    takes = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and takes) else None
+
+
+def keep_little_for_the_backward(model: "PreTrainedModel") -> None:
+    """Let a model's blocks compute again in the backward what they would have kept (Chen et al. 2016, arXiv 1604.06174).
+
+    Raises SettingsError for a model that cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise SettingsError({"gradient_checkpointing": "is not for this model: its blocks cannot be computed again"})
+    model.activation_checkpointing_enable({"use_reentrant": False})
 
 
 def can_choose_positions(model: "PreTrainedModel") -> bool:

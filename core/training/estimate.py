@@ -1,4 +1,4 @@
-"""How much memory a run will need, told before any weight is loaded. Imports no torch.
+"""How much memory and how many operations a run will need, told before any weight is loaded. Imports no torch.
 
 Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP.
 
@@ -8,10 +8,12 @@ Not counted: what a model needs besides whose rows must be padded (flat_rows.py)
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.models.catalogue import block_count, read_config
+from core.prompts.encoding import EncodedRow
 from core.training.preparation import RunPlan
 
 _MIB = 2**20
@@ -23,6 +25,7 @@ _STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in unit
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNFUSED_GELU_COPIES = 12  # GPT-2's gelu_new is a formula of many steps, each kept
 _ADAPTED = 1.5  # adapters keep a second set of most of it
+_SAMPLED_BATCHES = 8
 
 
 def memory_mib(plan: RunPlan) -> float | None:
@@ -36,7 +39,8 @@ def memory_mib(plan: RunPlan) -> float | None:
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
     kinds = str(config.get("activation_function") or config.get("hidden_act") or "")
     copies = _UNFUSED_GELU_COPIES if kinds == "gelu_new" else _INNER_COPIES
-    kept = _largest_batch(plan, config) * blocks * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
+    of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
+    kept = blocks * of_a_block
     if plan.settings.method == "lora":
         trained = plan.settings.lora_rank * blocks * (11 * hidden + 3 * inner)
         kept = round(kept * _ADAPTED)
@@ -45,10 +49,36 @@ def memory_mib(plan: RunPlan) -> float | None:
         if plan.settings.last_blocks:
             trained = round(weights * plan.settings.last_blocks / blocks)
             kept = round(kept * plan.settings.last_blocks / blocks)
+    if plan.settings.gradient_checkpointing:
+        kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
     training = _BYTES * (weights + 3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
     loading = _BYTES * weights + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method == "lora" else 0)
     return libraries + max(training, loading) / _MIB
+
+
+def operations(plan: RunPlan) -> float | None:
+    """Return the multiplications and additions that a run cannot do without, attention's left out; None as for memory.
+
+    Two a weight and token forward and four backward, two of these only where the weight is trained; the output layer only where
+    something is learnt; a beginning that a batch's rows have in common once.
+    """
+    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    config = read_config(folder)
+    hidden, blocks, weights = _first(config, "hidden_size", "n_embd"), block_count(folder), parameter_count(folder)
+    head = _first(config, "vocab_size") * hidden
+    if not (hidden and blocks and weights and head):
+        return None
+    inner = weights - head * (2 if config.get("tie_word_embeddings") is False else 1)
+    backward = 4.0 if settings.method == "full" else 2.0
+    if settings.last_blocks:
+        backward *= settings.last_blocks / blocks
+    again = 2 if settings.gradient_checkpointing else 0
+    trains_head = settings.method == "full" and not settings.last_blocks
+    trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
+    learning = inner * (2 + backward + again) * _computed_tokens(plan, config) + head * (6 if trains_head else 4) * trained
+    validation = 2 * (inner + head) * sum(len(row.ids) for row in plan.validation)
+    return settings.epochs * (learning + settings.evaluations_per_epoch * validation)
 
 
 def free_memory_mib() -> float | None:
@@ -78,13 +108,26 @@ def parameter_count(folder: Path) -> int:
 
 
 def _largest_batch(plan: RunPlan, config: dict[str, Any]) -> int:
-    """Return how many tokens the flat row of the longest rows holds; with dropout rows share none of them."""
-    longest = sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size]
+    """Return how many tokens the flat row of the longest rows holds."""
+    return _flat_tokens(sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size], plan, config)
+
+
+def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
+    """Return about how many tokens of an epoch are computed, from some batches of rows of like length."""
+    rows, size = sorted(plan.train, key=lambda row: len(row.ids)), plan.settings.batch_size
+    starts = range(0, len(rows), max(-(-len(rows) // _SAMPLED_BATCHES), size))
+    sampled = [rows[start : start + size] for start in starts]
+    computed = sum(_flat_tokens(batch, plan, config) for batch in sampled)
+    return computed / sum(len(row.ids) for batch in sampled for row in batch) * sum(len(row.ids) for row in rows)
+
+
+def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, config: dict[str, Any]) -> int:
+    """Return how many tokens the flat row of a batch holds; with dropout its rows share none of them."""
     dropouts = [value for name, value in config.items() if ("drop" in name) and isinstance(value, float) and value > 0]
     if dropouts or (plan.settings.method == "lora" and plan.settings.lora_dropout > 0):
-        return sum(len(row.ids) - 1 for row in longest)
+        return sum(len(row.ids) - 1 for row in rows)
     nodes: dict[tuple[int, int], int] = {}
-    for row in longest:
+    for row in rows:
         node = -1
         for token in row.ids[:-1]:
             node = nodes.setdefault((node, token), len(nodes))

@@ -27,9 +27,11 @@ def loss_through(
     total = torch.zeros((), device=hidden.device)
     gradient = torch.empty_like(hidden) if learns else None
     with torch.no_grad():
+        weight = head.weight.to(hidden.dtype)
+        bias = None if head.bias is None else head.bias.to(hidden.dtype)
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
-            logits = functional.linear(hidden[part], head.weight, head.bias).float()  # (rows, V)
+            logits = functional.linear(hidden[part], weight, bias).float()  # (rows, V)
             normaliser = logits.logsumexp(dim=1, keepdim=True)
             at_target = logits.gather(1, targets[part, None])
             total += (normaliser - at_target).squeeze(1) @ weights[part]
@@ -37,7 +39,7 @@ def loss_through(
                 by_logits = logits.sub_(normaliser).exp_()
                 by_logits.scatter_add_(1, targets[part, None], torch.full_like(at_target, -1.0)).mul_(weights[part, None])
                 by_logits = by_logits.to(hidden.dtype)
-                gradient[part] = by_logits @ head.weight.to(hidden.dtype)
+                gradient[part] = by_logits @ weight
                 _learn(head, by_logits, hidden[part])
     return total, gradient
 

@@ -15,6 +15,7 @@ import torch
 
 from core.errors import TrainingError
 from core.models.adapters import parameter_counts
+from core.models.loading import computing_type
 from core.models.sharding import whole
 from core.prompts.batches import collate, plan_epoch
 from core.prompts.encoding import EncodedRow
@@ -51,7 +52,7 @@ class _Loop:
         self.job = job
         self.should_stop = should_stop
         self.should_pause = should_pause
-        self.batch_loss = BatchLoss(job.model)
+        self.batch_loss = BatchLoss(job.model, computing_type(job.settings.precision))
         trained = [parameter for parameter in job.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"

@@ -9,6 +9,7 @@ a model's attention allows it the batch is one flat row of its tokens, what rows
 is not looked up but tried: both ways must give the same logits before the first batch.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,8 +33,10 @@ _TOLERANCE = 1e-4  # of the logits' spread; float32 rounding makes a hundredth o
 class BatchLoss:
     """The loss of batches through one model, computed in the quickest way that is exact for it."""
 
-    def __init__(self, model: "PreTrainedModel") -> None:
+    def __init__(self, model: "PreTrainedModel", precision: torch.dtype | None = None) -> None:
         """Find out what the model allows; ``obstacle`` says why its batches are padded, or is empty.
+
+        ``precision`` is what products are computed in where it is not float32.
 
         Where ``is_sharded``, several processes must call at the same time, and find the average of their gradients.
         """
@@ -44,7 +47,9 @@ class BatchLoss:
         self.is_sharded = any(is_sharded(weight) for weight in model.parameters())
         self._head: torch.nn.Linear | None = None
         self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
+        self._precision: torch.dtype | None = None  # what the model allows is found out in its own
         self.obstacle = self._find_obstacle()
+        self._precision = precision
 
     @torch.no_grad()
     def summed(self, batch: Batch) -> torch.Tensor:
@@ -77,16 +82,17 @@ class BatchLoss:
             leaf = functional.embedding(rows.ids, embedding.weight.detach()).requires_grad_()
             tokens = {"inputs_embeds": leaf.clone()}  # a model may change what it is given in place
         hidden = self._hidden(rows, tokens)
-        loss, gradient = loss_through(head, hidden.detach(), rows.targets, rows.counts / divisor, learns=learns)
-        if learns and hidden.requires_grad:
-            hidden.backward(gradient)  # type: ignore[no-untyped-call]
+        seen = hidden.detach().to(self._precision or hidden.dtype)
+        loss, gradient = loss_through(head, seen, rows.targets, rows.counts / divisor, learns=learns)
+        if gradient is not None and hidden.requires_grad:
+            hidden.backward(gradient.to(hidden.dtype))  # type: ignore[no-untyped-call]
         if by_hand:
             _learn_embedding(embedding, rows.ids[0], leaf.grad)
         return loss
 
     def _hidden(self, rows: FlatRows, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return what the output layer is given where something is learnt: (K, D)."""
-        with flat_call(rows) as named:
+        with flat_call(rows) as named, self._autocast():
             hidden: torch.Tensor = self._base.get_decoder()(**tokens, **named).last_hidden_state
         return hidden[0, rows.kept]
 
@@ -95,7 +101,7 @@ class BatchLoss:
 
     def _flat(self, rows: FlatRows) -> torch.Tensor:
         """Return the logits where something is learnt: (K, V)."""
-        with flat_call(rows) as named:
+        with flat_call(rows) as named, self._autocast():
             logits: torch.Tensor = self._model(input_ids=rows.ids, **named, logits_to_keep=rows.kept).logits
         return logits[0]
 
@@ -105,11 +111,16 @@ class BatchLoss:
         inputs, targets = batch.inputs.to(device), batch.targets.to(device)  # (B, T)
         columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
         wanted: dict[str, Any] = {"logits_to_keep": columns} if self._chooses else {}
-        logits = self._model(input_ids=inputs, use_cache=False, **wanted).logits
+        with self._autocast():
+            logits = self._model(input_ids=inputs, use_cache=False, **wanted).logits
         if not self._chooses:
             logits = logits[:, columns]
         seen = targets[:, columns] != IGNORED
         return logits[seen], targets[:, columns][seen]
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        kind = _device(self._model).type
+        return torch.autocast(kind, self._precision) if self._precision else nullcontext()
 
     @torch.no_grad()
     def _find_obstacle(self) -> str:

@@ -79,11 +79,13 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
 
 def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "TrainingJob":
     """Load the model, or this process's part of it, and return everything the loop works on."""
+    import torch
+
     from core.models.saving import save_model
     from core.models.sharding import whole_weights
     from core.training.job import TrainingJob
 
-    _leave_a_core_free()
+    torch.set_num_threads(training_threads())
     model = _load_for_training(plan, group)
 
     def save(model: "PreTrainedModel", progress: "Progress", folder: Path) -> None:
@@ -111,16 +113,14 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "Tr
     )
 
 
-def _leave_a_core_free() -> None:
-    """Compute with one thread less than there are cores, unless the person set OMP_NUM_THREADS.
+def training_threads() -> int:
+    """Return how many threads a run computes with: one less than there are cores, unless the person set OMP_NUM_THREADS.
 
     The page stays quick; and where a neighbour wants a core, waiting for its turn at every operation costs more than that
     core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule, because the last bit of a sum depends on the threads.
     """
-    import torch
-
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max((os.cpu_count() or 1) - 1, 1))
+    set_for_all = os.environ.get("OMP_NUM_THREADS", "")
+    return int(set_for_all) if set_for_all.isdigit() else max((os.cpu_count() or 1) - 1, 1)
 
 
 def _encode(
@@ -143,16 +143,19 @@ def _encode(
 def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
     """Return the model with what is trained of it; several processes share all weights out, but each has adapters whole."""
     from core.models.adapters import AdapterShape, add_lora, train_last_blocks
-    from core.models.loading import best_device, load_model
+    from core.models.loading import best_device, keep_little_for_the_backward, load_model
     from core.models.sharding import shard
 
     settings = plan.settings
-    if plan.source.is_adapter:
-        if settings.method == "full":
-            raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora"})
-        return load_model(plan.source, trainable_adapter=True)
+    if plan.source.is_adapter and settings.method == "full":
+        raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora"})
     sharded = settings.method == "full" and group.size > 1
-    model = load_model(plan.source, on_cpu=sharded)  # whole it may be too large for any of the devices
+    # a model that is to lie in parts may be too large for any of the devices while it is whole
+    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=sharded)
+    if settings.gradient_checkpointing:
+        keep_little_for_the_backward(model)
+    if plan.source.is_adapter:
+        return model
     if settings.method == "full":
         if settings.last_blocks:
             train_last_blocks(model, settings.last_blocks)

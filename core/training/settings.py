@@ -11,9 +11,11 @@ from core.errors import SettingsError
 Method = Literal["full", "lora"]
 LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
+Precision = Literal["auto", "float32", "bfloat16"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
 KEPT: tuple[Kept, ...] = get_args(Kept)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class TrainingSettings:
     lora_targets: str = "all-linear"  # or the names of layers with commas between: q_proj, v_proj
     last_blocks: int = 0  # full tuning of so many of the last blocks only; 0 trains all weights
     keep: Kept = "best"  # which models stay on disk: the best, the last too, or that of every evaluation
+    precision: Precision = "auto"  # of products; weights stay in float32. auto: bfloat16 on a GPU that has it
+    gradient_checkpointing: bool = False  # keep the blocks' inputs only and compute the rest again: less memory, more time
     seed: int = 42
     test_share: float = 0.10
     validation_share: float = 0.05
@@ -143,7 +147,7 @@ _WHOLE_RANGES = {
     "seed": (0, 2**31 - 1),
     "split_seed": (0, 2**31 - 1),
 }
-_CHOICES: dict[str, tuple[str, ...]] = {"method": METHODS, "lora_kind": LORA_KINDS, "keep": KEPT}
+_CHOICES: dict[str, tuple[str, ...]] = {"method": METHODS, "lora_kind": LORA_KINDS, "keep": KEPT, "precision": PRECISIONS}
 _REAL_RANGES = {
     "learning_rate": (1e-9, 1.0),
     "warmup_share": (0.0, 1.0),

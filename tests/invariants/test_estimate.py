@@ -11,9 +11,10 @@ import torch
 
 from core.data.dataset import load_dataset
 from core.storage.workspace import Workspace
-from core.training.estimate import free_memory_mib, memory_mib, parameter_count
+from core.training.estimate import free_memory_mib, memory_mib, operations, parameter_count
 from core.training.preparation import plan_run
 from core.training.settings import Method, change_settings, default_settings
+from core.training.speed import _measured
 from tests.conftest import POCKET, ROOT
 from ui.train.views import ready_markup
 
@@ -45,12 +46,16 @@ def rows(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("larger", "method"), [(False, "full"), (False, "lora"), (True, "full"), (True, "lora")])
+@pytest.mark.parametrize(
+    ("larger", "method", "frugal"),
+    [(False, "full", False), (False, "lora", False), (True, "full", False), (True, "lora", False), (True, "full", True)],
+)
 def test_a_run_takes_the_memory_that_was_told(
-    workspace: Workspace, rows: Path, larger_model: Path, larger: bool, method: Method
+    workspace: Workspace, rows: Path, larger_model: Path, larger: bool, method: Method, frugal: bool
 ) -> None:
     name = str(larger_model) if larger else "pocket"
-    chosen = change_settings(default_settings(name, method), {"batch_size": 8, "gradient_accumulation": 1, "epochs": 1})
+    changes = {"batch_size": 8, "gradient_accumulation": 1, "epochs": 1, "gradient_checkpointing": frugal}
+    chosen = change_settings(default_settings(name, method), changes)
     told = memory_mib(plan_run(load_dataset(rows), chosen, workspace))
     assert told is not None
     options = [
@@ -65,6 +70,7 @@ def test_a_run_takes_the_memory_that_was_told(
         "--epochs",
         "1",
         "--json",
+        *(["--gradient-checkpointing"] if frugal else []),
     ]
     done = subprocess.run(
         [sys.executable, "-m", "core", "train", str(rows), *options, "--workspace", str(workspace.folder)],
@@ -84,6 +90,44 @@ def test_the_card_names_memory_and_warns_when_there_is_too_little(
     assert "more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)
     free = free_memory_mib()
     assert free is None or free > 0
+
+
+def test_operations_are_those_of_the_weights_and_tokens(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps([{"instruction": "Say a word.", "output": "word", "split": "train"}]))
+    plan = plan_run(load_dataset(path), change_settings(default_settings(), {"epochs": 2}), workspace)
+    [row] = plan.train
+    head = 8192 * 256
+    inner, tokens, learnt = 5_311_232 - head, len(row.ids) - 1, sum(row.trained)
+    assert operations(plan) == pytest.approx(2 * (6 * inner * tokens + 6 * head * learnt))
+    lora = plan_run(load_dataset(path), change_settings(default_settings("pocket", "lora"), {"epochs": 2}), workspace)
+    assert operations(lora) == pytest.approx(2 * (4 * inner * tokens + 4 * head * learnt))
+    for change, block in (({"last_blocks": 2}, 2 + 4 * 2 / 4), ({"gradient_checkpointing": True}, 8)):
+        changed = plan_run(load_dataset(path), change_settings(default_settings(), change | {"epochs": 1}), workspace)
+        assert operations(changed) == pytest.approx(
+            block * inner * tokens + (4 if "last_blocks" in change else 6) * head * learnt
+        )
+
+
+def test_rows_that_begin_alike_cost_less_than_rows_that_do_not(workspace: Workspace, rows: Path, larger_model: Path) -> None:
+    plan = plan_run(load_dataset(rows), default_settings(str(larger_model), "full"), workspace)
+    alone = plan_run(load_dataset(rows), change_settings(plan.settings, {"batch_size": 1}), workspace)
+    together, apart = operations(plan), operations(alone)
+    assert together is not None and apart is not None and together < 0.8 * apart
+
+
+def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
+    workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_run(load_dataset(rows), default_settings(), workspace)
+    work = operations(plan)
+    assert work is not None
+    monkeypatch.setattr("ui.train.views.operations_per_s", lambda: work / 90)
+    assert "roughly 1 min 30 s on this machine" in ready_markup(plan, "command", None)
+    assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
+    monkeypatch.setattr("ui.train.views.operations_per_s", lambda: None)
+    assert "roughly" not in ready_markup(plan, "command", None)
+    assert _measured() > 0
 
 
 def test_parameters_are_counted_from_headers_and_damaged_files_count_none(tmp_path: Path) -> None:

@@ -76,7 +76,11 @@ def losses_of(workspace: Workspace, name: str) -> dict[str, list[float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{"method": "full"}, {"method": "full", "last_blocks": 1, "keep": "last"}, {"method": "lora", "learning_rate": 1e-2}],
+    [
+        {"method": "full"},
+        {"method": "full", "last_blocks": 1, "keep": "last"},
+        {"method": "lora", "learning_rate": 1e-2, "gradient_checkpointing": True},
+    ],
     ids=["full", "last-block", "lora"],
 )
 def test_two_processes_learn_what_one_learns(train: Train, workspace: Workspace, changes: dict[str, object]) -> None:

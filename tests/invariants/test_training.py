@@ -302,6 +302,31 @@ def test_one_row_times_eight_passes_equals_eight_rows_at_once(
     assert one == pytest.approx(other, rel=1e-4)
 
 
+@pytest.mark.parametrize(("layout", "method"), [("gpt2", "full"), ("llama", "lora"), ("qwen3", "full")])
+def test_gradient_checkpointing_changes_nothing_but_what_is_kept(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], layout: str, method: str
+) -> None:
+    """GPT-2's layout has dropout: what is computed again must drop the same."""
+    chosen = settings(tiny_models[layout], method=method, epochs=1, watched_prompts=0)
+    _, usual = run(workspace, small_file, chosen)
+    _, frugal = run(workspace, small_file, replace(chosen, gradient_checkpointing=True))
+    one, other = ([(e.loss, e.gradient_norm) for e in events if isinstance(e, StepDone)] for events in (usual, frugal))
+    assert one == [pytest.approx(pair, rel=1e-5) for pair in other]
+    assert frugal[0] == replace(usual[0], run=frugal[0].run)  # type: ignore[type-var]
+
+
+def test_products_in_bfloat16_learn_nearly_the_same_into_weights_of_float32(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    chosen = settings(tiny_models["qwen3"], epochs=2, watched_prompts=0)
+    _, exact = run(workspace, small_file, chosen)
+    name, rough = run(workspace, small_file, replace(chosen, precision="bfloat16"))
+    one, other = ([event.loss for event in events if isinstance(event, StepDone)] for events in (exact, rough))
+    assert one != other
+    assert one == pytest.approx(other, rel=0.01)
+    assert {weight.dtype for weight in weights(workspace, name).values()} == {torch.float32}
+
+
 def test_padding_and_company_leave_a_rows_loss_unchanged(tiny_models: dict[str, Path], small_file: Path) -> None:
     model = load_model(find_model(str(tiny_models["qwen3"]), lambda _: None))
     encoder = load_encoder(tiny_models["qwen3"], "alpaca")

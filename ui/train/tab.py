@@ -15,6 +15,7 @@ from core.training.run import add_run
 from core.training.settings import (
     LORA_KINDS,
     METHODS,
+    PRECISIONS,
     TrainingSettings,
     as_method,
     change_settings,
@@ -53,9 +54,14 @@ _ADVANCED = (
         ("keep", "Models kept", "besides the best one"),
         ("seed", "Seed", "of batches and dropout"),
     ),
+    (
+        ("precision", "Precision", "of products; auto: bfloat16 on a GPU that has it"),
+        ("gradient_checkpointing", "Gradient checkpointing", "Less memory, more time: blocks are computed twice"),
+    ),
 )
 _CHOICES = {
     "lora_kind": LORA_KINDS,
+    "precision": PRECISIONS,
     "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
 }
 Fields = dict[str, gr.components.Component]
@@ -211,6 +217,8 @@ def _field(setting: str, value: float | str, label: str, info: str) -> gr.compon
     if setting in _CHOICES:
         choices = list(_CHOICES[setting])
         return gr.Dropdown(choices, value=value, label=label, info=info, interactive=True, filterable=False, min_width=130)
+    if isinstance(value, bool):
+        return gr.Checkbox(value, label=label, info=info, interactive=True, min_width=130)
     if isinstance(value, str):
         return gr.Textbox(value, label=label, info=info, interactive=True, min_width=130)
     return _whole(value, label, info) if isinstance(value, int) else _real(value, label, info)

@@ -10,9 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER, Workspace
-from core.training.estimate import free_memory_mib, memory_mib
+from core.training.estimate import free_memory_mib, memory_mib, operations
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
+from core.training.speed import operations_per_s
 
 Row = dict[str, Any]
 _STATE_WORDS = {
@@ -48,7 +49,7 @@ def command_line(settings: TrainingSettings, file_name: str, workspace: Path) ->
     for name, value in asdict(settings).items():
         if name in {"model", "style", "method", "mask_prompt"} or value == defaults[name]:
             continue
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     words += [] if settings.mask_prompt else ["--train-on-prompt"]
     return shlex.join(words + ([] if workspace == DEFAULT_FOLDER else ["--workspace", str(workspace)]))
 
@@ -141,7 +142,7 @@ def duration(seconds: float) -> str:
 def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     settings = plan.settings
     tokens = sum(len(row.ids) for row in plan.train)
-    trained = tokens if not settings.mask_prompt else sum(sum(row.trained) for row in plan.train)
+    trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
     lines = [
         f"{len(plan.train):,} rows to train on, {len(plan.validation):,} to validate, {len(plan.splits.test):,} kept for Review",
         f"{plan.total_steps:,} steps of {settings.step_rows} rows",
@@ -149,6 +150,8 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     ]
     if tokens_per_s:
         lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
+    elif (work := operations(plan)) and (rate := operations_per_s()):
+        lines.append(f"roughly {duration(work / rate)} on this machine, by the number of its operations")
     lines += _memory_lines(plan)
     if plan.source.is_adapter:
         lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
