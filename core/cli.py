@@ -56,7 +56,9 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_file(parser, optional=True)
     _add_model(parser)
-    parser.add_argument("--method", choices=METHODS, default=None, help="full, or lora: adapters on frozen weights")
+    parser.add_argument(
+        "--method", choices=METHODS, default=None, help="full, lora (adapters on frozen weights), qlora (these in 4 bits)"
+    )
     for name, kind, words in _TRAIN_OPTIONS:
         parser.add_argument(f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words)
     parser.add_argument(

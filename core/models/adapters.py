@@ -95,6 +95,8 @@ def merge_adapter(model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
-    """Return how many parameters are trained and how many there are."""
+    """Return how many parameters are trained and how many there are, those that lie packed in 4 bits too."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return trained, sum(p.numel() for p in model.parameters())
+    packed = [getattr(p, "quant_state", None) for p in model.parameters()]
+    sizes = [p.numel() if state is None else state.shape.numel() for p, state in zip(model.parameters(), packed, strict=True)]
+    return trained, sum(sizes)

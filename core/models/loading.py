@@ -1,8 +1,9 @@
 """A folder becomes a model in memory: safetensors only, no remote code. Knows no training and no text."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,17 +14,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load_model(source: ModelSource, *, trainable_adapter: bool = False, on_cpu: bool = False) -> "PreTrainedModel":
+def load_model(
+    source: ModelSource, *, trainable_adapter: bool = False, on_cpu: bool = False, four_bits: str = ""
+) -> "PreTrainedModel":
     """Load weights in float32 onto the best device, or the CPU, in evaluation mode.
+
+    With ``four_bits``, a precision of products, the linear layers' weights are held in 4 bits each by bitsandbytes.
 
     For an adapter the base model is loaded with the adapter on top. Raises ModelError when the folder does not hold a
     causal language model that transformers knows.
     """
     _silence()
-    model = _load_weights(source.base_folder or source.folder)
+    device = torch.device("cpu") if on_cpu else best_device()
+    packing = _four_bits(computing_type(four_bits) or torch.float32, device) if four_bits else {}
+    model = _load_weights(source.base_folder or source.folder, packing)
     if source.is_adapter:
         model = _put_adapter_on(model, source, trainable=trainable_adapter)
-    return model.to(torch.device("cpu") if on_cpu else best_device()).eval()
+    return (model if four_bits else model.to(device)).eval()  # packed weights were put in their place while loading
 
 
 def best_device() -> torch.device:
@@ -65,7 +72,17 @@ def _silence() -> None:
     logging.set_verbosity_error()
 
 
-def _load_weights(folder: Path) -> "PreTrainedModel":
+def _four_bits(computed_in: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """Return how weights are packed: in 4-bit normal floats, their scales quantised again (Dettmers et al., arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=computed_in
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _load_weights(folder: Path, packing: Mapping[str, Any]) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     try:
@@ -76,6 +93,7 @@ def _load_weights(folder: Path) -> "PreTrainedModel":
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
+            **packing,
         )
     except Exception as error:  # transformers and safetensors raise many classes for a damaged or unknown model
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

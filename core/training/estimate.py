@@ -25,6 +25,7 @@ _STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in unit
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNFUSED_GELU_COPIES = 12  # GPT-2's gelu_new is a formula of many steps, each kept
 _ADAPTED = 1.5  # adapters keep a second set of most of it
+_FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
 
 
@@ -41,7 +42,7 @@ def memory_mib(plan: RunPlan) -> float | None:
     copies = _UNFUSED_GELU_COPIES if kinds == "gelu_new" else _INNER_COPIES
     of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
     kept = blocks * of_a_block
-    if plan.settings.method == "lora":
+    if plan.settings.method != "full":
         trained = plan.settings.lora_rank * blocks * (11 * hidden + 3 * inner)
         kept = round(kept * _ADAPTED)
     else:
@@ -51,9 +52,13 @@ def memory_mib(plan: RunPlan) -> float | None:
             kept = round(kept * plan.settings.last_blocks / blocks)
     if plan.settings.gradient_checkpointing:
         kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
-    training = _BYTES * (weights + 3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
-    loading = _BYTES * weights + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method == "lora" else 0)
+    held = _BYTES * weights
+    if plan.settings.method == "qlora":
+        ends = min(_first(config, "vocab_size") * hidden, weights)  # the input and output layers stay as they are
+        held = round(_BYTES * ends + _FOUR_BITS * (weights - ends))
+    training = held + _BYTES * (3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
+    loading = held + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method != "full" else 0)
     return libraries + max(training, loading) / _MIB
 
 
@@ -124,7 +129,7 @@ def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
 def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, config: dict[str, Any]) -> int:
     """Return how many tokens the flat row of a batch holds; with dropout its rows share none of them."""
     dropouts = [value for name, value in config.items() if ("drop" in name) and isinstance(value, float) and value > 0]
-    if dropouts or (plan.settings.method == "lora" and plan.settings.lora_dropout > 0):
+    if dropouts or (plan.settings.method != "full" and plan.settings.lora_dropout > 0):
         return sum(len(row.ids) - 1 for row in rows)
     nodes: dict[tuple[int, int], int] = {}
     for row in rows:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,8 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
 
     Raises SettingsError when nothing would be learnt, and whatever the model, style or split has wrong.
     """
+    if settings.method == "qlora" and find_spec("bitsandbytes") is None:
+        raise SettingsError({"method": "qlora needs bitsandbytes: python -m pip install bitsandbytes, or use lora"})
     source = find_model(settings.model, workspace.find_run_model)
     blocks = block_count(source.base_folder or source.folder)
     if blocks is not None and settings.last_blocks > blocks:
@@ -148,10 +151,11 @@ def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
 
     settings = plan.settings
     if plan.source.is_adapter and settings.method == "full":
-        raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora"})
+        raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora or qlora"})
     sharded = settings.method == "full" and group.size > 1
     # a model that is to lie in parts may be too large for any of the devices while it is whole
-    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=sharded)
+    four_bits = settings.precision if settings.method == "qlora" else ""
+    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=sharded, four_bits=four_bits)
     if settings.gradient_checkpointing:
         keep_little_for_the_backward(model)
     if plan.source.is_adapter:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from core.data.splits import SplitSettings
 from core.errors import SettingsError
 
-Method = Literal["full", "lora"]
+Method = Literal["full", "lora", "qlora"]
 LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -122,7 +122,7 @@ def _contradictions(settings: TrainingSettings) -> dict[str, str]:
     if not settings.target_names:
         problems["lora_targets"] = "must be all-linear, or names of layers with commas between"
     if settings.last_blocks and settings.method != "full":
-        problems["last_blocks"] = "goes with full tuning; lora has adapters in every block"
+        problems["last_blocks"] = "goes with full tuning; lora and qlora have adapters in every block"
     return problems
 
 

@@ -756,6 +756,34 @@ def test_other_adapters_of_the_family_train_resume_and_merge_into_a_plain_model(
     assert not (tmp_path / "again").exists()
 
 
+def test_adapters_on_weights_in_four_bits_train_resume_and_load_on_whole_ones(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs bitsandbytes")
+    from peft import AutoPeftModelForCausalLM
+
+    chosen = settings(tiny_models["qwen3"], method="qlora", epochs=3)
+    whole, events = run(workspace, small_file, chosen)
+    broken, _ = run(workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4)
+    execute(workspace, broken, lambda: False, [])
+    assert same(weights(workspace, whole), weights(workspace, broken))
+    started, exact = events[0], run(workspace, small_file, replace(chosen, method="lora"))[1]
+    assert isinstance(started, RunStarted) and started.notice == ""
+    assert replace(started, run="") == replace(exact[0], run="")  # type: ignore[type-var]
+    losses = [[event.loss for event in told if isinstance(event, EvalDone)] for told in (events, exact)]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][-1] < losses[0][0]
+    AutoPeftModelForCausalLM.from_pretrained(workspace.model_folder(whole))
+
+
+def test_without_bitsandbytes_four_bits_are_refused_in_a_sentence(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.training.preparation.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match="python -m pip install bitsandbytes"):
+        add_run(workspace, load_dataset(small_file), settings(tiny_models["qwen3"], method="qlora"))
+
+
 def test_adapters_for_layers_that_are_not_there_end_in_a_sentence(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:

@@ -178,7 +178,13 @@ def _lay_out(services: Services) -> _Parts:
             STYLE_CHOICES, value="alpaca", label="Prompt style", info="Or the path of a .jinja file", allow_custom_value=True,
             elem_id="train-style",
         )  # fmt: skip
-        method = gr.Radio(list(METHODS), value="full", label="Method", info="lora: adapters on frozen weights", elem_id="method")
+        method = gr.Radio(
+            list(METHODS),
+            value="full",
+            label="Method",
+            info="lora: adapters on frozen weights; qlora: these in 4 bits",
+            elem_id="method",
+        )
     fields, name = _lay_out_fields(default_settings())
     ready = gr.HTML(elem_id="ready")
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
