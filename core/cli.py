@@ -64,6 +64,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gradient-checkpointing", action="store_true", default=None, help="less memory, more time: compute blocks twice"
     )
+    parser.add_argument(
+        "--compiled", action="store_true", default=None, help="by torch.compile: slow to begin, then faster on a GPU"
+    )
     parser.add_argument("--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers")
     parser.add_argument("--name", default="", help="the run's name")
     parser.add_argument(

@@ -56,6 +56,12 @@ def keep_little_for_the_backward(model: "PreTrainedModel") -> None:
     model.activation_checkpointing_enable({"use_reentrant": False})
 
 
+def compile_decoder(model: "PreTrainedModel", backend: str = "inductor") -> None:
+    """Let torch compile a model's decoder at its first call, once for rows of any length."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base.get_decoder().compile(dynamic=True, backend=backend)
+
+
 def can_choose_positions(model: "PreTrainedModel") -> bool:
     """Tell whether the model can be told at which positions to compute logits, as nearly all can."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -84,12 +84,15 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "Tr
     """Load the model, or this process's part of it, and return everything the loop works on."""
     import torch
 
+    from core.models.loading import compile_decoder
     from core.models.saving import save_model
     from core.models.sharding import whole_weights
     from core.training.job import TrainingJob
 
     torch.set_num_threads(training_threads())
     model = _load_for_training(plan, group)
+    if plan.settings.compiled:
+        compile_decoder(model)
 
     def save(model: "PreTrainedModel", progress: "Progress", folder: Path) -> None:
         facts: dict[str, Any] = {

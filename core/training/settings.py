@@ -47,6 +47,7 @@ class TrainingSettings:
     keep: Kept = "best"  # which models stay on disk: the best, the last too, or that of every evaluation
     precision: Precision = "auto"  # of products; weights stay in float32. auto: bfloat16 on a GPU that has it
     gradient_checkpointing: bool = False  # keep the blocks' inputs only and compute the rest again: less memory, more time
+    compiled: bool = False  # by torch.compile: slow to begin, then faster on a GPU
     seed: int = 42
     test_share: float = 0.10
     validation_share: float = 0.05

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.data.dataset import load_dataset
 from core.errors import ModelError, SettingsError, UserError, WorkspaceError
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
+from core.models import loading
 from core.models.adapters import AdapterShape, add_lora
 from core.models.catalogue import find_model
 from core.models.loading import load_model
@@ -313,6 +315,21 @@ def test_gradient_checkpointing_changes_nothing_but_what_is_kept(
     one, other = ([(e.loss, e.gradient_norm) for e in events if isinstance(e, StepDone)] for events in (usual, frugal))
     assert one == [pytest.approx(pair, rel=1e-5) for pair in other]
     assert frugal[0] == replace(usual[0], run=frugal[0].run)  # type: ignore[type-var]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # that torch's tracer looks at, and hides from people
+def test_a_compiled_decoder_computes_the_same(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as torch.compile traces it, but run as it stands: the C++ compiler takes minutes."""
+    chosen = settings(tiny_models["qwen3"], epochs=1, watched_prompts=0)
+    _, usual = run(workspace, small_file, chosen)
+    monkeypatch.setattr(loading, "compile_decoder", partial(loading.compile_decoder, backend="eager"))
+    name, compiled = run(workspace, small_file, replace(chosen, compiled=True))
+    one, other = ([(e.loss, e.gradient_norm) for e in events if isinstance(e, StepDone)] for events in (usual, compiled))
+    assert one == [pytest.approx(pair, rel=1e-5) for pair in other]
+    assert isinstance(compiled[0], RunStarted) and compiled[0].notice == ""
+    assert not any("_orig_mod" in weight for weight in weights(workspace, name))
 
 
 def test_products_in_bfloat16_learn_nearly_the_same_into_weights_of_float32(

@@ -57,6 +57,7 @@ _ADVANCED = (
     (
         ("precision", "Precision", "of products; auto: bfloat16 on a GPU that has it"),
         ("gradient_checkpointing", "Gradient checkpointing", "Less memory, more time: blocks are computed twice"),
+        ("compiled", "Compile", "By torch.compile: slow to begin, then faster on a GPU"),
     ),
 )
 _CHOICES = {
