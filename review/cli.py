@@ -15,8 +15,9 @@ from core.terminal import OneLineParser, common_options, emit, run_command, say,
 from review.exports import FORMATS, export_review
 from review.judging import TAGS, VERDICTS, Judge, make_rating
 from review.making import RowChoice, answer_review, create_review, is_unfinished, plan_review
-from review.report import report_object, report_review, report_text
+from review.report import report_review
 from review.store import ReviewStore
+from review.wording import report_object, report_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

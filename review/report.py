@@ -1,14 +1,16 @@
-"""Verdicts become a result: who won how often, and how sure that is. Knows SQLite, no screen."""
+"""Verdicts become a result: who won how often, and how sure that is. Knows no table and no screen."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
-from review.statistics import ENOUGH_EVIDENCE, evidence, ratings_still_needed, sign_test, wilson_interval
-from review.store import ReviewStore, Row
+from review.agreement import cohen_kappa, krippendorff_alpha
+from review.length_control import LengthControlled, control_length
+from review.ranking import Bout, Ranking, rank
+from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
+from review.store import ReviewStore
+from review.votes import Vote, read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Match:
     both_bad: int  # neither is any good; counted apart from ties
     prompts_won: int  # prompts on which most verdicts went to ``contender``
     prompts_lost: int  # prompts on which most verdicts went to ``against``
+    independent: float  # decided verdicts, those on one prompt counted as far as they tell something new
+    equal_lengths: LengthControlled | None  # the win rate if both answers were equally long
 
     @property
     def ratings(self) -> int:
@@ -42,13 +46,18 @@ class Match:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of the win rate; too narrow where several people judged the same prompts."""
-        return wilson_interval(self.wins, self.wins + self.losses)
+        """The 95 % Wilson interval of the win rate, of as many verdicts as are independent."""
+        return wilson_interval((self.win_rate or 0.0) * self.independent, self.independent)
 
     @property
     def evidence(self) -> float:
         """See review.statistics.evidence; 20 is enough. Each prompt counts once: verdicts on one prompt are not independent."""
         return evidence(self.prompts_won, self.prompts_lost)
+
+    @property
+    def p_value(self) -> float:
+        """The sign test's, for one look at the end; each prompt counts once."""
+        return sign_test(self.prompts_won, self.prompts_lost)
 
     @property
     def still_needed(self) -> int | None:
@@ -62,6 +71,30 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Reviewer:
+    """One person's verdicts."""
+
+    name: str
+    ratings: int
+    chose_a: int  # of the decided verdicts, those for the answer on the left
+    chose_b: int
+
+    @property
+    def side_p_value(self) -> float:
+        """How often chance alone would favour a side as much: sides are random, so an even chance is fair."""
+        return sign_test(self.chose_a, self.chose_b)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far reviewers agree, on pairs that several judged."""
+
+    pairs: int
+    alpha: float | None  # Krippendorff's, over all reviewers
+    kappas: tuple[tuple[str, str, int, float | None], ...]  # two reviewers, pairs that both judged, Cohen's kappa
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a review so far."""
 
@@ -69,108 +102,70 @@ class Report:
     contenders: tuple[str, ...]
     pairs: int
     ratings: int
-    reviewers: dict[str, int]  # ratings by reviewer
+    reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
+    ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
+    agreement: Agreement
     tags: dict[str, int]
     comments: int
     corrections: int
 
 
-def report_review(store: ReviewStore, name: str) -> Report:
-    """Count a review's verdicts. Raises ReviewError when there is no such review."""
+def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str = "") -> Report:
+    """Count a review's verdicts, all or some reviewer's or tag's. Raises ReviewError when there is no such review."""
     review = store.find(name)
     contenders = [contender.name for contender in store.contenders(review["id"])]
-    votes = _votes(store, review["id"])
-    pairs = store.database.one("SELECT count(*) AS n FROM pairs WHERE review_id = ?", [review["id"]])
+    votes = read_votes(store, review["id"], reviewer=reviewer, tag=tag)
+    bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in votes]
     return Report(
         review=name,
         contenders=tuple(contenders),
-        pairs=pairs["n"] if pairs else 0,
+        pairs=store.pair_count(review["id"]),
         ratings=len(votes),
-        reviewers=dict(Counter(vote["reviewer"] for vote in votes)),
+        reviewers=tuple(_reviewer(person, votes) for person in dict.fromkeys(vote.reviewer for vote in votes)),
         matches=tuple(_match(first, second, votes) for first, second in combinations(contenders, 2)),
-        tags=dict(Counter(tag for vote in votes for tag in json.loads(vote["tags"])).most_common()),
-        comments=sum(bool(vote["comment"]) for vote in votes),
-        corrections=sum(bool(vote["correction"]) for vote in votes),
+        ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
+        agreement=_agreement(votes),
+        tags=dict(Counter(tag for vote in votes for tag in vote.tags).most_common()),
+        comments=sum(bool(vote.comment) for vote in votes),
+        corrections=sum(bool(vote.correction) for vote in votes),
     )
 
 
-def report_object(report: Report) -> dict[str, Any]:
-    """Return a report for ``--json``; the plain names speak of the first contender against the second."""
-    matches = [_match_object(match) for match in report.matches]
-    rest = {"pairs": report.pairs, "reviewers": report.reviewers, "tags": report.tags, "corrections": report.corrections}
-    head = {"review": report.review, "contenders": list(report.contenders), "ratings": report.ratings}
-    return {**head, **{name: value for name, value in matches[0].items() if name != "ratings"}, **rest, "matches": matches}
-
-
-def match_sentence(match: Match) -> str:
-    """Say in one sentence what the verdicts mean."""
-    if match.win_rate is None:
-        return f"No verdict between {match.contender} and {match.against} is decided yet."
-    won = match.prompts_won - match.prompts_lost
-    ahead, behind = (match.contender, match.against) if won > 0 else (match.against, match.contender)
-    if won == 0:
-        return f"{ahead} and {behind} have won equally often so far."
-    if match.evidence >= ENOUGH_EVIDENCE:
-        return f"Enough evidence: {ahead} is better than {behind}."
-    needed = match.still_needed
-    more = (
-        f"about {needed} more ratings like these would settle it"
-        if needed
-        else "the two are close, so it takes very many ratings"
-    )
-    return f"Not enough evidence yet: {ahead} is ahead of {behind}, and {more}."
-
-
-def report_text(report: Report) -> str:
-    """Return a report as words."""
-    lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
-    for match in report.matches:
-        rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
-        low, high = match.interval
-        lines.append(
-            f"{match.contender} against {match.against}: {match.wins} won, {match.losses} lost, {match.ties} tied, "
-            f"{match.both_bad} both bad; win rate {rate} (95 % interval {low:.0%} to {high:.0%})"
-        )
-        lines.append(f"  {match_sentence(match)}")
-    return "\n".join(lines)
-
-
-def _votes(store: ReviewStore, review_id: int) -> list[Row]:
-    return store.database.query(
-        """SELECT verdicts.*, one.name AS a_name, two.name AS b_name
-           FROM verdicts JOIN pairs ON pairs.id = pair_id
-           JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
-           JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = ? ORDER BY verdicts.id""",
-        [review_id],
+def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
+    between = [vote for vote in votes if {vote.a, vote.b} == {first, second}]
+    outcomes = Counter(vote.outcome for vote in between)
+    won, lost = (Counter(vote.prompt for vote in between if vote.outcome == name) for name in (first, second))
+    prompts = {vote.prompt for vote in between}
+    lengths = [vote.lengths if vote.a == first else vote.lengths[::-1] for vote in between]
+    return Match(
+        first,
+        second,
+        outcomes[first],
+        outcomes[second],
+        outcomes["\0tie"],
+        outcomes["\0both_bad"],
+        sum(won[prompt] > lost[prompt] for prompt in prompts),
+        sum(won[prompt] < lost[prompt] for prompt in prompts),
+        effective_count([(won[prompt], lost[prompt]) for prompt in prompts]) if won or lost else 0.0,
+        control_length([vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]),
     )
 
 
-def _match(first: str, second: str, votes: Sequence[Row]) -> Match:
-    between = [vote for vote in votes if {vote["a_name"], vote["b_name"]} == {first, second}]
-    won = Counter(_winner(vote) for vote in between)
-    leads: Counter[int] = Counter()
-    for vote in between:
-        leads[vote["pair_id"]] += (_winner(vote) == first) - (_winner(vote) == second)
-    by_prompt = sum(lead > 0 for lead in leads.values()), sum(lead < 0 for lead in leads.values())
-    return Match(first, second, won[first], won[second], won["\0tie"], won["\0both_bad"], *by_prompt)
+def _reviewer(name: str, votes: Sequence[Vote]) -> Reviewer:
+    verdicts = Counter(vote.verdict for vote in votes if vote.reviewer == name)
+    return Reviewer(name, verdicts.total(), verdicts["a"], verdicts["b"])
 
 
-def _winner(vote: Row) -> str:
-    sides = {"a": vote["a_name"], "b": vote["b_name"]}
-    return str(sides.get(vote["verdict"], "\0" + vote["verdict"]))
-
-
-def _match_object(match: Match) -> dict[str, Any]:
-    return {
-        **asdict(match),
-        "ratings": match.ratings,
-        "win_rate": match.win_rate,
-        "score": match.score,
-        "interval": list(match.interval),
-        "p_value": sign_test(match.prompts_won, match.prompts_lost),
-        "evidence": match.evidence,
-        "enough_evidence": match.evidence >= ENOUGH_EVIDENCE,
-        "still_needed": match.still_needed,
-    }
+def _agreement(votes: Sequence[Vote]) -> Agreement:
+    units: dict[int, dict[str, str]] = {}
+    for vote in votes:
+        units.setdefault(vote.pair, {})[vote.reviewer] = vote.outcome
+    people = list(dict.fromkeys(vote.reviewer for vote in votes))
+    kappas = []
+    for one, other in combinations(people, 2):
+        both = [(unit[one], unit[other]) for unit in units.values() if one in unit and other in unit]
+        if both:
+            kappas.append((one, other, len(both), cohen_kappa(both)))
+    shared = [list(unit.values()) for unit in units.values() if len(unit) > 1]
+    return Agreement(len(shared), krippendorff_alpha(shared), tuple(kappas))

@@ -4,12 +4,13 @@
 """
 
 import math
+from collections.abc import Sequence
 
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
 def wilson_interval(wins: float, decided: float) -> tuple[float, float]:
-    """Return the 95 % score interval of a proportion; (0, 1) when nothing is decided.
+    """Return the 95 % score interval of a proportion; (0, 1) when nothing is decided. Counts need not be whole.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927), 209-212.
     """
@@ -20,6 +21,24 @@ def wilson_interval(wins: float, decided: float) -> tuple[float, float]:
     centre = (share + z2 / (2 * decided)) / (1 + z2 / decided)
     half = _Z95 / (1 + z2 / decided) * math.sqrt(share * (1 - share) / decided + z2 / (4 * decided**2))
     return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def effective_count(decided: Sequence[tuple[int, int]]) -> float:
+    """Return how many independent verdicts the verdicts are worth; ``decided`` holds (wins, losses) of each prompt.
+
+    Verdicts on one prompt resemble each other, so the variance of the win rate is that between prompts, and the design effect is
+    what it exceeds that of independent verdicts by (Rao and Scott, Biometrics 48, 1992, 577-585). Where all went one way the
+    data cannot tell, and each prompt counts once.
+    """
+    prompts = [(wins, wins + losses) for wins, losses in decided if wins + losses]
+    count, wins = sum(number for _, number in prompts), sum(won for won, _ in prompts)
+    if count == len(prompts):
+        return float(count)
+    share = wins / count
+    if share in {0.0, 1.0} or len(prompts) == 1:
+        return float(len(prompts))
+    between = len(prompts) / (len(prompts) - 1) * sum((won - share * number) ** 2 for won, number in prompts)
+    return min(count / (between / (count * share * (1 - share))), float(count)) if between else float(count)
 
 
 def sign_test(wins: int, losses: int) -> float:

@@ -155,6 +155,19 @@ class ReviewStore:
         )
         return (row["done"], row["total"]) if row else (0, 0)
 
+    def reviewers(self, name: str) -> list[str]:
+        """Return who has judged a pair of a review, by name."""
+        rows = self.database.query(
+            "SELECT DISTINCT reviewer FROM verdicts JOIN pairs ON pairs.id = pair_id WHERE review_id = ? ORDER BY reviewer",
+            [self.find(name)["id"]],
+        )
+        return [row["reviewer"] for row in rows]
+
+    def pair_count(self, review_id: int) -> int:
+        """Return how many pairs there are to judge."""
+        row = self.database.one("SELECT count(*) AS n FROM pairs WHERE review_id = ?", [review_id])
+        return row["n"] if row else 0
+
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
         if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):

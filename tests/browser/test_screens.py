@@ -13,17 +13,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from core.data.dataset import load_dataset
-from core.data.splits import SplitSettings
-from core.generation.sampling import Sampling
-from core.generation.speaker import Response
-from core.storage.datasets import DatasetStore
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, RunFinished, RunStarted, StepDone
 from core.training.run import add_run
 from core.training.settings import TrainingSettings
-from review.store import ReviewPlan, ReviewStore
 from tests.conftest import processes_of_run
+from tests.reviews import write_review
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,17 +32,7 @@ HOSTILE = (
 
 def add_review(folder: Path, file: Path, texts: tuple[str, str], rows: int) -> None:
     workspace = Workspace(folder)
-    dataset = load_dataset(file)
-    DatasetStore(workspace).keep(dataset)
-    store = ReviewStore(workspace)
-    store.create(
-        ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), ("x", "y"), dataset.examples[:rows]), {}, {}
-    )
-    review_id = store.find("r")["id"]
-    for contender, text in zip(store.contenders(review_id), texts, strict=True):
-        for prompt_id, _, _ in store.unanswered(contender.id):
-            store.add_response(contender.id, prompt_id, Response("asked", text, 1, "end"))
-    store.add_pairs(review_id)
+    write_review(workspace, file, dict(zip(("x", "y"), texts, strict=True)), rows)
     workspace.close()
 
 

@@ -15,33 +15,18 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from core.data.dataset import load_dataset
-from core.data.splits import SplitSettings
-from core.generation.sampling import Sampling
-from core.generation.speaker import Response
-from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
-from review.store import ReviewPlan, ReviewStore
 from tests.conftest import ROOT
+from tests.reviews import write_review
 from tests.serving import Server, free_port
 
 pytestmark = pytest.mark.slow
 
 
-def write_review(folder: Path, file: Path) -> None:
-    """A review that is ready to be judged, written before the app starts."""
+def prepare(folder: Path, file: Path) -> None:
+    """Write a review that is ready to be judged before the app starts."""
     workspace = Workspace(folder)
-    dataset = load_dataset(file)
-    DatasetStore(workspace).keep(dataset)
-    store = ReviewStore(workspace)
-    store.create(
-        ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), ("a", "b"), dataset.examples[:4]), {}, {}
-    )
-    review_id = store.find("r")["id"]
-    for contender in store.contenders(review_id):
-        for prompt_id, _, _ in store.unanswered(contender.id):
-            store.add_response(contender.id, prompt_id, Response("asked", contender.name, 1, "end"))
-    store.add_pairs(review_id)
+    write_review(workspace, file, {"a": "a", "b": "b"}, 4)
     workspace.close()
 
 
@@ -79,7 +64,7 @@ class Visitor:
 
 @pytest.fixture
 def served(tmp_path: Path, small_file: Path) -> Iterator[Server]:
-    write_review(tmp_path / "workspace", small_file)
+    prepare(tmp_path / "workspace", small_file)
     server = Server(tmp_path / "workspace", free_port())
     server.start()
     yield server
@@ -88,7 +73,7 @@ def served(tmp_path: Path, small_file: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def guarded(tmp_path: Path, small_file: Path) -> Iterator[Server]:
-    write_review(tmp_path / "workspace", small_file)
+    prepare(tmp_path / "workspace", small_file)
     (tmp_path / "accounts").write_text("amina:secret\njuma:other\n")
     server = Server(tmp_path / "workspace", free_port(), ["--auth", str(tmp_path / "accounts")])
     server.start()

@@ -1,6 +1,7 @@
 """What each tab's events answer, called as Gradio calls them."""
 
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +12,11 @@ import gradio as gr
 import pytest
 
 from core.data.dataset import load_dataset
-from core.generation.speaker import Response
 from core.training.events import RunFinished, RunStarted, StepDone
 from core.training.run import add_run
 from core.training.settings import TrainingSettings
+from review.judging import Judge, make_rating
+from tests.reviews import write_review
 from tests.tabs.conftest import Opened
 from ui.chat.tab import build_chat_tab
 from ui.chat.views import as_turns, displayed, style_note
@@ -253,23 +255,7 @@ def test_a_style_mismatch_is_named() -> None:
 
 @pytest.fixture
 def ready_review(services: Services, small_file: Path) -> str:
-    from core.data.splits import SplitSettings
-    from core.generation.sampling import Sampling
-    from review.store import ReviewPlan
-
-    dataset = load_dataset(small_file)
-    services.datasets.keep(dataset)
-    store = services.reviews
-    store.create(
-        ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), ("base", "tuned"), dataset.examples[:5]),
-        {},
-        {},
-    )
-    review_id = store.find("r")["id"]
-    for contender in store.contenders(review_id):
-        for prompt_id, _, _ in store.unanswered(contender.id):
-            store.add_response(contender.id, prompt_id, Response("asked", f"{HOSTILE} {contender.name}", 3, "end"))
-    store.add_pairs(review_id)
+    write_review(services.workspace, small_file, {name: f"{HOSTILE} {name}" for name in ("base", "tuned")}, 5)
     return "r"
 
 
@@ -287,9 +273,29 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     assert undo(who)["pair"]["id"] == first["id"]
     save({**who, "pair": first["id"], "verdict": "both_bad"})
     results = open_tab(build_results_tab)
-    assert 'data-ratings="1"' in results.trigger("show_result", "r") and "<script" not in results.trigger("show_result", "r")
+    shown = results.trigger("show_result", "r", "", "")
+    assert 'data-ratings="1"' in shown and "<script" not in shown
+    assert 'data-ratings="0"' in results.trigger("show_result", "r", "", "repeats")
+    assert "more one-sided" not in shown and "Amina B: 1 ratings, none decided" in shown
+    review, reviewer = results.trigger("refresh_results")
+    assert review.value == "r" and ("Amina B", "Amina B") in [tuple(choice) for choice in reviewer.choices]
     file = results.trigger("export", "r", "csv")
     assert Path(str(file.value["path"] if isinstance(file.value, dict) else file.value)).read_text().count("both_bad") == 2
+
+
+def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: Open, small_file: Path) -> None:
+    store = write_review(services.workspace, small_file, {name: name for name in ("<b>one", "two", "three")}, 9)
+    results = open_tab(build_results_tab)
+    assert "<table" not in results.trigger("show_result", "r", "", "")
+    judge, chance = Judge(store, "r", "Amina"), random.Random(1)
+    for number in range(27):
+        [pair] = judge.next_pairs(1)
+        judge.rate(pair.id, make_rating("tie" if number % 3 else chance.choice("ab")))
+        if number == 0:
+            assert "all can be ranked only when verdicts link" in results.trigger("show_result", "r", "", "")
+    shown = results.trigger("show_result", "r", "", "")
+    assert shown.count('class="place"') == 3 and "&lt;b&gt;one" in shown and "Bradley–Terry" in shown
+    assert "No pair was judged by two people yet" in shown
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,8 @@ def test_a_bad_file_gets_one_sentence_and_exit_2(
         (["train", "--resume"], "--resume needs --name"),
         (["train", "--resume", "--name", "nobody"], "There is no run 'nobody'"),
         (["train", "sample", "--resume", "--name", "nobody"], "goes with a new run"),
-        (["train", "--resume", "--name", "nobody", "--epochs", "3"], "epochs: goes with a new run"),
+        (["train", "--resume", "--name", "nobody", "--epochs", "3"], "There is no run 'nobody'"),
+        (["train", "--resume", "--name", "nobody", "--seed", "3"], "seed: goes with a new run"),
         (["train"], "give a FILE to train on"),
         (["generate", "--model", "pocket"], "one of the arguments --data --prompt is required"),
         (

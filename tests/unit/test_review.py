@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 from scipy.special import betaln
 from scipy.stats import binomtest
 
-from core.data.dataset import load_dataset
 from core.data.splits import SplitSettings
 from core.errors import ReviewError, WorkspaceError
 from core.generation.sampling import Sampling
-from core.generation.speaker import Response
-from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
 from review.exports import FORMATS, export_review
 from review.judging import Judge, make_rating
-from review.report import match_sentence, report_object, report_review
+from review.report import report_review
 from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewPlan, ReviewStore
+from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
+from tests.reviews import write_review
 
 
 @pytest.fixture
@@ -32,18 +31,7 @@ def store(workspace: Workspace, small_file: Path) -> ReviewStore:
 
 
 def make_review(workspace: Workspace, file: Path, contenders: tuple[str, ...], rows: int = 6) -> ReviewStore:
-    """A review whose responses are written here instead of by models."""
-    dataset = load_dataset(file)
-    DatasetStore(workspace).keep(dataset)
-    store = ReviewStore(workspace)
-    plan = ReviewPlan("r", dataset.content_hash, "test", SplitSettings(), Sampling(), contenders, dataset.examples[:rows])
-    store.create(plan, {}, {"torch": "2"})
-    review_id = store.find("r")["id"]
-    for contender in store.contenders(review_id):
-        for prompt_id, turns, _ in store.unanswered(contender.id):
-            store.add_response(contender.id, prompt_id, Response("asked", f"{contender.name} says {turns[-1].text}", 3, "end"))
-    store.add_pairs(review_id)
-    return store
+    return write_review(workspace, file, {name: f"{name} says {{prompt}}" for name in contenders}, rows)
 
 
 def side_of(text: str, a: str) -> str:
@@ -136,6 +124,8 @@ def test_several_verdicts_on_one_prompt_are_no_further_evidence(store: ReviewSto
     together = report_review(store, "r").matches[0]
     assert together.evidence == alone.evidence
     assert (alone.has_repeated_prompts, together.has_repeated_prompts) == (False, True)
+
+    assert together.interval == pytest.approx(alone.interval)  # all agree: four verdicts on a prompt tell no more than one
 
 
 def make_empty(store: ReviewStore) -> ReviewStore:
@@ -263,6 +253,54 @@ def test_training_rows_follow_the_verdicts(store: ReviewStore) -> None:
     with pytest.raises(ReviewError, match="no format 'xml'"):
         export_review(store, "r", "xml")
     assert FORMATS == ("csv", "jsonl", "sft", "dpo", "kto")
+
+
+def test_three_contenders_are_ranked_and_reviewers_compared(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "middle", "tuned"), rows=10)
+    order = ["base", "middle", "tuned"]
+    for person in ("amina", "juma"):
+        judge = Judge(store, "r", person)
+        while pairs := judge.next_pairs(1):
+            [better, worse] = sorted(order, key=lambda name: f"{name} says" not in f"{pairs[0].a} {pairs[0].b}")[:2]
+            stronger, weaker = sorted((better, worse), key=order.index, reverse=True)
+            judge.rate(pairs[0].id, make_rating(side_of(weaker if pairs[0].row % 5 == len(person) % 4 else stronger, pairs[0].a)))
+    report = report_review(store, "r")
+    assert report.ranking is not None and report.ratings == 60
+    assert [standing.name for standing in report.ranking.standings] == ["tuned", "middle", "base"]
+    assert report.agreement.pairs == 30 and report.agreement.alpha is not None
+    [(one, other, both, kappa)] = report.agreement.kappas
+    assert {one, other} == {"amina", "juma"} and both == 30 and kappa is not None
+    assert "30 pairs judged by more than one person" in agreement_sentence(report.agreement)
+    for person in report.reviewers:
+        assert person.chose_a + person.chose_b == 30
+        assert side_sentence(person).startswith(f"{person.name}: 30 ratings, A in ")
+    words = report_text(report)
+    assert "tuned: 1" in words and "rank 1–" in words
+    assert set(report_object(report)["sides"]) == {"amina", "juma"}
+    alone = report_review(store, "r", reviewer="amina")
+    assert alone.ratings == 30 and alone.agreement.pairs == 0
+    assert report_review(store, "r", tag="wrong fact").ratings == 0
+
+
+def test_a_reviewer_who_always_takes_one_side_is_told_of(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    for pair in judge.next_pairs(6):
+        judge.rate(pair.id, make_rating("a"))
+    [person] = report_review(store, "r").reviewers
+    assert "A in 100% of 6 decided, more one-sided than chance (p 0.031)" in side_sentence(person)
+
+
+def test_length_is_spoken_of_only_where_verdicts_tell(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned"), rows=34)
+    assert length_sentence(report_review(store, "r").matches[0]) == ""
+    with store.database.transaction() as tables:
+        tables.execute("UPDATE responses SET text = text || substr('so much more to say of it all', 1, id % 29)")
+    judge = Judge(store, "r", "amina")
+    for pair in judge.next_pairs(34):
+        longer = "a" if len(pair.a) > len(pair.b) else "b"
+        judge.rate(pair.id, make_rating({"a": "b", "b": "a"}[longer] if pair.row % 4 == 0 else longer))
+    sentence = length_sentence(report_review(store, "r").matches[0])
+    assert "If both answers were equally long, base would win" in sentence and "the longer answer is preferred" in sentence
 
 
 def test_three_contenders_meet_in_every_pairing(workspace: Workspace, small_file: Path) -> None:

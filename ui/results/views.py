@@ -2,19 +2,80 @@
 
 from markupsafe import Markup
 
-from review.report import Match, Report, match_sentence
+from review.ranking import Ranking, Standing
+from review.report import Agreement, Match, Report
 from review.statistics import ENOUGH_EVIDENCE
+from review.wording import agreement_sentence, length_sentence, match_sentence, side_sentence
+
+_LARGEST_SHOWN = 9_999
+_HOW_TO_READ = (
+    "An interval that spans 50 % leaves open who is better. Verdicts on one prompt count in it as far as they tell something "
+    "new, and once for the evidence, which holds however often you look."
+)
 
 
 def result_markup(report: Report) -> Markup:
-    """Return a report: counts, then every match as a bar, an interval and a sentence, then tags."""
-    people = ", ".join(f"{name} ({count:,})" for name, count in report.reviewers.items()) or "nobody yet"
+    """Return a report: counts, the ranking, then every match as a bar, an interval and a sentence, then the reviewers."""
     tags = ", ".join(f"{tag} ({count:,})" for tag, count in report.tags.items()) or "none"
-    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Reviewers: {}. Tags: {}. Comments: {}. Corrections: {}.</p>").format(
-        report.review, f"{report.ratings:,}", f"{report.pairs:,}", people, tags, report.comments, report.corrections
+    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Tags: {}. Comments: {}. Corrections: {}.</p>").format(
+        report.review, f"{report.ratings:,}", f"{report.pairs:,}", tags, report.comments, report.corrections
     )
-    matches = Markup("").join(match_markup(match) for match in report.matches)
-    return Markup('<section aria-label="Result" data-ratings="{}">{}{}</section>').format(report.ratings, head, matches)
+    parts = [head]
+    if report.ranking and report.ratings:
+        parts.append(_ranking(report.ranking))
+    parts += [match_markup(match) for match in report.matches]
+    if report.ratings:
+        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _people(report)]
+    return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
+
+
+def _ranking(ranking: Ranking) -> Markup:
+    if ranking.obstacle:
+        return Markup('<article class="fuata-result"><h3>Ranking</h3><p>{}</p></article>').format(ranking.obstacle)
+    low, high = min(one.low for one in ranking.standings), max(one.high for one in ranking.standings)
+    lines = Markup("").join(_standing(standing, low, high) for standing in ranking.standings)
+    return Markup(
+        '<article class="fuata-result" aria-label="Ranking"><h3>Ranking</h3>'
+        '<div class="scroll" tabindex="0" aria-label="Table of the ranking"><table>'
+        "<thead><tr><th>rank</th><th>contender</th><th>rating</th><th>95 % interval</th><th></th>"
+        "<th>verdicts</th></tr></thead><tbody>{}</tbody></table></div>"
+        '<p class="fuata-note">Bradley–Terry strengths on Elo’s scale, 1,000 in the mean: 100 points more win 64 % of the time. '
+        "Verdicts on one prompt count together. A rank is a range where the verdicts leave it open.</p></article>"
+    ).format(lines)
+
+
+def _standing(standing: Standing, low: float, high: float) -> Markup:
+    span = max(high - low, 1e-9)
+    ranks = (
+        f"{standing.best_rank}" if standing.best_rank == standing.worst_rank else f"{standing.best_rank}–{standing.worst_rank}"
+    )
+    return Markup(
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{} to {}</td>"
+        '<td class="place"><div class="interval plain" aria-hidden="true"><i style="left:{:.2f}%;width:{:.2f}%"></i>'
+        '<b style="left:{:.2f}%"></b></div></td><td>{}</td></tr>'
+    ).format(
+        ranks, standing.name, f"{standing.rating:,.0f}", f"{standing.low:,.0f}", f"{standing.high:,.0f}",
+        100 * (standing.low - low) / span, 100 * (standing.high - standing.low) / span,
+        100 * (standing.rating - low) / span, f"{standing.bouts:,}",
+    )  # fmt: skip
+
+
+def _people(report: Report) -> Markup:
+    lines = [side_sentence(person) for person in report.reviewers]
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
+    return Markup('<article class="fuata-result" aria-label="Reviewers"><h3>Reviewers</h3><ul>{}</ul>{}</article>').format(
+        items, _agreement(report.agreement)
+    )
+
+
+def _agreement(agreement: Agreement) -> Markup:
+    sentence = agreement_sentence(agreement)
+    if not sentence:
+        return Markup('<p class="fuata-note">No pair was judged by two people yet, so nothing can be said of agreement.</p>')
+    kappas = ", ".join(
+        f"{one} and {other} {kappa:.2f} ({both:,} pairs)" for one, other, both, kappa in agreement.kappas if kappa is not None
+    )
+    return Markup("<p>{}{}</p>").format(sentence, f" Cohen’s kappa: {kappas}." if kappas else "")
 
 
 def match_markup(match: Match) -> Markup:
@@ -22,8 +83,8 @@ def match_markup(match: Match) -> Markup:
     title = Markup("<h3>{} against {}</h3>").format(match.contender, match.against)
     if match.ratings == 0:
         return Markup('<article class="fuata-result">{}<p>No ratings yet.</p></article>').format(title)
-    return Markup('<article class="fuata-result" data-wins="{}" data-losses="{}">{}{}{}{}<p>{}</p></article>').format(
-        match.wins, match.losses, title, _bar(match), _rate(match), _interval(match), _evidence(match)
+    return Markup('<article class="fuata-result" data-wins="{}" data-losses="{}">{}{}{}{}<p>{}</p>{}</article>').format(
+        match.wins, match.losses, title, _bar(match), _rate(match), _interval(match), _evidence(match), _length(match)
     )
 
 
@@ -47,13 +108,9 @@ def _rate(match: Match) -> Markup:
     if match.win_rate is None:
         return Markup("<p>No verdict is decided yet: all are ties or both bad.</p>")
     low, high = match.interval
-    repeated = (
-        " Some prompts were judged by several people, which makes it narrower than it should be." * match.has_repeated_prompts
+    return Markup("<p>{} was preferred in <b>{}</b> of {} decided; 95 % Wilson interval {} to {}.</p>").format(
+        match.contender, f"{match.win_rate:.0%}", match.wins + match.losses, f"{low:.0%}", f"{high:.0%}"
     )
-    return Markup(
-        "<p>{} was preferred in <b>{}</b> of {} decided; 95 % Wilson interval {} to {}. "
-        "An interval that spans 50 % leaves open who is better.{}</p>"
-    ).format(match.contender, f"{match.win_rate:.0%}", match.wins + match.losses, f"{low:.0%}", f"{high:.0%}", repeated)
 
 
 def _interval(match: Match) -> Markup:
@@ -71,6 +128,16 @@ def _interval(match: Match) -> Markup:
 
 
 def _evidence(match: Match) -> Markup:
-    return Markup(
-        "{} <span class='fuata-note'>(Evidence {}; {} is enough, however often you look. Each prompt counts once.)</span>"
-    ).format(match_sentence(match), f"{min(match.evidence, 9999):.1f}", f"{ENOUGH_EVIDENCE:.0f}")
+    return Markup("{} <span class='fuata-note'>(Evidence {}; {} is enough.)</span>").format(
+        match_sentence(match), _number(match.evidence), f"{ENOUGH_EVIDENCE:.0f}"
+    )
+
+
+def _number(evidence: float) -> str:
+    return f"{evidence:.1f}" if evidence < _LARGEST_SHOWN else f"over {_LARGEST_SHOWN:,}"
+
+
+def _length(match: Match) -> Markup:
+    sentence = length_sentence(match)
+    note = "Length-controlled win rate; not comparable with AlpacaEval’s leaderboard."
+    return Markup("<p>{} <span class='fuata-note'>({})</span></p>").format(sentence, note) if sentence else Markup("")

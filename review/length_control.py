@@ -1,0 +1,45 @@
+"""The win rate that would be left if both answers were equally long. Pure functions; knows no table."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from review.logistic import fit_logistic
+
+_Z95 = 1.959963984540054
+_LEAST = 20  # verdicts; fewer do not tell length and quality apart
+
+
+@dataclass(frozen=True, slots=True)
+class LengthControlled:
+    """What length does to the verdicts."""
+
+    rate: float  # win rate at equal lengths
+    low: float  # 95 % interval
+    high: float
+    effect: float  # of a longer answer, in log odds at tanh = 1; above 0: the longer one is preferred
+
+
+def control_length(
+    scores: Sequence[float], lengths: Sequence[tuple[int, int]], prompts: Sequence[int]
+) -> LengthControlled | None:
+    """Return the length-controlled win rate of the first of two contenders; None where the verdicts do not tell.
+
+    ``scores`` are 1, 0 or one half from the first one's side, ``lengths`` those of both answers in characters, ``prompts`` what
+    belongs together. A logistic regression of the score on a constant and tanh of the difference of lengths over its standard
+    deviation, asked for a difference of 0 (Dubois et al. 2024, "Length-Controlled AlpacaEval", arXiv 2404.04475, without their
+    terms for the instruction's difficulty: figures are not those of their leaderboard).
+    """
+    differences = np.array([first - second for first, second in lengths], dtype=np.float64)
+    if len(scores) < _LEAST or differences.std() == 0:
+        return None
+    features = np.stack([np.ones(len(scores)), np.tanh(differences / differences.std())], axis=1)
+    fitted = fit_logistic(features, np.array(scores, dtype=np.float64), prompts)
+    if fitted is None:
+        return None
+    (constant, effect), covariance = fitted
+    half = _Z95 * math.sqrt(covariance[0, 0])
+    rate, low, high = (1 / (1 + math.exp(-value)) for value in (constant, constant - half, constant + half))
+    return LengthControlled(rate, low, high, float(effect))

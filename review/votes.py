@@ -1,0 +1,54 @@
+"""Verdicts as values, read from the tables: who judged what, between whom, and how. Knows no statistics."""
+
+import json
+from dataclasses import dataclass
+
+from review.store import ReviewStore
+
+UNDECIDED = ("tie", "both_bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One reviewer's verdict on one pair."""
+
+    pair: int
+    prompt: int
+    reviewer: str
+    a: str  # the contender that this reviewer saw as A
+    b: str
+    verdict: str  # a, b, tie or both_bad
+    lengths: tuple[int, int]  # of both answers, in characters
+    tags: tuple[str, ...]
+    comment: str
+    correction: str
+
+    @property
+    def outcome(self) -> str:
+        """The winner's name, ``tie`` or ``both_bad``: what reviewers who saw the sides otherwise agree on."""
+        return {"a": self.a, "b": self.b}.get(self.verdict, f"\0{self.verdict}")
+
+    def score(self, contender: str) -> float:
+        """Return 1 where a contender of the pair won, 0 where it lost, one half where neither is better."""
+        return 0.5 if self.verdict in UNDECIDED else float(self.outcome == contender)
+
+
+def read_votes(store: ReviewStore, review_id: int, *, reviewer: str = "", tag: str = "") -> list[Vote]:
+    """Return a review's verdicts in the order they were first given, all or only some reviewer's or those with a tag."""
+    rows = store.database.query(
+        """SELECT verdicts.*, pairs.prompt_id, one.name AS a_name, two.name AS b_name,
+                  length(a.text) AS a_length, length(b.text) AS b_length
+           FROM verdicts JOIN pairs ON pairs.id = pair_id
+           JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
+           JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
+           WHERE pairs.review_id = ? AND ? IN ('', reviewer) ORDER BY verdicts.id""",
+        [review_id, reviewer],
+    )
+    votes = [
+        Vote(
+            row["pair_id"], row["prompt_id"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
+            (row["a_length"], row["b_length"]), tuple(json.loads(row["tags"])), row["comment"], row["correction"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    return [vote for vote in votes if not tag or tag in vote.tags]

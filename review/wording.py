@@ -1,0 +1,110 @@
+"""A result as words and as an object for ``--json``. Knows no table and no screen."""
+
+from dataclasses import asdict
+from typing import Any
+
+from review.report import Agreement, Match, Report, Reviewer
+from review.statistics import ENOUGH_EVIDENCE
+
+_FAIR = 0.05  # a side favoured less likely than this by chance is told
+
+
+def report_object(report: Report) -> dict[str, Any]:
+    """Return a report for ``--json``; the plain names speak of the first contender against the second."""
+    matches = [_match_object(match) for match in report.matches]
+    head = {"review": report.review, "contenders": list(report.contenders), "ratings": report.ratings}
+    rest = {
+        "pairs": report.pairs,
+        "reviewers": {person.name: person.ratings for person in report.reviewers},
+        "tags": report.tags,
+        "corrections": report.corrections,
+        "ranking": asdict(report.ranking) if report.ranking else None,
+        "agreement": asdict(report.agreement),
+        "sides": {person.name: asdict(person) | {"p_value": person.side_p_value} for person in report.reviewers},
+    }
+    return {**head, **{name: value for name, value in matches[0].items() if name != "ratings"}, **rest, "matches": matches}
+
+
+def match_sentence(match: Match) -> str:
+    """Say in one sentence what the verdicts mean."""
+    if match.win_rate is None:
+        return f"No verdict between {match.contender} and {match.against} is decided yet."
+    won = match.prompts_won - match.prompts_lost
+    ahead, behind = (match.contender, match.against) if won > 0 else (match.against, match.contender)
+    if won == 0:
+        return f"{ahead} and {behind} have won equally often so far."
+    if match.evidence >= ENOUGH_EVIDENCE:
+        return f"Enough evidence: {ahead} is better than {behind}."
+    needed = match.still_needed
+    more = (
+        f"about {needed} more ratings like these would settle it"
+        if needed
+        else "the two are close, so it takes very many ratings"
+    )
+    return f"Not enough evidence yet: {ahead} is ahead of {behind}, and {more}."
+
+
+def length_sentence(match: Match) -> str:
+    """Say what is left of a win rate when answers are equally long; '' where the verdicts do not tell."""
+    found = match.equal_lengths
+    if found is None:
+        return ""
+    liked = "longer" if found.effect > 0 else "shorter"
+    return (
+        f"If both answers were equally long, {match.contender} would win {found.rate:.0%} ({found.low:.0%} to {found.high:.0%}): "
+        f"the {liked} answer is preferred, other things equal."
+    )
+
+
+def agreement_sentence(agreement: Agreement) -> str:
+    """Say how far reviewers agree; '' where no pair was judged by two."""
+    if agreement.pairs == 0:
+        return ""
+    judged = f"{agreement.pairs:,} pair{'s' if agreement.pairs > 1 else ''} judged by more than one person"
+    if agreement.alpha is None:
+        return f"{judged}: all verdicts on them are the same."
+    return f"{judged}: Krippendorff's alpha {agreement.alpha:.2f} (1 is perfect agreement, 0 what chance would give)."
+
+
+def side_sentence(person: Reviewer) -> str:
+    """Say which side a reviewer took how often, and whether that is more than chance."""
+    decided = person.chose_a + person.chose_b
+    if decided == 0:
+        return f"{person.name}: {person.ratings:,} ratings, none decided"
+    fair = "as chance would" if person.side_p_value >= _FAIR else f"more one-sided than chance (p {person.side_p_value:.3f})"
+    return f"{person.name}: {person.ratings:,} ratings, A in {person.chose_a / decided:.0%} of {decided:,} decided, {fair}"
+
+
+def report_text(report: Report) -> str:
+    """Return a report as words."""
+    lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
+    for match in report.matches:
+        rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
+        low, high = match.interval
+        lines.append(
+            f"{match.contender} against {match.against}: {match.wins} won, {match.losses} lost, {match.ties} tied, "
+            f"{match.both_bad} both bad; win rate {rate} (95 % interval {low:.0%} to {high:.0%})"
+        )
+        lines += [f"  {sentence}" for sentence in (match_sentence(match), length_sentence(match)) if sentence]
+    if report.ranking:
+        lines += [report.ranking.obstacle] if report.ranking.obstacle else []
+        for standing in report.ranking.standings:
+            ranks = f"{standing.best_rank}–{standing.worst_rank}"
+            interval = f"{standing.low:.0f} to {standing.high:.0f}"
+            lines.append(f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, {standing.bouts} verdicts")
+    lines += [agreement_sentence(report.agreement)] if report.agreement.pairs else []
+    return "\n".join([*lines, *(side_sentence(person) for person in report.reviewers)])
+
+
+def _match_object(match: Match) -> dict[str, Any]:
+    return {
+        **asdict(match),
+        "ratings": match.ratings,
+        "win_rate": match.win_rate,
+        "score": match.score,
+        "interval": list(match.interval),
+        "p_value": match.p_value,
+        "evidence": match.evidence,
+        "enough_evidence": match.evidence >= ENOUGH_EVIDENCE,
+        "still_needed": match.still_needed,
+    }

@@ -1,0 +1,28 @@
+"""Finished reviews whose responses are written here instead of by models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.data.dataset import load_dataset
+from core.data.splits import SplitSettings
+from core.generation.sampling import Sampling
+from core.generation.speaker import Response
+from core.storage.datasets import DatasetStore
+from core.storage.workspace import Workspace
+from review.store import ReviewPlan, ReviewStore
+
+
+def write_review(workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r") -> ReviewStore:
+    """Write a review of a file's first rows; each contender answers its text, with ``{prompt}`` exchanged for the prompt."""
+    dataset = load_dataset(file)
+    DatasetStore(workspace).keep(dataset)
+    store = ReviewStore(workspace)
+    plan = ReviewPlan(name, dataset.content_hash, "test", SplitSettings(), Sampling(), tuple(texts), dataset.examples[:rows])
+    store.create(plan, {}, {"torch": "2"})
+    review_id = store.find(name)["id"]
+    for contender in store.contenders(review_id):
+        for prompt_id, turns, _ in store.unanswered(contender.id):
+            text = texts[contender.name].replace("{prompt}", turns[-1].text)
+            store.add_response(contender.id, prompt_id, Response("asked", text, 3, "end"))
+    store.add_pairs(review_id)
+    return store

@@ -1,0 +1,199 @@
+"""Strengths, agreement and length control against independent figures, published ones and known truths."""
+
+import math
+import random
+from collections.abc import Sequence
+
+import evalica
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from review.agreement import cohen_kappa, krippendorff_alpha
+from review.length_control import control_length
+from review.logistic import fit_logistic
+from review.ranking import Bout, rank
+from review.statistics import effective_count, wilson_interval
+
+NAMES = ("base", "small", "large", "best")
+STRENGTHS = (-0.6, -0.2, 0.2, 0.6)
+
+
+def simulate(chance: random.Random, prompts: int, *, people: int = 1, shared: float = 0.0) -> list[Bout]:
+    """Verdicts of several people on each prompt; what a prompt favours, ``shared``, moves all of them."""
+    bouts = []
+    for prompt in range(prompts):
+        one, other = chance.sample(range(len(NAMES)), 2)
+        difference = STRENGTHS[one] - STRENGTHS[other] + chance.gauss(0, shared)
+        for _ in range(people):
+            wins = chance.random() < 1 / (1 + math.exp(-difference))
+            bouts.append(Bout(NAMES[one], NAMES[other], float(wins), prompt))
+    return bouts
+
+
+def test_strengths_are_those_that_evalica_and_scipy_find() -> None:
+    bouts = simulate(random.Random(1), 600)
+    bouts += [Bout("base", "best", 0.5, 600 + number) for number in range(40)]
+    found = {standing.name: standing.rating for standing in rank(NAMES, bouts).standings}
+    outcomes = {1.0: evalica.Winner.X, 0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
+    theirs = evalica.bradley_terry(
+        [bout.first for bout in bouts], [bout.second for bout in bouts], [outcomes[bout.score] for bout in bouts], tolerance=1e-12
+    ).scores
+    logs = {name: math.log(theirs[name]) for name in NAMES}
+    middle = sum(logs.values()) / len(logs)
+    for name in NAMES:
+        assert found[name] == pytest.approx(1000 + 400 / math.log(10) * (logs[name] - middle), abs=0.05)
+
+    def loss(strengths: "np.ndarray") -> float:
+        place = dict(zip(NAMES, strengths, strict=True))
+        gaps = [(place[bout.first] - place[bout.second], bout.score) for bout in bouts]
+        return sum(math.log1p(math.exp(-gap)) + (1 - score) * gap for gap, score in gaps) + 1e-9 * float(strengths @ strengths)
+
+    best = minimize(loss, np.zeros(4), tol=1e-12).x
+    for name, strength in zip(NAMES, best - best.mean(), strict=True):
+        assert found[name] == pytest.approx(1000 + 400 / math.log(10) * strength, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("people", "shared"), [(1, 0.0), (3, 1.0)], ids=["one verdict a prompt", "three that are alike"])
+def test_intervals_hold_the_known_strengths_as_often_as_they_say(people: int, shared: float) -> None:
+    """What a prompt favours flattens the strengths, so the truth is what very many prompts give."""
+    chance = random.Random(2)
+    truth = {s.name: s.rating for s in rank(NAMES, simulate(chance, 60_000, people=1, shared=shared)).standings}
+    held = total = 0
+    for _ in range(600):
+        for standing in rank(NAMES, simulate(chance, 300, people=people, shared=shared)).standings:
+            held += standing.low <= truth[standing.name] <= standing.high
+            total += 1
+    assert held / total == pytest.approx(0.95, abs=0.02)
+
+
+def test_ranks_span_what_the_verdicts_leave_open() -> None:
+    few = rank(NAMES, simulate(random.Random(3), 60)).standings
+    many = rank(NAMES, simulate(random.Random(3), 6000)).standings
+    assert [standing.name for standing in many] == ["best", "large", "small", "base"]
+    assert [(standing.best_rank, standing.worst_rank) for standing in many] == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert any(standing.best_rank < standing.worst_rank for standing in few)
+    for number, standing in enumerate(few, start=1):
+        assert standing.best_rank <= number <= standing.worst_rank
+
+
+@pytest.mark.parametrize(
+    ("bouts", "words"),
+    [
+        ([], "base never won against or tied with small, large and best so far"),
+        ([Bout(a, b, 0.5, 1) for a, b in (("base", "small"), ("large", "best"))], "base and small never won"),
+        (
+            [Bout("base", "small", 0.5, 1), Bout("small", "large", 0.5, 1), Bout("best", "base", 1.0, 1)],
+            "base, small and large never",
+        ),
+    ],
+)
+def test_what_verdicts_do_not_link_is_not_ranked(bouts: list[Bout], words: str) -> None:
+    ranking = rank(NAMES, bouts)
+    assert ranking.standings == () and words in ranking.obstacle
+
+
+def test_data_that_a_line_parts_have_no_greatest_likelihood() -> None:
+    features = np.array([[1.0, -1.0], [1.0, -0.5], [1.0, 0.5], [1.0, 1.0]])
+    assert fit_logistic(features, np.array([0.0, 0.0, 1.0, 1.0]), [1, 2, 3, 4]) is None
+    assert fit_logistic(features, np.array([0.0, 1.0, 0.0, 1.0]), [1, 2, 3, 4]) is not None
+
+
+_PUBLISHED = (  # four observers, twelve units; Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", example C
+    "1 2 3 3 2 1 4 1 2 . . .",
+    "1 2 3 3 2 2 4 1 2 5 . 3",
+    ". 3 3 3 2 3 4 2 2 5 1 .",
+    "1 2 3 3 2 4 4 1 2 5 1 .",
+)
+
+
+def test_alpha_is_the_published_one_and_evalicas() -> None:
+    rows = [line.split() for line in _PUBLISHED]
+    units = [[label for label in unit if label != "."] for unit in zip(*rows, strict=True)]
+    assert krippendorff_alpha(units) == pytest.approx(0.743, abs=0.0005)
+    table = pd.DataFrame([[None if label == "." else float(label) for label in row] for row in rows])
+    assert krippendorff_alpha(units) == pytest.approx(evalica.alpha(table, distance="nominal").alpha, abs=1e-9)
+
+
+@given(st.lists(st.lists(st.sampled_from("abtn"), max_size=4), max_size=12))
+def test_alpha_is_at_most_one_and_one_only_in_agreement(units: list[list[str]]) -> None:
+    alpha = krippendorff_alpha(units)
+    compared = [unit for unit in units if len(unit) > 1]
+    if alpha is None:
+        assert len({label for unit in compared for label in unit}) <= 1
+    else:
+        assert alpha <= 1
+        assert (alpha == 1) == all(len(set(unit)) == 1 for unit in compared)
+
+
+def test_kappa_is_the_textbooks() -> None:
+    """Fifty proposals, two readers: 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no; observed 0.7, expected 0.5."""
+    pairs = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
+    assert cohen_kappa(pairs) == pytest.approx(0.4)
+    assert cohen_kappa([]) is None and cohen_kappa([("y", "y")]) is None
+
+
+def lengths_matter(
+    chance: random.Random, count: int, *, quality: float, effect: float
+) -> tuple[list[float], list[tuple[int, int]]]:
+    scores, lengths = [], []
+    for _ in range(count):
+        first, second = round(chance.lognormvariate(4.5, 0.6)), round(chance.lognormvariate(4.2, 0.6))
+        lengths.append((first, second))
+        spread = 75  # near the standard deviation of such differences
+        scores.append(float(chance.random() < 1 / (1 + math.exp(-quality - effect * math.tanh((first - second) / spread)))))
+    return scores, lengths
+
+
+def test_length_control_finds_the_rate_at_equal_lengths() -> None:
+    scores, lengths = lengths_matter(random.Random(4), 6000, quality=0.2, effect=1.0)
+    found = control_length(scores, lengths, range(len(scores)))
+    assert found is not None
+    truth = 1 / (1 + math.exp(-0.2))
+    assert found.low < truth < found.high
+    assert sum(scores) / len(scores) > truth + 0.03
+    assert found.effect == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("scores", "lengths"),
+    [([1.0] * 5, [(1, 2)] * 5), ([1.0, 0.0] * 20, [(3, 3)] * 40), ([1.0] * 40, [(n, 40 - n) for n in range(40)])],
+    ids=["too few", "all equally long", "all one way"],
+)
+def test_length_control_is_silent_where_it_cannot_tell(scores: list[float], lengths: list[tuple[int, int]]) -> None:
+    assert control_length(scores, lengths, range(len(scores))) is None
+
+
+def test_verdicts_on_one_prompt_that_always_agree_count_as_one() -> None:
+    assert effective_count([(1, 0), (0, 1), (1, 0)]) == 3
+    assert effective_count([(5, 0)] * 6) == 6
+    alike = effective_count([(4, 0)] * 30 + [(0, 4)] * 20)
+    assert alike == pytest.approx(50 * 49 / 50)
+    assert effective_count([(1, 1)] * 10) == 20
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
+def test_effective_counts_lie_between_nothing_and_all(decided: Sequence[tuple[int, int]]) -> None:
+    total = sum(wins + losses for wins, losses in decided)
+    assert 0 <= effective_count(decided) <= total
+
+
+@pytest.mark.slow
+def test_the_interval_of_repeated_prompts_holds_the_truth_as_often_as_it_says() -> None:
+    chance, held, rounds = random.Random(5), 0, 2000
+    for _ in range(rounds):
+        prompts = []
+        for _ in range(80):
+            leaning = chance.betavariate(1.2, 0.8)  # what share of people prefer the first on this prompt: 0.6 in the mean
+            wins = sum(chance.random() < leaning for _ in range(4))
+            prompts.append((wins, 4 - wins))
+        share = sum(wins for wins, _ in prompts) / 320
+        worth = effective_count(prompts)
+        low, high = wilson_interval(share * worth, worth)
+        held += low <= 0.6 <= high
+    assert held / rounds == pytest.approx(0.95, abs=0.02)
