@@ -64,6 +64,8 @@ def _add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tags", nargs="*", default=[], metavar="TAG", help=", ".join(TAGS))
     parser.add_argument("--comment", default="", metavar="TEXT")
     parser.add_argument("--correction", default="", metavar="TEXT", help="the answer as it should be")
+    parser.add_argument("--flag", action="store_true", help="somebody should look at this pair again")
+    parser.add_argument("--knew", action="store_true", help="I know which is which: keep it out of the counts")
     parser.set_defaults(command=_rate)
 
 
@@ -111,7 +113,7 @@ def _next(chosen: argparse.Namespace) -> int:
 
 
 def _rate(chosen: argparse.Namespace) -> int:
-    rating = make_rating(chosen.verdict, chosen.tags, chosen.comment, chosen.correction)
+    rating = make_rating(chosen.verdict, chosen.tags, chosen.comment, chosen.correction, flagged=chosen.flag, knew=chosen.knew)
     saved = _judge(chosen).rate(chosen.pair, rating)
     show({"saved": saved}, f"Saved as rating {saved}.", as_json=chosen.json)
     return 0

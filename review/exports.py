@@ -17,7 +17,7 @@ ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
 FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _COLUMNS = (
     "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
-    "tags", "comment", "correction", "rated_at",
+    "tags", "comment", "correction", "flagged", "knew", "rated_at",
 )  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,7 +39,7 @@ def _ratings(store: ReviewStore, name: str) -> list[Row]:
         """SELECT reviews.name AS review, data_row AS row, reviewer, verdict,
                   CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
                   one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
-                  tags, comment, correction, rated_at, prompts.turns AS turns
+                  tags, comment, correction, flagged, knew, rated_at, prompts.turns AS turns
            FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN reviews ON reviews.id = pairs.review_id
            JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses ra ON ra.id = a_response_id JOIN contenders one ON one.id = ra.contender_id

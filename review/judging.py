@@ -13,6 +13,7 @@ from review.store import ReviewStore, Row
 Verdict = Literal["a", "b", "tie", "both_bad"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 TAGS = ("wrong fact", "ignores the instruction", "bad format", "incomplete", "repeats", "unsafe", "too long", "made up")
+_LOGGED = ("pair_id", "verdict", "tags", "comment", "correction", "flagged", "knew")
 _LONGEST_TEXT = 100_000
 _LONGEST_NAME = 64
 
@@ -39,6 +40,17 @@ class Rating:
     tags: tuple[str, ...] = ()
     comment: str = ""
     correction: str = ""
+    flagged: bool = False  # somebody should look at this pair again
+    knew: bool = False  # the reviewer could tell which contender is which: the verdict is not blind
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict that a reviewer has given, as they may look at it again."""
+
+    pair: Pair
+    rating: Rating
+    rated_at: str
 
 
 class Judge:
@@ -103,6 +115,8 @@ class Judge:
             "tags": json.dumps(rating.tags),
             "comment": rating.comment,
             "correction": rating.correction,
+            "flagged": int(rating.flagged),
+            "knew": int(rating.knew),
             "rated_at": now(),
         }
         with self._database.transaction() as tables:
@@ -112,6 +126,24 @@ class Judge:
                 tables.table("verdicts").update(earlier[0]["id"], values)
                 return int(earlier[0]["id"])
             return int(cast("int", tables.table("verdicts").insert(values).last_pk))
+
+    def history(self, count: int, before: int = 0) -> list[Judged]:
+        """Return this reviewer's latest verdicts, the last one first; of those given ``before`` a pair's where it is named."""
+        rows = self._database.query(
+            """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
+               WHERE review_id = :review AND reviewer = :reviewer AND (:before = 0 OR (rated_at, verdicts.id) <
+                     (SELECT rated_at, id FROM verdicts WHERE pair_id = :before AND reviewer = :reviewer))
+               ORDER BY rated_at DESC, verdicts.id DESC LIMIT :count""",
+            {"review": self._review["id"], "reviewer": self.reviewer, "before": before, "count": count},
+        )
+        return [self._judged(row) for row in rows]
+
+    def judged(self, pair_id: int) -> Judged:
+        """Return this reviewer's verdict on a pair. Raises ReviewError when there is none."""
+        row = self._database.one("SELECT * FROM verdicts WHERE pair_id = ? AND reviewer = ?", [pair_id, self.reviewer])
+        if row is None:
+            raise ReviewError(f"You have not judged pair {pair_id}.")
+        return self._judged(row)
 
     def undo(self) -> Pair:
         """Take back this reviewer's latest rating and return its pair. Raises ReviewError when there is none."""
@@ -130,8 +162,15 @@ class Judge:
             tables.table("verdicts").delete(last["id"])
         return self.pair(last["pair_id"])
 
+    def _judged(self, row: Row) -> Judged:
+        rating = Rating(
+            row["verdict"], tuple(json.loads(row["tags"])), row["comment"], row["correction"],
+            bool(row["flagged"]), bool(row["knew"]),
+        )  # fmt: skip
+        return Judged(self.pair(row["pair_id"]), rating, row["rated_at"])
+
     def _log(self, tables: Any, action: str, values: Row) -> None:
-        logged = {name: values[name] for name in ("pair_id", "verdict", "tags", "comment", "correction")}
+        logged = {name: values[name] for name in _LOGGED}
         tables.table("verdict_log").insert({**logged, "reviewer": self.reviewer, "action": action, "at": now()})
 
     def _chance(self, purpose: str, pair_id: int) -> bytes:
@@ -140,7 +179,15 @@ class Judge:
         return hashlib.sha256(text.encode()).digest()
 
 
-def make_rating(verdict: object, tags: Sequence[object] = (), comment: object = "", correction: object = "") -> Rating:
+def make_rating(
+    verdict: object,
+    tags: Sequence[object] = (),
+    comment: object = "",
+    correction: object = "",
+    *,
+    flagged: object = False,
+    knew: object = False,
+) -> Rating:
     """Check what came from outside and return it as a Rating. Raises ReviewError naming what is wrong."""
     if verdict not in VERDICTS:
         raise ReviewError(f"The verdict must be one of {', '.join(VERDICTS)}.")
@@ -150,7 +197,7 @@ def make_rating(verdict: object, tags: Sequence[object] = (), comment: object = 
     if unknown:
         raise ReviewError(f"There is no tag {unknown[0]!r}: use {', '.join(TAGS)}.")
     chosen = tuple(str(tag) for tag in TAGS if tag in tags)
-    return Rating(cast("Verdict", verdict), chosen, comment.strip(), correction.strip())
+    return Rating(cast("Verdict", verdict), chosen, comment.strip(), correction.strip(), flagged is True, knew is True)
 
 
 def check_reviewer(name: str) -> str:

@@ -40,6 +40,6 @@ def control_length(
     if fitted is None:
         return None
     (constant, effect), covariance = fitted
-    half = _Z95 * math.sqrt(covariance[0, 0])
+    half = _Z95 * math.sqrt(max(covariance[0, 0], 0.0))
     rate, low, high = (1 / (1 + math.exp(-value)) for value in (constant, constant - half, constant + half))
     return LengthControlled(rate, low, high, float(effect))

@@ -61,7 +61,7 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
         return Ranking((), "The verdicts are too one-sided to rank the contenders yet.")
     strengths, covariance = fitted
     ratings = _MEAN + _SCALE * strengths
-    halves = _Z95 * _SCALE * np.sqrt(np.diag(covariance))
+    halves = _Z95 * _SCALE * np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can go below
     standings = [
         Standing(
             name,

@@ -102,6 +102,7 @@ class Report:
     contenders: tuple[str, ...]
     pairs: int
     ratings: int
+    left_out: int  # ratings that are not counted, because the reviewer knew which is which
     reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
     ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
@@ -115,13 +116,15 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
     """Count a review's verdicts, all or some reviewer's or tag's. Raises ReviewError when there is no such review."""
     review = store.find(name)
     contenders = [contender.name for contender in store.contenders(review["id"])]
-    votes = read_votes(store, review["id"], reviewer=reviewer, tag=tag)
+    given = read_votes(store, review["id"], reviewer=reviewer, tag=tag)
+    votes = [vote for vote in given if not vote.knew]  # a verdict that was not blind is no evidence
     bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in votes]
     return Report(
         review=name,
         contenders=tuple(contenders),
         pairs=store.pair_count(review["id"]),
         ratings=len(votes),
+        left_out=len(given) - len(votes),
         reviewers=tuple(_reviewer(person, votes) for person in dict.fromkeys(vote.reviewer for vote in votes)),
         matches=tuple(_match(first, second, votes) for first, second in combinations(contenders, 2)),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,

@@ -92,3 +92,11 @@ def m001_reviews(db: Database) -> Any:
     for statement in _REVIEWS.split(";\n"):
         if statement.strip():
             db.execute(statement)
+
+
+@review_tables()
+def m002_marks(db: Database) -> Any:
+    """Add what else a reviewer says: look at this again, and I know which is which."""
+    for table in ("verdicts", "verdict_log"):
+        for column in ("flagged", "knew"):
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")

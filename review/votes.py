@@ -22,6 +22,7 @@ class Vote:
     tags: tuple[str, ...]
     comment: str
     correction: str
+    knew: bool  # the reviewer could tell which is which
 
     @property
     def outcome(self) -> str:
@@ -48,6 +49,7 @@ def read_votes(store: ReviewStore, review_id: int, *, reviewer: str = "", tag: s
         Vote(
             row["pair_id"], row["prompt_id"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
             (row["a_length"], row["b_length"]), tuple(json.loads(row["tags"])), row["comment"], row["correction"],
+            bool(row["knew"]),
         )
         for row in rows
     ]  # fmt: skip

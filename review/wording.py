@@ -15,6 +15,7 @@ def report_object(report: Report) -> dict[str, Any]:
     head = {"review": report.review, "contenders": list(report.contenders), "ratings": report.ratings}
     rest = {
         "pairs": report.pairs,
+        "left_out": report.left_out,
         "reviewers": {person.name: person.ratings for person in report.reviewers},
         "tags": report.tags,
         "corrections": report.corrections,
@@ -75,9 +76,18 @@ def side_sentence(person: Reviewer) -> str:
     return f"{person.name}: {person.ratings:,} ratings, A in {person.chose_a / decided:.0%} of {decided:,} decided, {fair}"
 
 
+def left_out_sentence(report: Report) -> str:
+    """Say how many ratings are not counted and why; '' for none."""
+    if not report.left_out:
+        return ""
+    which = "1 rating is" if report.left_out == 1 else f"{report.left_out:,} ratings are"
+    return f"{which} left out: their reviewers knew which is which."
+
+
 def report_text(report: Report) -> str:
     """Return a report as words."""
     lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
+    lines += [left_out_sentence(report)] if report.left_out else []
     for match in report.matches:
         rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
         low, high = match.interval

@@ -239,6 +239,18 @@ def test_hostile_responses_are_inert_text_and_fetch_nothing(page: Page, server: 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def judge_the_first_again(page: Page) -> None:
+    page.keyboard.press("h")
+    history = page.get_by_role("dialog", name="Your verdicts")
+    expect(history.get_by_role("listitem")).to_have_count(5)
+    page.keyboard.press("1")  # keys judge nothing behind the history
+    history.get_by_role("button", name="A better, comment").click()
+    expect(page.locator("#pair [data-part=notice]")).to_have_text("Your verdict was: A better. The next one replaces it.")
+    expect(page.get_by_label("Comment")).to_have_value("1 and 2 are text here")
+    page.keyboard.press("k")
+    page.keyboard.press("1")
+
+
 def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: Path) -> None:
     server.stop()
     add_review(server.workspace, small_file, ("One.", "Two."), 5)
@@ -267,12 +279,15 @@ def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: 
         page.keyboard.press(key)
         expect(progress).to_have_text(f"{number} of 5 judged")
     expect(page.locator("#pair .finished")).to_be_visible()
+    judge_the_first_again(page)
+    expect(page.locator("#pair .finished")).to_be_visible()
     workspace = Workspace(server.workspace)
-    rows = workspace.database.query("SELECT verdict, tags, comment FROM verdicts ORDER BY id")
+    rows = workspace.database.query("SELECT verdict, tags, comment, knew FROM verdicts ORDER BY id")
     workspace.close()
     assert [row["verdict"] for row in rows] == ["a", "b", "tie", "both_bad", "b"]
     assert (json.loads(rows[0]["tags"]), rows[0]["comment"]) == (["wrong fact"], "1 and 2 are text here")
     assert rows[1]["comment"] == ""
+    assert [row["knew"] for row in rows] == [1, 0, 0, 0, 0]
 
 
 def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, server: Server, small_file: Path) -> None:

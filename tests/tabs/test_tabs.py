@@ -272,6 +272,18 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     assert save({**who, "pair": first["id"], "verdict": "a", "tags": ["repeats"], "comment": "x"})["done"] == 1
     assert undo(who)["pair"]["id"] == first["id"]
     save({**who, "pair": first["id"], "verdict": "both_bad"})
+    save({**who, "pair": second["id"], "verdict": "a", "flagged": True, "knew": True})
+    history, reopen = (page.server_function("pair", name) for name in ("list_verdicts", "open_verdict"))
+    listed = history(who)
+    assert [(given["pair"], given["flagged"], given["knew"]) for given in listed["verdicts"]] == [
+        (second["id"], True, True),
+        (first["id"], False, False),
+    ]
+    assert not listed["more"] and history({**who, "before": first["id"]})["verdicts"] == []
+    opened = reopen({**who, "pair": second["id"]})
+    assert (opened["pair"], opened["rating"]["verdict"]) == (second, "a")
+    unjudged = ({1, 2, 3} - {first["id"], second["id"]}).pop()
+    assert "not judged" in reopen({**who, "pair": unjudged})["error"] and "Say which" in reopen({**who, "pair": "4"})["error"]
     results = open_tab(build_results_tab)
     shown = results.trigger("show_result", "r", "", "")
     assert 'data-ratings="1"' in shown and "<script" not in shown
@@ -280,7 +292,10 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     review, reviewer = results.trigger("refresh_results")
     assert review.value == "r" and ("Amina B", "Amina B") in [tuple(choice) for choice in reviewer.choices]
     file = results.trigger("export", "r", "csv")
-    assert Path(str(file.value["path"] if isinstance(file.value, dict) else file.value)).read_text().count("both_bad") == 2
+    assert (
+        Path(str(file.value["path"] if isinstance(file.value, dict) else file.value)).read_text().count("both_bad") == 2
+        and "1 rating is left out" in shown
+    )
 
 
 def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: Open, small_file: Path) -> None:

@@ -11,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import betaln
 from scipy.stats import binomtest
+from sqlite_utils import Database
 
 from core.data.splits import SplitSettings
 from core.errors import ReviewError, WorkspaceError
 from core.generation.sampling import Sampling
+from core.storage.schema import engine_tables
 from core.storage.workspace import Workspace
 from review.exports import FORMATS, export_review
 from review.judging import Judge, make_rating
 from review.report import report_review
+from review.schema import review_tables
 from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewPlan, ReviewStore
 from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
@@ -168,6 +171,50 @@ def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> N
     judge.undo()
     with pytest.raises(ReviewError, match="nothing to undo"):
         judge.undo()
+
+
+def test_history_tells_ones_own_verdicts_and_they_can_be_changed(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    pairs = judge.next_pairs(6)
+    for pair in pairs[:4]:
+        judge.rate(pair.id, make_rating("a", ["repeats"], "why", flagged=pair is pairs[1], knew=pair is pairs[2]))
+    Judge(store, "r", "juma").rate(pairs[0].id, make_rating("b"))
+    latest = judge.history(3)
+    assert [judged.pair for judged in latest] == [pairs[3], pairs[2], pairs[1]]
+    assert [(judged.rating.flagged, judged.rating.knew) for judged in latest] == [(False, False), (False, True), (True, False)]
+    assert [judged.pair for judged in judge.history(3, before=pairs[1].id)] == [pairs[0]]
+    judge.rate(pairs[0].id, make_rating("tie"))
+    assert [judged.pair.id for judged in judge.history(1)] == [pairs[0].id]
+    assert judge.judged(pairs[0].id).rating == make_rating("tie")
+    with pytest.raises(ReviewError, match="not judged pair"):
+        judge.judged(pairs[5].id)
+    log = [row["action"] for row in store.database.query("SELECT action FROM verdict_log WHERE reviewer = 'amina' ORDER BY id")]
+    assert log == ["rated"] * 4 + ["changed"]
+
+
+def test_a_verdict_of_one_who_knows_is_kept_but_not_counted(store: ReviewStore) -> None:
+    judge = Judge(store, "r", "amina")
+    first, second, *_ = judge.next_pairs(6)
+    judge.rate(first.id, make_rating("a"))
+    judge.rate(second.id, make_rating("a", knew=True))
+    report = report_review(store, "r")
+    assert (report.ratings, report.left_out) == (1, 1)
+    assert "1 rating is left out: their reviewers knew" in report_text(report)
+    assert judge.progress() == (2, 6)
+    assert '"knew": 1' in export_review(store, "r", "jsonl")
+
+
+def test_a_database_of_the_first_version_is_taken_along(tmp_path: Path) -> None:
+    older = Database(tmp_path / "fuata.db")
+    engine_tables.apply(older)
+    review_tables.apply(older, stop_before="m002_marks")
+    assert "knew" not in older.table("verdicts").columns_dict
+    older.close()
+    workspace = Workspace(tmp_path)
+    ReviewStore(workspace)
+    for table in ("verdicts", "verdict_log"):
+        assert {"flagged", "knew"} <= {row["name"] for row in workspace.database.query(f"PRAGMA table_info({table})")}
+    workspace.close()
 
 
 def test_passed_over_pairs_come_last(store: ReviewStore) -> None:

@@ -5,7 +5,7 @@ from markupsafe import Markup
 from review.ranking import Ranking, Standing
 from review.report import Agreement, Match, Report
 from review.statistics import ENOUGH_EVIDENCE
-from review.wording import agreement_sentence, length_sentence, match_sentence, side_sentence
+from review.wording import agreement_sentence, left_out_sentence, length_sentence, match_sentence, side_sentence
 
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
@@ -17,8 +17,14 @@ _HOW_TO_READ = (
 def result_markup(report: Report) -> Markup:
     """Return a report: counts, the ranking, then every match as a bar, an interval and a sentence, then the reviewers."""
     tags = ", ".join(f"{tag} ({count:,})" for tag, count in report.tags.items()) or "none"
-    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Tags: {}. Comments: {}. Corrections: {}.</p>").format(
-        report.review, f"{report.ratings:,}", f"{report.pairs:,}", tags, report.comments, report.corrections
+    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Tags: {}. Comments: {}. Corrections: {}. {}</p>").format(
+        report.review,
+        f"{report.ratings:,}",
+        f"{report.pairs:,}",
+        tags,
+        report.comments,
+        report.corrections,
+        left_out_sentence(report),
     )
     parts = [head]
     if report.ranking and report.ratings:

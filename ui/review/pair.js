@@ -38,7 +38,7 @@ function paint(pair) {
   element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
   part("expected-box").hidden = true;
   part("comment").value = ""; part("correction").value = "";
-  for (const tag of part("tags").children) tag.setAttribute("aria-pressed", "false");
+  for (const button of element.querySelectorAll(".tags button")) button.setAttribute("aria-pressed", "false");
   if (!pair) return;
   put("prompt", pair.prompt); put("a", pair.a); put("b", pair.b); put("expected", pair.expected);
 }
@@ -61,11 +61,21 @@ async function refill() {
   if (!part("tags").childElementCount) answer.tags.forEach(addTag);
 }
 
+const isOn = (button) => button.getAttribute("aria-pressed") === "true";
+const toggle = (button) => button.setAttribute("aria-pressed", String(!isOn(button)));
+const markButton = (name) => element.querySelector(`[data-mark=${name}]`);
+
 function addTag(name) {
   const button = document.createElement("button");
   button.type = "button"; button.textContent = name; button.setAttribute("aria-pressed", "false");
-  button.addEventListener("click", () => button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true")));
+  button.addEventListener("click", () => toggle(button));
   part("tags").append(button);
+}
+
+function mark(name, words) {
+  if (!current) return;
+  toggle(markButton(name));
+  say(isOn(markButton(name)) ? words : "Taken off.");
 }
 
 async function start() {
@@ -103,8 +113,9 @@ async function send(rating) {
 
 const vote = (verdict) => guarded(async () => {
   if (!current) return;
-  const tags = [...part("tags").children].filter((tag) => tag.getAttribute("aria-pressed") === "true").map((tag) => tag.textContent);
-  const saved = await send({ pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value });
+  const tags = [...part("tags").children].filter(isOn).map((tag) => tag.textContent);
+  const saved = await send({ pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value,
+    flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
   done = saved.done; say("Saved."); current = null;
   await advance();
 });
@@ -114,6 +125,44 @@ const undo = () => guarded(async () => {
   if (current) queue.unshift(current);
   queue = queue.filter((pair) => pair.id !== answer.pair.id);
   done = answer.done; paint(answer.pair); say("The last verdict is taken back.");
+});
+
+const WORDS = { a: "A better", b: "B better", tie: "Tie", both_bad: "Both bad" };
+let listed = [];
+
+const openHistory = () => guarded(async () => {
+  listed = [];
+  part("verdicts").replaceChildren();
+  await listOlder();
+  part("history").showModal();
+});
+
+async function listOlder() {
+  const answer = await call("list_verdicts", { before: listed.at(-1)?.pair ?? 0 });
+  listed.push(...answer.verdicts);
+  part("older").hidden = !answer.more;
+  part("verdicts").append(...answer.verdicts.map((given) => {
+    const line = document.createElement("li"), button = document.createElement("button");
+    const marks = [WORDS[given.verdict], given.flagged && "flagged", given.knew && "not counted", given.comment && "comment"];
+    button.type = "button"; button.dir = "auto";
+    button.textContent = `${marks.filter(Boolean).join(", ")}: ${visible(given.prompt)}`;
+    button.addEventListener("click", () => { part("history").close(); reopen(given.pair); });
+    line.append(button);
+    return line;
+  }));
+  if (!listed.length) part("verdicts").textContent = "You have not judged any pair yet.";
+}
+
+const reopen = (pair) => guarded(async () => {
+  const answer = await call("open_verdict", { pair });
+  if (current && current.id !== pair) queue.unshift(current);
+  queue = queue.filter((waiting) => waiting.id !== pair);
+  const { rating } = answer;
+  paint(answer.pair);
+  part("comment").value = rating.comment; part("correction").value = rating.correction;
+  for (const tag of part("tags").children) if (rating.tags.includes(tag.textContent)) toggle(tag);
+  for (const name of ["flagged", "knew"]) if (rating[name]) toggle(markButton(name));
+  say(`Your verdict was: ${WORDS[rating.verdict]}. The next one replaces it.`);
 });
 
 const skip = () => guarded(async () => {
@@ -132,10 +181,12 @@ function toggleDetails() {
 
 const actions = { 1: () => vote("a"), 2: () => vote("b"), 3: () => vote("tie"), 4: () => vote("both_bad"),
   arrowleft: () => vote("a"), arrowright: () => vote("b"), arrowup: () => vote("tie"), arrowdown: () => vote("both_bad"),
-  u: undo, s: skip, e: toggleExpected, c: toggleDetails, "?": () => part("sheet").showModal() };
+  u: undo, s: skip, e: toggleExpected, c: toggleDetails, h: openHistory,
+  f: () => mark("flagged", "Flagged: somebody should look at this again."),
+  k: () => mark("knew", "Marked as not blind: your verdict will not be counted."), "?": () => part("sheet").showModal() };
 
 document.addEventListener("keydown", (event) => {
-  if (!element.isConnected || element.offsetParent === null || part("sheet").open) return;
+  if (!element.isConnected || element.offsetParent === null || part("sheet").open || part("history").open) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (event.key === "Escape" && element.contains(event.target) && event.target.matches("textarea")) { event.target.blur(); return; }
   if (event.target.closest?.("input,textarea,select,[contenteditable=true],[role=combobox],[role=tab]")) return;
@@ -146,9 +197,11 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.verdict) vote(button.dataset.verdict);
-  ({ undo, skip, expected: toggleExpected, comment: toggleDetails, help: actions["?"] })[button.dataset.action]?.();
+  if (button.dataset.mark) actions[{ flagged: "f", knew: "k" }[button.dataset.mark]]();
+  ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"] })[button.dataset.action]?.();
 });
 function opened() { try { const read = JSON.parse(props.value); return read?.review ? read : null; } catch (error) { return null; } }
+part("older").addEventListener("click", () => guarded(listOlder));
 watch("value", () => { who = opened(); keep("who", who); start(); });
 who = opened() ?? kept("who");
 start();

@@ -1,17 +1,20 @@
 """The pair screen's server side: pairs out, verdicts in. Everything that comes from the page is checked here."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from core.errors import ReviewError
-from review.judging import TAGS, Judge, Pair, make_rating
+from review.judging import TAGS, Judge, Judged, Pair, make_rating
 from ui.errors import answers_errors
 from ui.services import Services
 
 Question = dict[str, Any]
 _MOST_PAIRS = 10
+_MOST_LISTED = 50
+_LISTED_PROMPT = 120  # characters
 
 
 def pair_functions(services: Services) -> list[Callable[..., Any]]:
@@ -35,6 +38,8 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
             tags if isinstance(tags, list) else [],
             question.get("comment", ""),
             question.get("correction", ""),
+            flagged=question.get("flagged"),
+            knew=question.get("knew"),
         )
         pair = question.get("pair")
         if not isinstance(pair, int):
@@ -47,12 +52,33 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         judge = _judge(services, question, request)
         return {"pair": pair_object(judge.undo()), "done": judge.progress()[0]}
 
-    return [fetch_pairs, save_verdict, undo_verdict]
+    @answers_errors
+    def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
+        judge = _judge(services, question, request)
+        before = question.get("before", 0)
+        found = judge.history(_MOST_LISTED, before if isinstance(before, int) else 0)
+        return {"verdicts": [_listed(judged) for judged in found], "more": len(found) == _MOST_LISTED}
+
+    @answers_errors
+    def open_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
+        pair = question.get("pair")
+        if not isinstance(pair, int):
+            raise ReviewError("Say which pair.")
+        judged = _judge(services, question, request).judged(pair)
+        return {"pair": pair_object(judged.pair), "rating": asdict(judged.rating)}
+
+    return [fetch_pairs, save_verdict, undo_verdict, list_verdicts, open_verdict]
 
 
 def pair_object(pair: Pair) -> dict[str, Any]:
     """Return what the page may know of a pair; nothing in it tells who wrote which side."""
     return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, "a": pair.a, "b": pair.b}
+
+
+def _listed(judged: Judged) -> dict[str, Any]:
+    prompt = " ".join(judged.pair.prompt.split())
+    mark = {"flagged": judged.rating.flagged, "knew": judged.rating.knew, "comment": bool(judged.rating.comment)}
+    return {"pair": judged.pair.id, "prompt": prompt[:_LISTED_PROMPT], "verdict": judged.rating.verdict, **mark}
 
 
 def signed_in_user(request: gr.Request | None) -> str | None:
