@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from core.data.dataset import find_file, load_dataset
@@ -50,6 +51,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="two or more models or runs; 'expected' is the file's own answer",
     )
+    parser.add_argument("--overlap", type=int, default=0, metavar="N", help="people who judge each pair; 0: everybody judges all")
     parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
@@ -80,7 +82,7 @@ def _new(chosen: argparse.Namespace) -> int:
     dataset = load_dataset(find_file(chosen.data))
     sampling = Sampling(temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed)
     choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
-    plan = plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling)
+    plan = replace(plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling), overlap=chosen.overlap)
     if not is_unfinished(workspace, plan):
         create_review(workspace, dataset, plan)
     answer_review(workspace, chosen.name, ModelShelf(workspace.find_run_model), lambda: False, _say_progress)

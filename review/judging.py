@@ -8,6 +8,7 @@ from typing import Any, Literal, cast, get_args
 
 from core.errors import ReviewError
 from core.storage.workspace import now
+from review.order import Walk
 from review.store import ReviewStore, Row
 
 Verdict = Literal["a", "b", "tie", "both_bad"]
@@ -61,27 +62,17 @@ class Judge:
         self.reviewer = check_reviewer(reviewer)
         self._database = store.database
         self._review = store.find(review)
+        self._walk = Walk(self._database, self._review, self.reviewer)
         if self._review["state"] == "generating":
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
 
     def progress(self) -> tuple[int, int]:
-        """Return how many pairs this reviewer has judged and how many there are."""
-        row = self._database.one(
-            """SELECT count(*) AS total, count(verdicts.id) AS done FROM pairs
-               LEFT JOIN verdicts ON pair_id = pairs.id AND reviewer = ? WHERE review_id = ?""",
-            [self.reviewer, self._review["id"]],
-        )
-        return (row["done"], row["total"]) if row else (0, 0)
+        """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
+        return self._walk.progress()
 
     def next_pairs(self, count: int, passed_over: Collection[int] = ()) -> list[Pair]:
         """Return the next unjudged pairs in this reviewer's own order, those passed over last."""
-        rows = self._database.query(
-            """SELECT pairs.id FROM pairs WHERE review_id = ? AND NOT EXISTS
-               (SELECT 1 FROM verdicts WHERE pair_id = pairs.id AND reviewer = ?)""",
-            [self._review["id"], self.reviewer],
-        )
-        open_ids = sorted((row["id"] for row in rows), key=lambda pair: (pair in passed_over, self._chance("order", pair)))
-        return [self.pair(pair_id) for pair_id in open_ids[:count]]
+        return [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over)]
 
     def pair(self, pair_id: int) -> Pair:
         """Return one pair with the sides as this reviewer sees them. Raises ReviewError when it is not of this review."""
@@ -96,7 +87,7 @@ class Judge:
         if row is None:
             raise ReviewError(f"The review '{self._review['name']}' has no pair {pair_id}.")
         sides = [(row["first_text"], row["first_response_id"]), (row["second_text"], row["second_response_id"])]
-        if self._chance("side", pair_id)[0] & 1:
+        if self._puts_second_first(pair_id):
             sides.reverse()
         (a, a_id), (b, b_id) = sides
         return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id)
@@ -125,7 +116,9 @@ class Judge:
             if earlier:
                 tables.table("verdicts").update(earlier[0]["id"], values)
                 return int(earlier[0]["id"])
-            return int(cast("int", tables.table("verdicts").insert(values).last_pk))
+            saved = int(cast("int", tables.table("verdicts").insert(values).last_pk))
+            self._walk.note(tables, pair_id, judged=True)
+            return saved
 
     def history(self, count: int, before: int = 0) -> list[Judged]:
         """Return this reviewer's latest verdicts, the last one first; of those given ``before`` a pair's where it is named."""
@@ -160,6 +153,7 @@ class Judge:
                 raise ReviewError("There is nothing to undo.")
             self._log(tables, "undone", last)
             tables.table("verdicts").delete(last["id"])
+            self._walk.note(tables, last["pair_id"], judged=False)
         return self.pair(last["pair_id"])
 
     def _judged(self, row: Row) -> Judged:
@@ -173,10 +167,10 @@ class Judge:
         logged = {name: values[name] for name in _LOGGED}
         tables.table("verdict_log").insert({**logged, "reviewer": self.reviewer, "action": action, "at": now()})
 
-    def _chance(self, purpose: str, pair_id: int) -> bytes:
-        """Return bytes that look random but are the same at every call: nothing needs to be stored before a vote."""
-        text = f"{self._review['side_seed']}:{purpose}:{self.reviewer}:{pair_id}"
-        return hashlib.sha256(text.encode()).digest()
+    def _puts_second_first(self, pair_id: int) -> bool:
+        """Tell how the sides lie: at random, but the same at every call, so that nothing is stored before a vote."""
+        text = f"{self._review['side_seed']}:side:{self.reviewer}:{pair_id}"
+        return bool(hashlib.sha256(text.encode()).digest()[0] & 1)
 
 
 def make_rating(

@@ -122,7 +122,7 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
     return Report(
         review=name,
         contenders=tuple(contenders),
-        pairs=store.pair_count(review["id"]),
+        pairs=review["pair_count"],
         ratings=len(votes),
         left_out=len(given) - len(votes),
         reviewers=tuple(_reviewer(person, votes) for person in dict.fromkeys(vote.reviewer for vote in votes)),

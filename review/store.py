@@ -39,6 +39,7 @@ class ReviewPlan:
     sampling: Sampling
     contenders: tuple[str, ...]
     examples: tuple[Example, ...]
+    overlap: int = 0  # how many people judge each pair; 0 stands for everybody
 
 
 class ReviewStore:
@@ -65,6 +66,7 @@ class ReviewStore:
                         "sampling": json.dumps(asdict(plan.sampling)),
                         "versions": json.dumps(dict(versions)),
                         "side_seed": secrets.token_hex(8),
+                        "overlap": plan.overlap,
                         "created_at": now(),
                     }
                 )
@@ -91,9 +93,7 @@ class ReviewStore:
     def all(self) -> list[Row]:
         """Return all reviews, the latest first, each with its counts."""
         return self.database.query(
-            """SELECT reviews.*, (SELECT count(*) FROM pairs WHERE review_id = reviews.id) AS pairs,
-                      (SELECT count(*) FROM verdicts JOIN pairs ON pairs.id = pair_id WHERE review_id = reviews.id) AS ratings
-               FROM reviews ORDER BY id DESC"""
+            "SELECT reviews.*, pair_count AS pairs, verdict_count AS ratings FROM reviews ORDER BY id DESC"
         )
 
     def contenders(self, review_id: int) -> list[Contender]:
@@ -163,17 +163,14 @@ class ReviewStore:
         )
         return [row["reviewer"] for row in rows]
 
-    def pair_count(self, review_id: int) -> int:
-        """Return how many pairs there are to judge."""
-        row = self.database.one("SELECT count(*) AS n FROM pairs WHERE review_id = ?", [review_id])
-        return row["n"] if row else 0
-
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
         if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):
             raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
         if len(set(plan.contenders)) < 2 or len(set(plan.contenders)) < len(plan.contenders):
             raise ReviewError("A review needs two or more different contenders.")
+        if plan.overlap < 0:
+            raise ReviewError("The number of people who judge each pair must be 0 (everybody) or more.")
         if not plan.examples:
             raise ReviewError(f"The {plan.split} split has no rows to review: choose another split or file.")
 

@@ -12,12 +12,15 @@ from core.storage.workspace import Workspace
 from review.store import ReviewPlan, ReviewStore
 
 
-def write_review(workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r") -> ReviewStore:
+def write_review(
+    workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r", overlap: int = 0
+) -> ReviewStore:
     """Write a review of a file's first rows; each contender answers its text, with ``{prompt}`` exchanged for the prompt."""
     dataset = load_dataset(file)
     DatasetStore(workspace).keep(dataset)
     store = ReviewStore(workspace)
-    plan = ReviewPlan(name, dataset.content_hash, "test", SplitSettings(), Sampling(), tuple(texts), dataset.examples[:rows])
+    split = ("test", SplitSettings(), Sampling())
+    plan = ReviewPlan(name, dataset.content_hash, *split, tuple(texts), dataset.examples[:rows], overlap)
     store.create(plan, {}, {"torch": "2"})
     review_id = store.find(name)["id"]
     for contender in store.contenders(review_id):

@@ -1,7 +1,7 @@
 """The Review screen: make a review, then judge its pairs blind."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ class _Parts:
     most: gr.Number
     name: gr.Textbox
     contenders: gr.Dropdown
+    overlap: gr.Number
     sampling: tuple[gr.Number, gr.Number, gr.Number]  # longest answer, temperature, seed
     make: gr.Button
     halt: gr.Button
@@ -45,7 +46,7 @@ def build_review_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
     parts = _Parts(**_lay_out_making(services), **_lay_out_judging(services), watched=gr.State(""))
     handlers = _Handlers(services)
-    made = [parts.dataset, parts.split, parts.most, parts.name, parts.contenders, *parts.sampling]
+    made = [parts.dataset, parts.split, parts.most, parts.name, parts.contenders, parts.overlap, *parts.sampling]
     shown = [parts.watched, parts.name, parts.making]
     parts.make.click(handlers.begin, made, shown, api_name="make_review", concurrency_limit=None)
     parts.halt.click(handlers.stop, None, None, api_name="stop_review", **QUIET)
@@ -67,13 +68,17 @@ class _Handlers:
         self.services = services
 
     @shows_user_errors
-    def begin(self, key: str, part: str, rows: float, typed: str, names: list[str], *values: float) -> tuple[str, str, str]:
+    def begin(
+        self, key: str, part: str, rows: float, typed: str, names: list[str], overlap: float, *values: float
+    ) -> tuple[str, str, str]:
         name = typed.strip() or self.services.reviews.free_name("review")
         longest, temperature, seed = (value or 0 for value in values)
         sampling = Sampling(temperature=float(temperature), max_new_tokens=int(longest), seed=int(seed))
         choice = RowChoice(None if part == "all" else cast("SplitName", part), int(rows or 0))
         dataset = self.services.datasets.load(key)
-        plan = plan_review(self.services.workspace, dataset, name, names or [], choice, sampling)
+        plan = replace(
+            plan_review(self.services.workspace, dataset, name, names or [], choice, sampling), overlap=int(overlap or 0)
+        )
         self.services.review_jobs.check_idle()
         create_review(self.services.workspace, dataset, plan)
         self.services.review_jobs.start(name)
@@ -127,6 +132,7 @@ def _lay_out_making(services: Services) -> dict[str, Any]:
             info="Two or more: base models, runs, or the expected answer", elem_id="contenders",
         )  # fmt: skip
         with gr.Row():
+            overlap = gr.Number(0, label="People per pair", info="0: everybody judges all", precision=0, minimum=0)
             sampling = (
                 gr.Number(128, label="Longest answer", info="tokens", precision=0, minimum=1),
                 gr.Number(0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5),
@@ -137,7 +143,15 @@ def _lay_out_making(services: Services) -> dict[str, Any]:
             halt = gr.Button("Stop", scale=0, min_width=90, elem_id="stop-review")
             resume = gr.Button("Continue", scale=0, min_width=110, elem_id="continue-review")
         making = gr.HTML(elem_id="making")
-    asked = {"dataset": dataset, "split": split, "most": most, "name": name, "contenders": contenders, "sampling": sampling}
+    asked = {
+        "dataset": dataset,
+        "split": split,
+        "most": most,
+        "name": name,
+        "contenders": contenders,
+        "overlap": overlap,
+        "sampling": sampling,
+    }
     return {**asked, "make": make, "halt": halt, "resume": resume, "making": making}
 
 
