@@ -102,22 +102,21 @@ def _review(workspace: Workspace, pairs: int, overlap: int = 0) -> ReviewStore:
     store = ReviewStore(workspace)
     with store.database.transaction() as tables:
         for statement in _REVIEW:
-            tables.execute(statement, {"pairs": pairs, "overlap": overlap} if ":" in statement else {})
+            tables.execute(statement, {"pairs": pairs, "overlap": overlap})
     store.add_pairs(1)
     return store
 
 
-_NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)"
 _REVIEW = (
     "INSERT INTO datasets (content_hash, name, path, format, row_count, usable, used_at) VALUES ('h', 'n', 'p', 'f', 1, 1, '')",
     """INSERT INTO reviews
        (id, name, state, content_hash, split, split_settings, sampling, versions, side_seed, created_at, overlap)
        VALUES (1, 'r', 'generating', 'h', 'test', '{}', '{}', '{}', 'seed', '', :overlap)""",
     "INSERT INTO contenders VALUES (1, 1, 0, 'base', 'model', '{}'), (2, 1, 1, 'tuned', 'model', '{}')",
-    _NUMBERS + "INSERT INTO prompts SELECT i, 1, i, '[]', 'a prompt', 'an answer' FROM n",
-    _NUMBERS
-    + """INSERT INTO responses (contender_id, prompt_id, asked, text, tokens, finish_reason, created_at)
-                  SELECT contenders.id, i, '', 'a response', 3, 'end', '' FROM n, contenders""",
+    """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)
+       INSERT INTO prompts SELECT i, 1, i, '[]', 'a prompt', 'an answer' FROM n""",
+    """INSERT INTO responses (contender_id, prompt_id, asked, text, tokens, finish_reason, created_at)
+       SELECT contenders.id, prompts.id, '', 'a response', 3, 'end', '' FROM prompts, contenders""",
 )
 
 
