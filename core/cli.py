@@ -68,6 +68,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--compiled", action="store_true", default=None, help="by torch.compile: slow to begin, then faster on a GPU"
     )
     parser.add_argument("--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that train it together, each on a GPU of its own")
     parser.add_argument("--name", default="", help="the run's name")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the interrupted run --name; with --epochs N, till it has N"

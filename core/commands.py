@@ -50,14 +50,17 @@ _WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never
 
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
-    from core.training.group import joined_group
+    from core.training.group import enlarged_group, joined_group
     from core.training.run import execute
 
-    workspace = Workspace(chosen.workspace)
     failures: list[str] = []
-    with joined_group() as group:
-        name = group.from_first(lambda: _run_to_train(chosen, workspace))
-        execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)], group)
+    with joined_group() as met:
+        name = met.from_first(lambda: _run_to_train(chosen, Workspace(chosen.workspace)))  # the first makes the tables, too
+        workspace = Workspace(chosen.workspace)
+        others = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder)]
+        with enlarged_group(met, chosen.processes, others) as group:
+            name = name if group is met else group.from_first(lambda: name)  # what the others begin by asking for
+            execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)], group)
     if failures:
         raise WorkspaceError(failures[0])
     return 0

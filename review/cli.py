@@ -105,7 +105,8 @@ def _next(chosen: argparse.Namespace) -> int:
     done, total = judge.progress()
     pairs = judge.next_pairs(1)
     if not pairs:
-        show({"pair": None, "done": done, "total": total}, f"All {total} pairs are judged.", as_json=chosen.json)
+        words = f"All {total} pairs are judged." if done == total else f"{total - done} pairs are with other people just now."
+        show({"pair": None, "done": done, "total": total}, words, as_json=chosen.json)
         return 0
     pair = pairs[0]
     text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}\n\n--- A ---\n{pair.a}\n\n--- B ---\n{pair.b}"

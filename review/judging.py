@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from sqlite_utils import Database as SqliteUtils
+
 from core.errors import ReviewError
 from core.storage.workspace import now
 from review.order import Walk
@@ -70,9 +72,9 @@ class Judge:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
         return self._walk.progress()
 
-    def next_pairs(self, count: int, passed_over: Collection[int] = ()) -> list[Pair]:
-        """Return the next unjudged pairs in this reviewer's own order, those passed over last."""
-        return [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over)]
+    def next_pairs(self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = ()) -> list[Pair]:
+        """Return the next unjudged pairs in this reviewer's own order, without those ``shown``, those passed over last."""
+        return [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over, shown)]
 
     def pair(self, pair_id: int) -> Pair:
         """Return one pair with the sides as this reviewer sees them. Raises ReviewError when it is not of this review."""
@@ -139,7 +141,10 @@ class Judge:
         return self._judged(row)
 
     def undo(self) -> Pair:
-        """Take back this reviewer's latest rating and return its pair. Raises ReviewError when there is none."""
+        """Take back what this reviewer did last, a rating or its change, and return the pair.
+
+        After a change the rating is again what it was before. Raises ReviewError when there is nothing to take back.
+        """
         with self._database.transaction() as tables:
             last = next(
                 tables.query(
@@ -151,10 +156,29 @@ class Judge:
             )
             if last is None:
                 raise ReviewError("There is nothing to undo.")
+            former = self._before_change(tables, last["pair_id"])
             self._log(tables, "undone", last)
-            tables.table("verdicts").delete(last["id"])
-            self._walk.note(tables, last["pair_id"], judged=False)
+            if former is None:
+                tables.table("verdicts").delete(last["id"])
+                self._walk.note(tables, last["pair_id"], judged=False)
+            else:
+                tables.table("verdicts").update(last["id"], former)
         return self.pair(last["pair_id"])
+
+    def _before_change(self, tables: SqliteUtils, pair_id: int) -> Row | None:
+        """Return what a verdict was before it was changed for the last time, by the log; None when it is as first given."""
+        given: list[Row] = []
+        sql = "SELECT * FROM verdict_log WHERE pair_id = ? AND reviewer = ? ORDER BY id"
+        for logged in tables.query(sql, [pair_id, self.reviewer]):
+            if logged["action"] == "undone":
+                given.pop()
+            else:
+                given.append(logged)
+        if len(given) < 2:
+            return None
+        pair, former = self.pair(pair_id), given[-2]
+        winner = {"a": pair.a_response_id, "b": pair.b_response_id}.get(former["verdict"])
+        return {name: former[name] for name in _LOGGED} | {"winner_response_id": winner, "rated_at": former["at"]}
 
     def _judged(self, row: Row) -> Judged:
         rating = Rating(

@@ -20,6 +20,7 @@ class LengthControlled:
     low: float  # 95 % interval
     high: float
     effect: float  # of a longer answer, in log odds at tanh = 1; above 0: the longer one is preferred
+    effect_is_sure: bool  # its 95 % interval leaves 0 out
 
 
 def control_length(
@@ -42,4 +43,5 @@ def control_length(
     (constant, effect), covariance = fitted
     half = _Z95 * math.sqrt(max(covariance[0, 0], 0.0))
     rate, low, high = (1 / (1 + math.exp(-value)) for value in (constant, constant - half, constant + half))
-    return LengthControlled(rate, low, high, float(effect))
+    is_sure = abs(effect) > _Z95 * math.sqrt(max(covariance[1, 1], 0.0))
+    return LengthControlled(rate, low, high, float(effect), bool(is_sure))

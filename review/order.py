@@ -45,24 +45,24 @@ class Walk:
         left = min(review["open_count"], review["pair_count"] - walk["judged"])
         return walk["judged"], walk["judged"] + left
 
-    def next_ids(self, count: int, passed_over: Collection[int] = ()) -> list[int]:
-        """Return the next pairs that want a verdict of this reviewer, those passed over last.
+    def next_ids(self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = ()) -> list[int]:
+        """Return the next pairs that want a verdict of this reviewer, without those ``shown`` already, those passed over last.
 
         Where only so many people shall judge each pair, they are kept from others for a while.
         """
         if not self._review["overlap"]:
-            return self._find(count, passed_over)
+            return self._find(count, passed_over, shown)
         with self._database.transaction() as tables:  # looked for and kept in one, so that two never find the same
-            found = self._find(count, passed_over)
+            found = self._find(count, passed_over, shown)
             self._hold(tables, found)
         return found
 
-    def _find(self, count: int, passed_over: Collection[int]) -> list[int]:
+    def _find(self, count: int, passed_over: Collection[int], shown: Collection[int]) -> list[int]:
         found: list[int] = []
         went = self._walk()["went"]
         for first, last, without in ((went, 1.0, passed_over), (0.0, 1.0, passed_over), (0.0, 1.0, ())):
             if len(found) < count:
-                found += self._wanted(first, last, count - len(found), {*found, *without})
+                found += self._wanted(first, last, count - len(found), {*found, *without, *shown})
         return found
 
     def note(self, tables: SqliteUtils, pair_id: int, *, judged: bool) -> None:

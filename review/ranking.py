@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from review.logistic import fit_logistic
+from review.logistic import LEAST_CLUSTERS, fit_logistic
 
 _SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
 _MEAN = 1000.0
@@ -52,6 +52,8 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     """Return the contenders' strengths with intervals that count each prompt, not each verdict, as independent."""
     if obstacle := _obstacle(names, bouts):
         return Ranking((), obstacle)
+    if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
+        return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
     place = {name: number for number, name in enumerate(names)}
     features = np.zeros((len(bouts), len(names)))
     for row, bout in enumerate(bouts):

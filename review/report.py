@@ -128,7 +128,7 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
         reviewers=tuple(_reviewer(person, votes) for person in dict.fromkeys(vote.reviewer for vote in votes)),
         matches=tuple(_match(first, second, votes) for first, second in combinations(contenders, 2)),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
-        agreement=_agreement(votes),
+        agreement=_agreement(votes, contenders),
         tags=dict(Counter(tag for vote in votes for tag in vote.tags).most_common()),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
@@ -160,10 +160,13 @@ def _reviewer(name: str, votes: Sequence[Vote]) -> Reviewer:
     return Reviewer(name, verdicts.total(), verdicts["a"], verdicts["b"])
 
 
-def _agreement(votes: Sequence[Vote]) -> Agreement:
+def _agreement(votes: Sequence[Vote], contenders: Sequence[str]) -> Agreement:
+    """Compare verdicts as first, second, tie or both bad: with names, pairs of different contenders would differ by nature."""
     units: dict[int, dict[str, str]] = {}
     for vote in votes:
-        units.setdefault(vote.pair, {})[vote.reviewer] = vote.outcome
+        first, second = sorted((vote.a, vote.b), key=contenders.index)
+        place = {first: "first", second: "second"}
+        units.setdefault(vote.pair, {})[vote.reviewer] = place.get(vote.outcome, vote.outcome)
     people = list(dict.fromkeys(vote.reviewer for vote in votes))
     kappas = []
     for one, other in combinations(people, 2):

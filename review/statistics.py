@@ -44,7 +44,11 @@ def effective_count(decided: Sequence[tuple[int, int]]) -> float:
 def sign_test(wins: int, losses: int) -> float:
     """Return the two-sided p value of an even chance: the exact binomial test that Dixon and Mood (1946) call sign test."""
     decided, fewer = wins + losses, min(wins, losses)
-    tail: float = sum(math.comb(decided, k) for k in range(fewer + 1)) / 2**decided
+    log_term = math.lgamma(decided + 1) - math.lgamma(fewer + 1) - math.lgamma(decided - fewer + 1) - decided * math.log(2)
+    term = tail = math.exp(log_term)  # of exactly ``fewer``; each further term is the last one times a ratio below 1
+    for k in range(fewer, 0, -1):
+        term *= k / (decided - k + 1)
+        tail += term
     return min(1.0, 2 * tail)
 
 

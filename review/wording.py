@@ -50,11 +50,11 @@ def length_sentence(match: Match) -> str:
     found = match.equal_lengths
     if found is None:
         return ""
-    liked = "longer" if found.effect > 0 else "shorter"
-    return (
-        f"If both answers were equally long, {match.contender} would win {found.rate:.0%} ({found.low:.0%} to {found.high:.0%}): "
-        f"the {liked} answer is preferred, other things equal."
-    )
+    rate = f"{found.rate:.0%} ({found.low:.0%} to {found.high:.0%})"
+    words = f"If both answers were equally long, {match.contender} would win {rate}"
+    if not found.effect_is_sure:
+        return f"{words}; whether length itself is preferred these verdicts leave open."
+    return f"{words}: the {'longer' if found.effect > 0 else 'shorter'} answer is preferred, other things equal."
 
 
 def agreement_sentence(agreement: Agreement) -> str:

@@ -42,11 +42,18 @@ def laid_out_as(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor
 
 
-def whole_weights(model: "PreTrainedModel") -> dict[str, torch.Tensor] | None:
-    """Return a sharded model's weights in one piece on the CPU, those it has twice as one; None for any other model."""
+def whole_weights(model: "PreTrainedModel", *, keeps: bool) -> dict[str, torch.Tensor] | None:
+    """Return a sharded model's weights in one piece on the CPU, those it has twice as one; None for any other model.
+
+    Every process must ask for them; those that do not keep them get none.
+    """
     state = model.state_dict(keep_vars=True)
     if not any(is_sharded(weight) for weight in state.values()):
         return None
     pieces = {id(weight): weight for weight in state.values()}
-    wholes = {key: whole(weight).cpu() for key, weight in pieces.items()}
-    return {name: wholes[id(weight)] for name, weight in state.items()}
+    wholes = {}
+    for key, weight in pieces.items():
+        in_one = whole(weight)
+        if keeps:
+            wholes[key] = in_one.cpu()
+    return {name: wholes[id(weight)] for name, weight in state.items() if keeps}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database as SqliteUtils
 from sqlite_utils import Migrations
 
@@ -30,12 +31,13 @@ class Database:
             connection.execute("PRAGMA foreign_keys=ON")
         except sqlite3.Error as error:
             raise WorkspaceError(f"{path} cannot be opened as a database ({error}): move it away to start anew.") from error
+        self._path = path
         self._tables = SqliteUtils(connection)
         self._lock = threading.RLock()
 
     def migrate(self, migrations: Migrations) -> None:
         """Bring one set of tables up to date."""
-        with self._lock:
+        with self._lock, FileLock(self._path.with_name(".migrating.lock")):  # several processes may open a workspace at once
             migrations.apply(self._tables)
 
     @contextmanager

@@ -41,10 +41,13 @@ def save_checkpoint(
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _trained(model):
-        tensors[f"weight.{name}"] = whole(parameter).contiguous()
-        for moment in _MOMENTS:
-            if parameter in optimizer.state:
-                tensors[f"{moment}.{name}"] = whole(optimizer.state[parameter][moment]).contiguous()
+        parts = {f"weight.{name}": parameter}
+        if parameter in optimizer.state:
+            parts |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in _MOMENTS}
+        for key, part in parts.items():
+            in_one = whole(part)  # put together in every process, but kept by the one that writes, and not on its device
+            if writes:
+                tensors[key] = in_one.cpu().contiguous()
     if not writes:
         return
     with written_aside(folder) as aside:

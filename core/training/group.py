@@ -1,16 +1,20 @@
-"""The processes that train one run together, as torchrun starts them; one alone is the usual case. Knows no model.
+"""The processes that train one run together, started by us or by torchrun; one alone is the usual case. Knows no model.
 
-All go through the same plan and each takes its share of a step's rows, so settings decide the outcome and the number of
-processes only how soon it is there. What one must decide for all (to stop, to save) the first one does.
+All go through the same plan and each takes its share of a step's rows, so settings decide the outcome (but for which
+numbers dropout drops) and the number of processes only how soon it is there. What one must decide for all (to stop, to save) the
+first one does.
 """
 
 import math
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PATIENCE = timedelta(days=30)  # the others wait where the first one does, and a run may be paused for long
+_PARTING_S = 20.0  # for the others to end by themselves
+_MEETING = "FUATA_MEETING"
+_LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
 LEFT = 2  # exit status of a process that leaves because something is wrong which the first one tells
 
 
@@ -86,18 +93,55 @@ def add_up(tensors: "Sequence[torch.Tensor]") -> None:
 
 
 @contextmanager
-def joined_group() -> Iterator[Group]:
-    """Meet the other processes that torchrun started beside this one; without torchrun there is nobody to meet."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+def joined_group(environment: Mapping[str, str] = os.environ) -> Iterator[Group]:
+    """Meet the other processes that were started beside this one, as the environment says; else there is nobody to meet."""
+    if int(environment.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
     import torch
     from torch import distributed
 
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(int(environment["LOCAL_RANK"]))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    meeting = environment.get(_MEETING)
+    rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    place = f"file://{meeting}" if meeting else "env://"  # where the variables of torchrun are read
+    distributed.init_process_group(backend, place, timeout=_PATIENCE, rank=rank, world_size=size)
     try:
         yield Group(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def enlarged_group(group: Group, processes: int, words: Sequence[str]) -> Iterator[Group]:
+    """Start further processes beside one that is alone, each with ``words`` for our command line, and meet them.
+
+    They meet in a file and talk on the loopback interface: torchrun would open a port to the whole network.
+    """
+    if group.size > 1 or processes < 2:
+        yield group
+        return
+    with TemporaryDirectory() as folder:
+        shared = {"WORLD_SIZE": str(processes), _MEETING: str(Path(folder) / "meeting"), **_LOOPBACK, **os.environ}
+        command = [sys.executable, "-m", "core", *words]
+        started = [
+            subprocess.Popen(command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)})  # noqa: S603 - our own words
+            for rank in range(1, processes)
+        ]
+        os.environ.update(_LOOPBACK)  # where gloo and NCCL themselves look
+        try:
+            with joined_group({**shared, "RANK": "0", "LOCAL_RANK": "0"}) as larger:
+                yield larger
+        finally:
+            for process in started:
+                _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(_PARTING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

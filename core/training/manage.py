@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import SettingsError, WorkspaceError
 from core.models.catalogue import find_model, read_facts
+from core.storage.folders import recover
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.run import is_alive
@@ -36,7 +37,8 @@ def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
     longer = change_settings(settings, {"epochs": epochs})
     if longer.epochs <= settings.epochs:
         raise SettingsError({"epochs": f"must be more than the {settings.epochs} that the run '{name}' has"})
-    if row["step"] and not workspace.state_folder(name).is_dir():
+    recover(workspace.state_folder(name))
+    if row["state"] == "finished" and not workspace.state_folder(name).is_dir():
         raise WorkspaceError(
             f"The state of the run '{name}' made room for a later run's: tune its model further, with '{name}' as the base model."
         )
@@ -49,7 +51,7 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
     _at_rest(workspace, name)
     runs = RunStore(workspace)
     for row in runs.all():
-        if read_settings(row["settings"]).model.partition("@")[0] == name:
+        if row["name"] != name and _stands_on(workspace, row, name):
             raise WorkspaceError(f"The run '{row['name']}' was tuned from '{name}' and finds it by that name: it must stay.")
     runs.check_free(wanted)
     old, new = workspace.run_folder(name), workspace.run_folder(wanted)
@@ -61,6 +63,14 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
         with suppress(OSError):
             new.rename(old)
         raise
+
+
+def _stands_on(workspace: Workspace, row: Row, name: str) -> bool:
+    """Tell whether a run was tuned from another, by its name, by its folder, or through an adapter of it."""
+    model = read_settings(row["settings"]).model
+    base = str(read_facts(workspace.model_folder(row["name"])).get("base_model", ""))
+    home = workspace.run_folder(name).resolve()
+    return any(word.partition("@")[0] == name or Path(word).resolve().is_relative_to(home) for word in (model, base) if word)
 
 
 def merge_run(workspace: Workspace, word: str, folder: Path) -> None:

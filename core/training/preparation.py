@@ -89,7 +89,7 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "Tr
     from core.models.sharding import whole_weights
     from core.training.job import TrainingJob
 
-    torch.set_num_threads(training_threads())
+    torch.set_num_threads(training_threads(group.size))
     model = _load_for_training(plan, group)
     if plan.settings.compiled:
         compile_decoder(model)
@@ -98,7 +98,7 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "Tr
         facts: dict[str, Any] = {
             "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss
         }  # fmt: skip
-        weights = whole_weights(model)
+        weights = whole_weights(model, keeps=group.is_first)
         if group.is_first:
             save_model(model, plan.encoder, folder, facts, weights)
 
@@ -119,14 +119,14 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "Tr
     )
 
 
-def training_threads() -> int:
-    """Return how many threads a run computes with: one less than there are cores, unless the person set OMP_NUM_THREADS.
+def training_threads(processes: int = 1) -> int:
+    """Return how many threads a process computes with: all share one less than there are cores, or OMP_NUM_THREADS each.
 
     The page stays quick; and where a neighbour wants a core, waiting for its turn at every operation costs more than that
     core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule, because the last bit of a sum depends on the threads.
     """
     set_for_all = os.environ.get("OMP_NUM_THREADS", "")
-    return int(set_for_all) if set_for_all.isdigit() else max((os.cpu_count() or 1) - 1, 1)
+    return int(set_for_all) if set_for_all.isdigit() else max(((os.cpu_count() or 1) - 1) // processes, 1)
 
 
 def _encode(

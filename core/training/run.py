@@ -4,7 +4,7 @@ import gc
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,11 +51,14 @@ def execute(
     Besides ``should_stop``, what people wish is read from the run's row, so any process may ask. Raises WorkspaceError when
     another process or thread works on the same run.
     """
-    if not group.is_first:
-        _accompany(workspace, name, should_stop, group)
-        return
     runs = RunStore(workspace)
-    with held(_lock_file(workspace, name), f"The run '{name}' is going on already."):
+    with ExitStack() as stack:
+        lock = held(_lock_file(workspace, name), f"The run '{name}' is going on already.")
+        group.from_first(lambda: stack.enter_context(lock))
+        if not group.is_first:
+            _accompany(workspace, name, should_stop, group)
+            return
+        shutil.rmtree(workspace.merged_folder(name), ignore_errors=True)  # it was of the best model so far
         if runs.find(name)["state"] != "queued":  # also forgets a wish of the last time; one for a queued run is for this one
             runs.set_state(name, "queued")
         try:
@@ -85,7 +88,9 @@ def _tell(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) 
 def _accompany(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> None:
     for event in _events(workspace, name, should_stop, group):
         if isinstance(event, RunFailed):
-            RunStore(workspace).record(name, event)
+            runs = RunStore(workspace)
+            if runs.find(name)["state"] in {"queued", "running"}:  # else the first one has told why
+                runs.record(name, event)
             sys.exit(LEFT)
 
 

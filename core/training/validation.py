@@ -1,5 +1,7 @@
 """The loss on rows that are not learnt. Knows no optimiser and no schedule."""
 
+import math
+
 import torch
 
 from core.prompts.batches import collate, plan_evaluation
@@ -16,8 +18,8 @@ def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
     losses = []
     for [indices], counts in job.group.passes(batches, 1):
         batch = collate([job.validation[index] for index in indices], job.pad_id, mask_prompt=job.settings.mask_prompt)
-        loss = batch_loss.summed(batch)
-        losses.append(loss if counts else torch.zeros_like(loss))
-    total = torch.stack(losses).double().sum()
+        loss = batch_loss.summed(batch).item()
+        losses.append(loss if counts else 0.0)
+    total = torch.tensor(math.fsum(losses), dtype=torch.float64)  # on the CPU: not every device has such numbers
     job.group.add_up([total])
     return total.item() / sum(row.targets(mask_prompt=job.settings.mask_prompt) for row in job.validation)

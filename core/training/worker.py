@@ -1,7 +1,5 @@
 """A run's own process: the command line's `core train --resume`, at lower priority and first to go when memory runs out.
 
-Where there are several GPUs it is torchrun, which starts that command once on each.
-
 It writes what happens into the database by itself, so neither the page's end nor its own takes the other along; its output goes
 to a file and can never block it. What people ask of it, it reads from the database.
 """
@@ -26,13 +24,12 @@ _FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to k
 def start_worker(workspace: Workspace, name: str, processes: int = 0) -> "subprocess.Popen[bytes]":
     """Start the process that trains a run which is written down; Ctrl-C in our terminal does not reach it.
 
-    With more than one, ``processes`` train it together, started by torchrun; 0 stands for one on each CUDA device.
+    With more than one, ``processes`` train it together; 0 stands for one on each CUDA device.
     """
     folder = workspace.run_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     words = ["-m", "core", "train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
-    if (count := processes or _cuda_devices()) > 1:
-        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), *words]
+    words += ["--processes", str(count)] if (count := processes or _cuda_devices()) > 1 else []
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
     with (folder / LOG_FILE).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words

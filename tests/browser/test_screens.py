@@ -245,7 +245,9 @@ def judge_the_first_again(page: Page) -> None:
     expect(history.get_by_role("listitem")).to_have_count(5)
     page.keyboard.press("1")  # keys judge nothing behind the history
     history.get_by_role("button", name="A better, comment").click()
-    expect(page.locator("#pair [data-part=notice]")).to_have_text("Your verdict was: A better. The next one replaces it.")
+    expect(page.locator("#pair [data-part=notice]")).to_have_text(
+        "Reopened. Your verdict is: A better. The next one replaces it."
+    )
     expect(page.get_by_label("Comment")).to_have_value("1 and 2 are text here")
     page.keyboard.press("k")
     page.keyboard.press("1")

@@ -299,11 +299,11 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
 
 
 def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: Open, small_file: Path) -> None:
-    store = write_review(services.workspace, small_file, {name: name for name in ("<b>one", "two", "three")}, 9)
+    store = write_review(services.workspace, small_file, {name: name for name in ("<b>one", "two", "three")}, 12)
     results = open_tab(build_results_tab)
     assert "<table" not in results.trigger("show_result", "r", "", "")
     judge, chance = Judge(store, "r", "Amina"), random.Random(1)
-    for number in range(27):
+    for number in range(36):
         [pair] = judge.next_pairs(1)
         judge.rate(pair.id, make_rating("tie" if number % 3 else chance.choice("ab")))
         if number == 0:

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from itertools import permutations
 
 import evalica
 import numpy as np
@@ -98,9 +99,17 @@ def test_what_verdicts_do_not_link_is_not_ranked(bouts: list[Bout], words: str) 
 
 
 def test_data_that_a_line_parts_have_no_greatest_likelihood() -> None:
-    features = np.array([[1.0, -1.0], [1.0, -0.5], [1.0, 0.5], [1.0, 1.0]])
-    assert fit_logistic(features, np.array([0.0, 0.0, 1.0, 1.0]), [1, 2, 3, 4]) is None
-    assert fit_logistic(features, np.array([0.0, 1.0, 0.0, 1.0]), [1, 2, 3, 4]) is not None
+    features = np.array([[1.0, -1.0], [1.0, -0.5], [1.0, 0.5], [1.0, 1.0]] * 3)
+    assert fit_logistic(features, np.array([0.0, 0.0, 1.0, 1.0] * 3), range(12)) is None
+    assert fit_logistic(features, np.array([0.0, 1.0, 0.0, 1.0] * 3), range(12)) is not None
+
+
+def test_few_prompts_claim_no_certainty() -> None:
+    """The sandwich of as many clusters as coefficients has no width at all."""
+    bouts = [Bout(one, other, float(number % 3 > 0), 1) for number, (one, other) in enumerate(permutations(NAMES[:3], 2))]
+    assert "needs verdicts on 10 prompts or more" in rank(NAMES[:3], bouts).obstacle
+    scores, lengths = lengths_matter(random.Random(1), 40, quality=0.2, effect=1.0)
+    assert control_length(scores, lengths, [number % 2 for number in range(40)]) is None
 
 
 _PUBLISHED = (  # four observers, twelve units; Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", example C

@@ -168,6 +168,7 @@ def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> N
     assert judge.progress() == (1, 6)
     log = [(row["action"], row["verdict"]) for row in store.database.query("SELECT * FROM verdict_log ORDER BY id")]
     assert log == [("rated", "a"), ("rated", "b"), ("undone", "b"), ("changed", "tie")]
+    assert judge.undo() and judge.judged(first.id).rating.verdict == "a"  # the change, not the verdict
     judge.undo()
     with pytest.raises(ReviewError, match="nothing to undo"):
         judge.undo()
@@ -345,7 +346,7 @@ def test_length_is_spoken_of_only_where_verdicts_tell(workspace: Workspace, smal
     judge = Judge(store, "r", "amina")
     for pair in judge.next_pairs(34):
         longer = "a" if len(pair.a) > len(pair.b) else "b"
-        judge.rate(pair.id, make_rating({"a": "b", "b": "a"}[longer] if pair.row % 4 == 0 else longer))
+        judge.rate(pair.id, make_rating({"a": "b", "b": "a"}[longer] if pair.row % 9 == 0 else longer))
     sentence = length_sentence(report_review(store, "r").matches[0])
     assert "If both answers were equally long, base would win" in sentence and "the longer answer is preferred" in sentence
 

@@ -64,7 +64,7 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
 
     opened = when_opened(tab, refresh, [review, reviewer], "refresh_results")
     asked = [review, reviewer, tag]
-    review.change(offer, review, reviewer, api_name="offer_reviewers", api_visibility="private", **QUIET)
-    shown = [review.change, reviewer.input, tag.input, again.click]
-    follow(opened, shown, show, asked, result, api_name="show_result", **FOLLOWING)
+    chosen = review.change(offer, review, reviewer, api_name="offer_reviewers", api_visibility="private", **QUIET)
+    chosen.then(show, asked, result, api_name="show_other_result", api_visibility="private", **FOLLOWING)
+    follow(opened, [reviewer.input, tag.input, again.click], show, asked, result, api_name="show_result", **FOLLOWING)
     export.click(write, [review, form], file, api_name="export", **QUIET)

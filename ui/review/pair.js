@@ -3,7 +3,7 @@
 const part = (name) => element.querySelector(`[data-part=${name}]`);
 const LONGEST = 50000;                       // more than this lays out slowly; the rest is one press away
 const AHEAD = 4;
-let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0, leaving = false;
+let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0, leaving = false, reopened = false, waiting = 0;
 window.addEventListener("beforeunload", () => { leaving = true; });
 
 // A page that loads anew (Gradio does so by itself when the app is back) goes on where it stood: whose pairs these are, and a
@@ -27,6 +27,12 @@ function put(name, text) {
 
 function paint(pair) {
   current = pair;
+  reopened = false;
+  clearTimeout(waiting);
+  const others = Boolean(who) && !pair && done < total;  // all that is left is on other people's screens
+  if (others) waiting = setTimeout(() => guarded(advance), 20000);
+  part("end").textContent = others ? "The other pairs are on other people's screens just now. This page looks again by itself."
+    : "All pairs are judged. The result is under Results.";
   element.dataset.pair = pair ? pair.id : "";
   element.dataset.done = done;
   part("work").hidden = !pair;
@@ -51,9 +57,10 @@ async function call(name, question) {
 }
 
 async function refill() {
-  const asked = who;
+  const asked = who, count = AHEAD - queue.length;
+  if (count <= 0 && total) return;
   const known = [...(current ? [current.id] : []), ...queue.map((pair) => pair.id)];
-  const answer = await call("fetch_pairs", { count: AHEAD, known, skipped: [...skipped] });
+  const answer = await call("fetch_pairs", { count, known, skipped: [...skipped] });
   if (asked !== who) return;
   done = answer.done; total = answer.total;
   const here = new Set([...(current ? [current.id] : []), ...queue.map((pair) => pair.id)]);
@@ -122,9 +129,9 @@ const vote = (verdict) => guarded(async () => {
 
 const undo = () => guarded(async () => {
   const answer = await call("undo_verdict", {});
-  if (current) queue.unshift(current);
-  queue = queue.filter((pair) => pair.id !== answer.pair.id);
-  done = answer.done; paint(answer.pair); say("The last verdict is taken back.");
+  putBack(answer.pair.id);
+  done = answer.done; paint(answer.pair);
+  if (answer.rating) show(answer.rating, "The change is taken back"); else say("The last verdict is taken back.");
 });
 
 const WORDS = { a: "A better", b: "B better", tie: "Tie", both_bad: "Both bad" };
@@ -155,21 +162,33 @@ async function listOlder() {
 
 const reopen = (pair) => guarded(async () => {
   const answer = await call("open_verdict", { pair });
-  if (current && current.id !== pair) queue.unshift(current);
-  queue = queue.filter((waiting) => waiting.id !== pair);
-  const { rating } = answer;
+  putBack(pair);
   paint(answer.pair);
+  show(answer.rating, "Reopened");
+});
+
+// What is on the screen waits its turn, unless it was judged before or is the pair that comes now.
+function putBack(coming) {
+  if (current && !reopened) queue.unshift(current);
+  queue = queue.filter((waiting) => waiting.id !== coming);
+}
+
+function show(rating, words) {
+  reopened = true;
   part("comment").value = rating.comment; part("correction").value = rating.correction;
   for (const tag of part("tags").children) if (rating.tags.includes(tag.textContent)) toggle(tag);
   for (const name of ["flagged", "knew"]) if (rating[name]) toggle(markButton(name));
-  say(`Your verdict was: ${WORDS[rating.verdict]}. The next one replaces it.`);
-});
+  say(`${words}. Your verdict is: ${WORDS[rating.verdict]}. The next one replaces it.`);
+}
 
 const skip = () => guarded(async () => {
   if (!current) return;
-  skipped.add(current.id); const passed = current; current = null;
+  const passed = current, again = reopened;
+  if (!again) skipped.add(current.id);
+  current = null;
   if (queue.length === 0) { queue = []; }
   await advance();
+  if (!current && again) return;
   if (!current) { paint(passed); say("This is the last one left."); } else say("Skipped; it comes back at the end.");
 });
 

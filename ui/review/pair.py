@@ -24,10 +24,9 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     def fetch_pairs(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         done, total = judge.progress()
-        known, skipped = _ids(question, "known"), _ids(question, "skipped")
         count = min(int(question.get("count", 1)), _MOST_PAIRS)
-        pairs = [pair for pair in judge.next_pairs(count + len(known), skipped) if pair.id not in known]
-        return {"pairs": [pair_object(pair) for pair in pairs[:count]], "done": done, "total": total, "tags": list(TAGS)}
+        pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"))
+        return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, "tags": list(TAGS)}
 
     @answers_errors
     def save_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
@@ -50,7 +49,9 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     @answers_errors
     def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
-        return {"pair": pair_object(judge.undo()), "done": judge.progress()[0]}
+        pair = judge.undo()
+        former = next((judged for judged in judge.history(_MOST_LISTED) if judged.pair.id == pair.id), None)
+        return {"pair": pair_object(pair), "rating": former and asdict(former.rating), "done": judge.progress()[0]}
 
     @answers_errors
     def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:

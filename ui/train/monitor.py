@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import WorkspaceError
+from core.storage.locks import held
 from core.training.manage import check_resumable, delete_run, extend_run, merge_run, rename_run
 from core.training.run import mark_interrupted
 from ui.errors import answers_errors
@@ -81,8 +82,9 @@ def _extend(services: Services, name: str, epochs: object) -> None:
 
 
 def _merge(services: Services, name: str) -> str:
-    folder = services.workspace.run_folder(name) / "merged"
-    merge_run(services.workspace, name, folder)
+    folder = services.workspace.merged_folder(name)
+    with held(folder.with_name(".merge.lock"), f"The adapter of '{name}' is being merged already."):
+        merge_run(services.workspace, name, folder)
     return f"The model with its adapter merged in is in {folder.resolve()}"
 
 

@@ -96,8 +96,8 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
 
 def _has_adapter_apart(row: Row, workspace: Workspace) -> bool:
     """Tell whether a run's best model is an adapter that is not merged into its base yet."""
-    folder = workspace.model_folder(row["name"])
-    return (folder / "adapter_config.json").is_file() and not (folder.parent / "merged").exists()
+    is_adapter = (workspace.model_folder(row["name"]) / "adapter_config.json").is_file()
+    return is_adapter and not workspace.merged_folder(row["name"]).exists()
 
 
 def differences(rows: Sequence[Row]) -> list[Row]:
