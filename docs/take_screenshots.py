@@ -101,6 +101,8 @@ def take_all(browser: Browser, server: Server, folder: Path) -> None:
             window = browser.new_page(viewport={"width": width, "height": 860}, color_scheme=theme)  # type: ignore[arg-type]
             for name in TABS:
                 window.goto(f"{server.url}/?tab={name}")
+                if name == "train":
+                    expect(window.locator("#ready")).to_contain_text("Ready.", timeout=60_000)
                 window.wait_for_timeout(4000)
                 window.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
             window.close()

@@ -6,7 +6,7 @@ import time
 from functools import cache
 
 _SIZE = 768  # of the matrices: a few milliseconds on a core
-_TRIES = 5
+_TRIES = 8
 _USEFUL = 0.8  # of the rate of a large product, what training reaches (benchmarks/LOG.md)
 
 
@@ -24,10 +24,11 @@ def _measured() -> float:
 
     device = best_device()
     one = torch.randn(_SIZE, _SIZE, device=device, dtype=computing_type("auto") or torch.float32)
-    best = math.inf
+    best, usual = math.inf, torch.get_num_threads()
+    torch.set_num_threads(training_threads())  # as a run computes; more would wait for each other where others compute too
     for _ in range(_TRIES):
         started = time.perf_counter()
         (one @ one).sum().item()  # a GPU answers only when it is done
         best = min(best, time.perf_counter() - started)
-    threads = training_threads() / torch.get_num_threads() if device.type == "cpu" else 1.0
-    return 2 * _SIZE**3 / best * threads
+    torch.set_num_threads(usual)
+    return 2 * _SIZE**3 / best

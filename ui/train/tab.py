@@ -183,7 +183,7 @@ def _lay_out(services: Services) -> _Parts:
             list(METHODS),
             value="full",
             label="Method",
-            info="lora: adapters on frozen weights; qlora: these in 4 bits",
+            info="lora: adapters; qlora: base in 4 bits",
             elem_id="method",
         )
     fields, name = _lay_out_fields(default_settings())
