@@ -48,7 +48,7 @@ def rows(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("larger", "method", "frugal"),
-    [(False, "full", False), (False, "lora", False), (True, "full", False), (True, "lora", False), (True, "full", True)],
+    [(False, "full", False), (True, "full", False), (True, "lora", False), (True, "full", True)],
 )
 def test_a_run_takes_the_memory_that_was_told(
     workspace: Workspace, rows: Path, larger_model: Path, larger: bool, method: Method, frugal: bool

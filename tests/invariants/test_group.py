@@ -60,8 +60,10 @@ def train(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) 
             model=str(tiny_models["qwen3"]), batch_size=7, learning_rate=3e-3, epochs=2, validation_share=0.12
         )
         add_run(workspace, load_dataset(small_file), replace(usual, **changes), name)
-        status = start_worker(workspace, name, processes).wait()
-        note_end(workspace, name, status)
+        if processes == 1:
+            execute(workspace, name, lambda: False, [])
+        else:
+            note_end(workspace, name, start_worker(workspace, name, processes).wait())
         return losses_of(workspace, name)
 
     return train_it
@@ -77,11 +79,10 @@ def losses_of(workspace: Workspace, name: str) -> dict[str, list[float]]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"method": "full"},
-        {"method": "full", "last_blocks": 1, "keep": "last"},
+        {"method": "full", "keep": "last"},
         {"method": "lora", "learning_rate": 1e-2, "gradient_checkpointing": True},
     ],
-    ids=["full", "last-block", "lora"],
+    ids=["full", "lora"],
 )
 def test_two_processes_learn_what_one_learns(train: Train, workspace: Workspace, changes: dict[str, object]) -> None:
     alone, together = train("alone", 1, **changes), train("together", 2, **changes)
