@@ -125,7 +125,9 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     model.fill(str(tiny_models["llama"]))
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
-    expect(page.get_by_label("Batch size")).to_have_value("8")  # the defaults for this model have come; later they would undo ours
+    expect(page.get_by_label("Batch size")).to_have_value(
+        "8"
+    )  # the defaults for this model have come; later they would undo ours
     page.get_by_label("Epochs").fill("1000")
     page.get_by_label("Batch size").fill("1")  # many steps: there must be some left when the app is back
     page.get_by_label("Run name").fill("cut-off")
