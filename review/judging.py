@@ -34,6 +34,10 @@ class Pair:
     a_response_id: int
     b_response_id: int
 
+    def winner(self, verdict: str) -> int | None:
+        """Return the response that a verdict is for; None for a tie and for both bad."""
+        return {"a": self.a_response_id, "b": self.b_response_id}.get(verdict)
+
 
 @dataclass(frozen=True, slots=True)
 class Rating:
@@ -97,14 +101,13 @@ class Judge:
     def rate(self, pair_id: int, rating: Rating) -> int:
         """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
         pair = self.pair(pair_id)
-        winner = {"a": pair.a_response_id, "b": pair.b_response_id}.get(rating.verdict)
         values: Row = {
             "pair_id": pair_id,
             "reviewer": self.reviewer,
             "verdict": rating.verdict,
             "a_response_id": pair.a_response_id,
             "b_response_id": pair.b_response_id,
-            "winner_response_id": winner,
+            "winner_response_id": pair.winner(rating.verdict),
             "tags": json.dumps(rating.tags),
             "comment": rating.comment,
             "correction": rating.correction,
@@ -176,8 +179,8 @@ class Judge:
                 given.append(logged)
         if len(given) < 2:
             return None
-        pair, former = self.pair(pair_id), given[-2]
-        winner = {"a": pair.a_response_id, "b": pair.b_response_id}.get(former["verdict"])
+        former = given[-2]
+        winner = self.pair(pair_id).winner(former["verdict"])
         return {name: former[name] for name in _LOGGED} | {"winner_response_id": winner, "rated_at": former["at"]}
 
     def _judged(self, row: Row) -> Judged:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from review.logistic import fit_logistic
+from review.statistics import Z95
 
-_Z95 = 1.959963984540054
 _LEAST = 20  # verdicts; fewer do not tell length and quality apart
 
 
@@ -41,7 +41,7 @@ def control_length(
     if fitted is None:
         return None
     (constant, effect), covariance = fitted
-    half = _Z95 * math.sqrt(max(covariance[0, 0], 0.0))
+    half = Z95 * math.sqrt(max(covariance[0, 0], 0.0))
     rate, low, high = (1 / (1 + math.exp(-value)) for value in (constant, constant - half, constant + half))
-    is_sure = abs(effect) > _Z95 * math.sqrt(max(covariance[1, 1], 0.0))
+    is_sure = abs(effect) > Z95 * math.sqrt(max(covariance[1, 1], 0.0))
     return LengthControlled(rate, low, high, float(effect), bool(is_sure))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from review.logistic import LEAST_CLUSTERS, fit_logistic
+from review.statistics import Z95
 
 _SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
 _MEAN = 1000.0
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
         return Ranking((), "The verdicts are too one-sided to rank the contenders yet.")
     strengths, covariance = fitted
     ratings = _MEAN + _SCALE * strengths
-    halves = _Z95 * _SCALE * np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can go below
+    halves = Z95 * _SCALE * np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can go below
     standings = [
         Standing(
             name,
@@ -82,7 +82,7 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
 def _surely_better(strengths: "np.ndarray", covariance: "np.ndarray", one: int, other: int) -> bool:
     """Tell whether the interval of the difference of two strengths lies above 0: sharper than two intervals apart."""
     variance = covariance[one, one] + covariance[other, other] - 2 * covariance[one, other]
-    return bool(strengths[one] - strengths[other] > _Z95 * math.sqrt(max(variance, 0.0))) and one != other
+    return bool(strengths[one] - strengths[other] > Z95 * math.sqrt(max(variance, 0.0))) and one != other
 
 
 def _obstacle(names: Sequence[str], bouts: Sequence[Bout]) -> str:

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Sequence
 
-_Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
+Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
 def wilson_interval(wins: float, decided: float) -> tuple[float, float]:
@@ -17,9 +17,9 @@ def wilson_interval(wins: float, decided: float) -> tuple[float, float]:
     if decided == 0:
         return 0.0, 1.0
     share = wins / decided
-    z2 = _Z95**2
+    z2 = Z95**2
     centre = (share + z2 / (2 * decided)) / (1 + z2 / decided)
-    half = _Z95 / (1 + z2 / decided) * math.sqrt(share * (1 - share) / decided + z2 / (4 * decided**2))
+    half = Z95 / (1 + z2 / decided) * math.sqrt(share * (1 - share) / decided + z2 / (4 * decided**2))
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 

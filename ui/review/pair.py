@@ -1,6 +1,7 @@
 """The pair screen's server side: pairs out, verdicts in. Everything that comes from the page is checked here."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -49,9 +50,10 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     @answers_errors
     def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
-        pair = judge.undo()
-        former = next((judged for judged in judge.history(_MOST_LISTED) if judged.pair.id == pair.id), None)
-        return {"pair": pair_object(pair), "rating": former and asdict(former.rating), "done": judge.progress()[0]}
+        pair, rating = judge.undo(), None
+        with suppress(ReviewError):  # there is a verdict still where only its change was taken back
+            rating = asdict(judge.judged(pair.id).rating)
+        return {"pair": pair_object(pair), "rating": rating, "done": judge.progress()[0]}
 
     @answers_errors
     def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
