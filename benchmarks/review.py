@@ -20,7 +20,8 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from core.storage.workspace import Workspace
-from review.judging import Judge, make_rating
+from review.judging import Judge
+from review.rating import make_rating
 from review.store import ReviewStore
 
 _VOTES = 300

@@ -14,8 +14,9 @@ from core.storage.folders import write_file
 from core.storage.workspace import Workspace
 from core.terminal import OneLineParser, common_options, emit, run_command, say, show
 from review.exports import FORMATS, export_review
-from review.judging import TAGS, VERDICTS, Judge, make_rating
+from review.judging import Judge
 from review.making import RowChoice, answer_review, create_review, is_unfinished, plan_review
+from review.rating import MOST_STARS, TAGS, VERDICTS, make_rating
 from review.report import report_review
 from review.store import ReviewStore
 from review.wording import report_object, report_text
@@ -63,7 +64,9 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
 def _add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", type=int, required=True, metavar="ID", help="from 'next'")
     parser.add_argument("--verdict", required=True, choices=VERDICTS)
-    parser.add_argument("--tags", nargs="*", default=[], metavar="TAG", help=", ".join(TAGS))
+    for side in "ab":
+        parser.add_argument(f"--tags-{side}", nargs="*", default=[], metavar="TAG", help=f"of {side.upper()}: {', '.join(TAGS)}")
+        parser.add_argument(f"--stars-{side}", type=int, metavar="N", help=f"of {side.upper()}: 1 to {MOST_STARS}")
     parser.add_argument("--comment", default="", metavar="TEXT")
     parser.add_argument("--correction", default="", metavar="TEXT", help="the answer as it should be")
     parser.add_argument("--flag", action="store_true", help="somebody should look at this pair again")
@@ -116,7 +119,9 @@ def _next(chosen: argparse.Namespace) -> int:
 
 
 def _rate(chosen: argparse.Namespace) -> int:
-    rating = make_rating(chosen.verdict, chosen.tags, chosen.comment, chosen.correction, flagged=chosen.flag, knew=chosen.knew)
+    a, b = {"stars": chosen.stars_a, "tags": chosen.tags_a}, {"stars": chosen.stars_b, "tags": chosen.tags_b}
+    marks = {"flagged": chosen.flag, "knew": chosen.knew}
+    rating = make_rating(chosen.verdict, chosen.comment, chosen.correction, a=a, b=b, **marks)
     saved = _judge(chosen).rate(chosen.pair, rating)
     show({"saved": saved}, f"Saved as rating {saved}.", as_json=chosen.json)
     return 0

@@ -17,8 +17,9 @@ ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
 FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _COLUMNS = (
     "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
-    "tags", "comment", "correction", "flagged", "knew", "rated_at",
+    "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "rated_at",
 )  # fmt: skip
+_TAG_COLUMNS = ("tags_a", "tags_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -39,7 +40,8 @@ def _ratings(store: ReviewStore, name: str) -> list[Row]:
         """SELECT reviews.name AS review, data_row AS row, reviewer, verdict,
                   CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
                   one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
-                  tags, comment, correction, flagged, knew, rated_at, prompts.turns AS turns
+                  a_tags AS tags_a, b_tags AS tags_b, a_stars AS stars_a, b_stars AS stars_b, comment, correction,
+                  flagged, knew, rated_at, prompts.turns AS turns
            FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN reviews ON reviews.id = pairs.review_id
            JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses ra ON ra.id = a_response_id JOIN contenders one ON one.id = ra.contender_id
@@ -59,7 +61,7 @@ def _as_csv(ratings: list[Row]) -> str:
 
 
 def _plain(rating: Row, column: str) -> object:
-    return ", ".join(json.loads(rating["tags"])) if column == "tags" else rating[column]
+    return ", ".join(json.loads(rating[column])) if column in _TAG_COLUMNS else rating[column]
 
 
 def _safe_cell(value: object) -> object:
@@ -68,7 +70,7 @@ def _safe_cell(value: object) -> object:
 
 
 def _line(rating: Row) -> Iterator[Row]:
-    yield {column: rating[column] for column in _COLUMNS} | {"tags": json.loads(rating["tags"])}
+    yield {column: json.loads(rating[column]) if column in _TAG_COLUMNS else rating[column] for column in _COLUMNS}
 
 
 def _sft(rating: Row) -> Iterator[Row]:

@@ -2,23 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 from sqlite_utils import Database as SqliteUtils
 
 from core.errors import ReviewError
 from core.storage.workspace import now
+from review.leaks import named_model
 from review.order import Walk
-from review.store import ReviewStore, Row
+from review.rating import Rating, check_reviewer
+from review.store import ReviewStore, Row, Rubric
+from review.votes import stored_remarks
 
-Verdict = Literal["a", "b", "tie", "both_bad"]
-VERDICTS: tuple[str, ...] = get_args(Verdict)
-TAGS = ("wrong fact", "ignores the instruction", "bad format", "incomplete", "repeats", "unsafe", "too long", "made up")
-_LOGGED = ("pair_id", "verdict", "tags", "comment", "correction", "flagged", "knew")
-_LONGEST_TEXT = 100_000
-_LONGEST_NAME = 64
+_LOGGED = ("pair_id", "verdict", "a_tags", "b_tags", "a_stars", "b_stars", "comment", "correction", "flagged", "knew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +31,11 @@ class Pair:
     b: str
     a_response_id: int
     b_response_id: int
+    named: tuple[str, str] = ("", "")  # the words by which A and B name a model, if they do
 
     def winner(self, verdict: str) -> int | None:
         """Return the response that a verdict is for; None for a tie and for both bad."""
         return {"a": self.a_response_id, "b": self.b_response_id}.get(verdict)
-
-
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """What a reviewer says of a pair."""
-
-    verdict: Verdict
-    tags: tuple[str, ...] = ()
-    comment: str = ""
-    correction: str = ""
-    flagged: bool = False  # somebody should look at this pair again
-    knew: bool = False  # the reviewer could tell which contender is which: the verdict is not blind
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +56,14 @@ class Judge:
         self._database = store.database
         self._review = store.find(review)
         self._walk = Walk(self._database, self._review, self.reviewer)
+        self._contenders = [contender.name for contender in store.contenders(self._review["id"])]
         if self._review["state"] == "generating":
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
+
+    @property
+    def rubric(self) -> Rubric:
+        """What the reviewer is to judge by."""
+        return Rubric(self._review["rubric_name"], self._review["rubric"])
 
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
@@ -96,7 +89,8 @@ class Judge:
         if self._puts_second_first(pair_id):
             sides.reverse()
         (a, a_id), (b, b_id) = sides
-        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id)
+        named = (named_model(a, self._contenders), named_model(b, self._contenders))
+        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id, named)
 
     def rate(self, pair_id: int, rating: Rating) -> int:
         """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
@@ -108,7 +102,10 @@ class Judge:
             "a_response_id": pair.a_response_id,
             "b_response_id": pair.b_response_id,
             "winner_response_id": pair.winner(rating.verdict),
-            "tags": json.dumps(rating.tags),
+            "a_tags": json.dumps(rating.a.tags),
+            "b_tags": json.dumps(rating.b.tags),
+            "a_stars": rating.a.stars,
+            "b_stars": rating.b.stars,
             "comment": rating.comment,
             "correction": rating.correction,
             "flagged": int(rating.flagged),
@@ -184,10 +181,8 @@ class Judge:
         return {name: former[name] for name in _LOGGED} | {"winner_response_id": winner, "rated_at": former["at"]}
 
     def _judged(self, row: Row) -> Judged:
-        rating = Rating(
-            row["verdict"], tuple(json.loads(row["tags"])), row["comment"], row["correction"],
-            bool(row["flagged"]), bool(row["knew"]),
-        )  # fmt: skip
+        said = (row["comment"], row["correction"], *stored_remarks(row), bool(row["flagged"]), bool(row["knew"]))
+        rating = Rating(row["verdict"], *said)
         return Judged(self.pair(row["pair_id"]), rating, row["rated_at"])
 
     def _log(self, tables: Any, action: str, values: Row) -> None:
@@ -198,32 +193,3 @@ class Judge:
         """Tell how the sides lie: at random, but the same at every call, so that nothing is stored before a vote."""
         text = f"{self._review['side_seed']}:side:{self.reviewer}:{pair_id}"
         return bool(hashlib.sha256(text.encode()).digest()[0] & 1)
-
-
-def make_rating(
-    verdict: object,
-    tags: Sequence[object] = (),
-    comment: object = "",
-    correction: object = "",
-    *,
-    flagged: object = False,
-    knew: object = False,
-) -> Rating:
-    """Check what came from outside and return it as a Rating. Raises ReviewError naming what is wrong."""
-    if verdict not in VERDICTS:
-        raise ReviewError(f"The verdict must be one of {', '.join(VERDICTS)}.")
-    if not isinstance(comment, str) or not isinstance(correction, str) or max(len(comment), len(correction)) > _LONGEST_TEXT:
-        raise ReviewError(f"Comment and correction must be text of at most {_LONGEST_TEXT:,} characters.")
-    unknown = [tag for tag in tags if tag not in TAGS]
-    if unknown:
-        raise ReviewError(f"There is no tag {unknown[0]!r}: use {', '.join(TAGS)}.")
-    chosen = tuple(str(tag) for tag in TAGS if tag in tags)
-    return Rating(cast("Verdict", verdict), chosen, comment.strip(), correction.strip(), flagged is True, knew is True)
-
-
-def check_reviewer(name: str) -> str:
-    """Return a reviewer's name without outer space. Raises ReviewError when it is empty or too long."""
-    name = " ".join(name.split())
-    if not name or len(name) > _LONGEST_NAME:
-        raise ReviewError(f"A reviewer needs a name of 1 to {_LONGEST_NAME} characters.")
-    return name

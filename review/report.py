@@ -8,6 +8,7 @@ from itertools import combinations
 from review.agreement import cohen_kappa, krippendorff_alpha
 from review.length_control import LengthControlled, control_length
 from review.ranking import Bout, Ranking, rank
+from review.remarks import Said, count_remarks
 from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewStore
 from review.votes import Vote, read_votes
@@ -107,7 +108,7 @@ class Report:
     matches: tuple[Match, ...]
     ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
     agreement: Agreement
-    tags: dict[str, int]
+    said: tuple[Said, ...]  # stars and tags, by contender
     comments: int
     corrections: int
 
@@ -129,7 +130,7 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
         matches=tuple(_match(first, second, votes) for first, second in combinations(contenders, 2)),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
         agreement=_agreement(votes, contenders),
-        tags=dict(Counter(tag for vote in votes for tag in vote.tags).most_common()),
+        said=count_remarks(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
     )

@@ -163,3 +163,41 @@ def m003_order(db: Database) -> Any:
     """Add what the next pair is found by in constant time; triggers keep the counts, whoever writes a verdict."""
     for statement in _ORDER:
         db.execute(statement)
+
+
+_SIDES = (
+    *(f"ALTER TABLE {table} ADD COLUMN {side}_stars INTEGER" for table in ("verdicts", "verdict_log") for side in "ab"),  # 1 to 5
+    *(
+        f"ALTER TABLE {table} ADD COLUMN {side}_tags TEXT NOT NULL DEFAULT '[]'"  # JSON list
+        for table in ("verdicts", "verdict_log")
+        for side in "ab"
+    ),
+    # every tag tells of a fault, so those of a pair go to the worse response, or to both where neither is better
+    *(
+        f"UPDATE {table} SET {side}_tags = tags WHERE verdict <> '{side}'"  # noqa: S608 - our words
+        for table in ("verdicts", "verdict_log")
+        for side in "ab"
+    ),
+    *(f"ALTER TABLE {table} DROP COLUMN tags" for table in ("verdicts", "verdict_log")),
+)
+
+
+@review_tables()
+def m004_sides(db: Database) -> Any:
+    """Let stars and tags belong to one response of a pair."""
+    for statement in _SIDES:
+        db.execute(statement)
+
+
+_CONTEXT = (
+    "ALTER TABLE reviews ADD COLUMN rubric_name TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE reviews ADD COLUMN rubric TEXT NOT NULL DEFAULT ''",  # what reviewers judge by, shown beside every pair
+    "ALTER TABLE prompts ADD COLUMN category TEXT NOT NULL DEFAULT ''",  # as the dataset names it
+)
+
+
+@review_tables()
+def m005_context(db: Database) -> Any:
+    """Add what reviewers judge by, and what kind of prompt each is."""
+    for statement in _CONTEXT:
+        db.execute(statement)

@@ -15,6 +15,8 @@ from core.storage.workspace import Workspace, check_name, now
 from review.schema import review_tables
 
 Row = dict[str, Any]
+_LONGEST_RUBRIC = 20_000
+_LONGEST_RUBRIC_NAME = 80
 EXPECTED = "expected"  # the contender that answers with the dataset's own answers
 
 
@@ -29,6 +31,14 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True)
+class Rubric:
+    """What reviewers are to judge by, shown beside every pair."""
+
+    name: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewPlan:
     """What a review is made of, before any response is there."""
 
@@ -40,6 +50,7 @@ class ReviewPlan:
     contenders: tuple[str, ...]
     examples: tuple[Example, ...]
     overlap: int = 0  # how many people judge each pair; 0 stands for everybody
+    rubric: Rubric = Rubric()
 
 
 class ReviewStore:
@@ -67,6 +78,8 @@ class ReviewStore:
                         "versions": json.dumps(dict(versions)),
                         "side_seed": secrets.token_hex(8),
                         "overlap": plan.overlap,
+                        "rubric_name": plan.rubric.name,
+                        "rubric": plan.rubric.text,
                         "created_at": now(),
                     }
                 )
@@ -95,6 +108,11 @@ class ReviewStore:
         return self.database.query(
             "SELECT reviews.*, pair_count AS pairs, verdict_count AS ratings FROM reviews ORDER BY id DESC"
         )
+
+    def rubrics(self) -> list[Rubric]:
+        """Return the rubrics of all reviews, the latest text of each name first."""
+        rows = self.database.query("SELECT rubric_name, rubric FROM reviews WHERE rubric <> '' ORDER BY id")
+        return [Rubric(name, text) for name, text in reversed({row["rubric_name"]: row["rubric"] for row in rows}.items())]
 
     def contenders(self, review_id: int) -> list[Contender]:
         """Return a review's contenders in the order they were listed."""
@@ -169,6 +187,10 @@ class ReviewStore:
             raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
         if len(set(plan.contenders)) < 2 or len(set(plan.contenders)) < len(plan.contenders):
             raise ReviewError("A review needs two or more different contenders.")
+        if len(plan.rubric.name) > _LONGEST_RUBRIC_NAME or len(plan.rubric.text) > _LONGEST_RUBRIC:
+            raise ReviewError(
+                f"A rubric has at most {_LONGEST_RUBRIC:,} characters, and its name at most {_LONGEST_RUBRIC_NAME}: shorten it."
+            )
         if plan.overlap < 0:
             raise ReviewError("The number of people who judge each pair must be 0 (everybody) or more.")
         if not plan.examples:
@@ -185,6 +207,7 @@ def _prompt_row(review_id: Any, example: Example) -> Row:
         "data_row": example.row,
         "turns": json.dumps([asdict(turn) for turn in example.prompt], ensure_ascii=False),
         "prompt": example.prompt_text,
+        "category": example.category,
         "expected": example.answer,
     }
 

@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from review.store import ReviewStore
+from review.rating import Remarks
+from review.store import ReviewStore, Row
 
 UNDECIDED = ("tie", "both_bad")
 
@@ -19,7 +20,7 @@ class Vote:
     b: str
     verdict: str  # a, b, tie or both_bad
     lengths: tuple[int, int]  # of both answers, in characters
-    tags: tuple[str, ...]
+    remarks: tuple[Remarks, Remarks]  # on A and on B
     comment: str
     correction: str
     knew: bool  # the reviewer could tell which is which
@@ -28,6 +29,11 @@ class Vote:
     def outcome(self) -> str:
         """The winner's name, ``tie`` or ``both_bad``: what reviewers who saw the sides otherwise agree on."""
         return {"a": self.a, "b": self.b}.get(self.verdict, f"\0{self.verdict}")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of both responses."""
+        return self.remarks[0].tags + self.remarks[1].tags
 
     def score(self, contender: str) -> float:
         """Return 1 where a contender of the pair won, 0 where it lost, one half where neither is better."""
@@ -48,9 +54,14 @@ def read_votes(store: ReviewStore, review_id: int, *, reviewer: str = "", tag: s
     votes = [
         Vote(
             row["pair_id"], row["prompt_id"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
-            (row["a_length"], row["b_length"]), tuple(json.loads(row["tags"])), row["comment"], row["correction"],
-            bool(row["knew"]),
+            (row["a_length"], row["b_length"]), stored_remarks(row), row["comment"], row["correction"], bool(row["knew"]),
         )
         for row in rows
     ]  # fmt: skip
     return [vote for vote in votes if not tag or tag in vote.tags]
+
+
+def stored_remarks(row: Row) -> tuple[Remarks, Remarks]:
+    """Return what a row of verdicts says of A and of B."""
+    a, b = (Remarks(row[f"{side}_stars"], tuple(json.loads(row[f"{side}_tags"]))) for side in "ab")
+    return a, b

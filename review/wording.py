@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from review.rating import MOST_STARS
+from review.remarks import Said
 from review.report import Agreement, Match, Report, Reviewer
 from review.statistics import ENOUGH_EVIDENCE
 
@@ -17,7 +19,7 @@ def report_object(report: Report) -> dict[str, Any]:
         "pairs": report.pairs,
         "left_out": report.left_out,
         "reviewers": {person.name: person.ratings for person in report.reviewers},
-        "tags": report.tags,
+        "said": [asdict(said) for said in report.said],
         "corrections": report.corrections,
         "ranking": asdict(report.ranking) if report.ranking else None,
         "agreement": asdict(report.agreement),
@@ -76,6 +78,19 @@ def side_sentence(person: Reviewer) -> str:
     return f"{person.name}: {person.ratings:,} ratings, A in {person.chose_a / decided:.0%} of {decided:,} decided, {fair}"
 
 
+def stars_sentence(said: Said) -> str:
+    """Say how many stars a contender's responses were given; '' where nobody gave any."""
+    if said.stars is None:
+        return ""
+    interval = f" ({said.stars.interval[0]:.1f} to {said.stars.interval[1]:.1f})" if said.stars.interval else ""
+    return f"{said.stars.mean:.1f} of {MOST_STARS} stars{interval} in {said.stars.count:,}"
+
+
+def tags_sentence(said: Said) -> str:
+    """List a contender's tags with their numbers; '' for none."""
+    return ", ".join(f"{tag} {count:,}" for tag, count in said.tags.items())
+
+
 def left_out_sentence(report: Report) -> str:
     """Say how many ratings are not counted and why; '' for none."""
     if not report.left_out:
@@ -103,6 +118,9 @@ def report_text(report: Report) -> str:
             interval = f"{standing.low:.0f} to {standing.high:.0f}"
             lines.append(f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, {standing.bouts} verdicts")
     lines += [agreement_sentence(report.agreement)] if report.agreement.pairs else []
+    for said in report.said:
+        words = "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))
+        lines += [f"{said.contender}: {words}"] if words else []
     return "\n".join([*lines, *(side_sentence(person) for person in report.reviewers)])
 
 

@@ -34,10 +34,11 @@ def follow(opened: Any, triggers: Sequence[Any], handler: Callable[..., Any], in
     return gr.on(list(triggers), handler, inputs, outputs, api_name=name, **options)
 
 
-def static_files(folder: Path, name: str) -> dict[str, str]:
-    """Return the arguments of ``gr.HTML`` for the component ``name`` in ``folder``."""
+def static_files(folder: Path, name: str, *before: str) -> dict[str, str]:
+    """Return the arguments of ``gr.HTML`` for the component ``name`` in ``folder``, whose script builds on those ``before``."""
+    scripts = [(folder / f"{script}.js").read_text(encoding="utf-8") for script in (*before, name)]
     return {
         "html_template": (folder / f"{name}.html").read_text(encoding="utf-8"),
         "css_template": (folder / f"{name}.css").read_text(encoding="utf-8"),
-        "js_on_load": (folder / f"{name}.js").read_text(encoding="utf-8"),
+        "js_on_load": "\n".join(scripts),
     }

@@ -24,6 +24,7 @@ class Example:
     row: int  # counted from 1 in the file it came from
     turns: tuple[Turn, ...]
     split: SplitName | None = None  # set when the file itself assigns the row to a split
+    category: str = ""  # what kind of row it is, where the file says so
 
     @property
     def prompt(self) -> tuple[Turn, ...]:

@@ -19,6 +19,7 @@ _ROLE_NAMES: dict[str, Role] = {
     "model": "assistant",
     "bot": "assistant",
 }
+_CATEGORY_FIELDS = ("category", "family", "task", "topic")
 _SPLIT_WORDS: dict[str, SplitName] = {name: name for name in SPLIT_NAMES} | {"val": "validation", "valid": "validation"}
 
 
@@ -48,7 +49,7 @@ def read_example(number: int, row: object, shape: Shape) -> Example:
         raise RowRefusedError("is not an object with fields")
     turns = shape.read(row)
     _check_turns(turns)
-    return Example(number, turns, _read_split(row))
+    return Example(number, turns, _read_split(row), _read_category(row))
 
 
 def _fits(shape: Shape, row: object) -> bool:
@@ -85,6 +86,12 @@ def _kind(value: object) -> str:
 def _read_split(row: Row) -> SplitName | None:
     value = row.get("split")
     return _SPLIT_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _read_category(row: Row) -> str:
+    """Return the first field that names a kind of row; what is too long is no name."""
+    values = (row.get(name) for name in _CATEGORY_FIELDS)
+    return next((text for value in values if isinstance(value, str) and 0 < len(text := " ".join(value.split())) <= 60), "")
 
 
 def _alpaca(row: Row) -> tuple[Turn, ...]:

@@ -1,18 +1,15 @@
 """Screens that survive what people and models do to them."""
 
-import json
 import os
 import re
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Browser, Page, expect
 
 from core.data.dataset import load_dataset
 from core.storage.runs import RunStore
@@ -21,21 +18,10 @@ from core.training.events import EvalDone, RunFinished, RunStarted, StepDone
 from core.training.run import add_run
 from core.training.settings import TrainingSettings
 from tests.conftest import processes_of_run
-from tests.reviews import write_review
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TABS = ("data", "train", "chat", "review", "results")
-HOSTILE = (
-    "<script>window.PWNED=1</script><img src='http://evil.example/x.png' onerror='window.PWNED=2'>"
-    "{{constructor.constructor('window.PWNED=3')()}}${window.PWNED=4}![x](http://evil.example/y.png)<iframe src='http://evil.example'>"
-)
-
-
-def add_review(folder: Path, file: Path, texts: tuple[str, str], rows: int) -> None:
-    workspace = Workspace(folder)
-    write_review(workspace, file, dict(zip(("x", "y"), texts, strict=True)), rows)
-    workspace.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -225,109 +211,3 @@ def record_run(runs: RunStore, name: str, rate: float) -> None:
         runs.record(name, StepDone(step, step / 10, 3 / step, rate, 1.0, 90 * step, 900.0, 600.0, step))
     runs.record(name, EvalDone(40, 4, 1.0, is_best=True, elapsed_s=40))
     runs.record(name, RunFinished(40, "completed", 40, 1.0, 40))
-
-
-def test_hostile_responses_are_inert_text_and_fetch_nothing(page: Page, server: Server, small_file: Path) -> None:
-    server.stop()
-    add_review(server.workspace, small_file, (HOSTILE, "x" * 200_000 + "\u202eabc"), 3)
-    server.start()
-    page.goto(f"{server.url}/?tab=review")
-    page.get_by_label("Your name").fill("Amina")
-    page.locator("#judge").click()
-    sides = page.locator("#pair .sides .text")
-    texts = sides.all_text_contents()
-    expect(sides.filter(has_text="<script>window.PWNED=1</script>")).to_have_count(1)
-    expect(page.get_by_role("button", name="Show all")).to_be_visible()
-    page.get_by_role("button", name="Show all").click()
-    expect(sides.filter(has_text="\\u202eabc")).to_have_count(1)
-    assert page.evaluate("window.PWNED") is None, texts
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def begin_judging(page: Page, server: Server, file: Path, rows: int, reviewer: str) -> Locator:
-    """Open a new review for a reviewer and return what tells how far they are."""
-    server.stop()
-    add_review(server.workspace, file, ("One.", "Two."), rows)
-    server.start()
-    page.goto(f"{server.url}/?tab=review")
-    page.get_by_label("Your name").fill(reviewer)
-    page.locator("#judge").click()
-    progress = page.locator("#pair [data-part=progress]")
-    expect(progress).to_have_text(f"0 of {rows} judged")
-    return progress
-
-
-def judge_the_first_again(page: Page) -> None:
-    page.keyboard.press("h")
-    history = page.get_by_role("dialog", name="Your verdicts")
-    expect(history.get_by_role("listitem")).to_have_count(5)
-    page.keyboard.press("1")  # keys judge nothing behind the history
-    history.get_by_role("button", name="A better, comment").click()
-    expect(page.locator("#pair [data-part=notice]")).to_have_text(
-        "Reopened. Your verdict is: A better. The next one replaces it."
-    )
-    expect(page.get_by_label("Comment")).to_have_value("1 and 2 are text here")
-    page.keyboard.press("k")
-    page.keyboard.press("1")
-
-
-def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: Path) -> None:
-    progress = begin_judging(page, server, small_file, 5, "1234us")
-    page.keyboard.press("?")
-    expect(page.get_by_role("dialog")).to_be_visible()
-    page.keyboard.press("1")
-    page.keyboard.press("Escape")
-    expect(progress).to_have_text("0 of 5 judged")
-    page.keyboard.press("s")
-    expect(page.locator("#pair [data-part=notice]")).to_contain_text("Skipped")
-    page.keyboard.press("e")
-    expect(page.locator("#pair [data-part=expected]")).to_be_visible()
-    page.keyboard.press("c")
-    page.get_by_label("Comment").fill("1 and 2 are text here")
-    page.get_by_role("button", name="wrong fact").click()
-    expect(progress).to_have_text("0 of 5 judged")
-    page.keyboard.press("1")
-    expect(progress).to_have_text("1 of 5 judged")
-    for number, key in enumerate(("ArrowRight", "3", "4", "2"), start=2):
-        page.keyboard.press(key)
-        expect(progress).to_have_text(f"{number} of 5 judged")
-    expect(page.locator("#pair .finished")).to_be_visible()
-    judge_the_first_again(page)
-    expect(page.locator("#pair .finished")).to_be_visible()
-    workspace = Workspace(server.workspace)
-    rows = workspace.database.query("SELECT verdict, tags, comment, knew FROM verdicts ORDER BY id")
-    workspace.close()
-    assert [row["verdict"] for row in rows] == ["a", "b", "tie", "both_bad", "b"]
-    assert (json.loads(rows[0]["tags"]), rows[0]["comment"]) == (["wrong fact"], "1 and 2 are text here")
-    assert rows[1]["comment"] == ""
-    assert [row["knew"] for row in rows] == [1, 0, 0, 0, 0]
-
-
-def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, server: Server, small_file: Path) -> None:
-    progress = begin_judging(page, server, small_file, 4, "Amina")
-    page.keyboard.press("1")
-    expect(progress).to_have_text("1 of 4 judged")
-    server.kill()
-    page.keyboard.press("1")
-    expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
-    expect(progress).to_have_text("1 of 4 judged")
-    server.start()
-    with suppress(PlaywrightError):  # Gradio loads the page anew by itself when it sees the app again, and may be quicker
-        page.reload()
-    expect(progress).to_have_text("1 of 4 judged")
-    expect(page.locator("#pair [data-part=who]")).to_have_text("Amina judges r")
-    page.keyboard.press("2")
-    expect(progress).to_have_text("2 of 4 judged")
-
-
-def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(page: Page, server: Server, small_file: Path) -> None:
-    progress = begin_judging(page, server, small_file, 4, "Amina")
-    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")  # nothing that is sent arrives any more
-    page.keyboard.press("2")
-    expect(progress).to_have_text("0 of 4 judged")
-    page.reload()
-    expect(progress).to_have_text("1 of 4 judged")
-    workspace = Workspace(server.workspace)
-    [row] = workspace.database.query("SELECT verdict, reviewer FROM verdicts")
-    workspace.close()
-    assert (row["verdict"], row["reviewer"]) == ("b", "Amina")

@@ -15,7 +15,8 @@ from core.data.dataset import load_dataset
 from core.training.events import RunFinished, RunStarted, StepDone
 from core.training.run import add_run
 from core.training.settings import TrainingSettings
-from review.judging import Judge, make_rating
+from review.judging import Judge
+from review.rating import make_rating
 from tests.reviews import write_review
 from tests.tabs.conftest import Opened
 from ui.chat.tab import build_chat_tab
@@ -269,7 +270,7 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     first, second, _ = answer["pairs"]
     more = fetch({**who, "count": 3, "known": [first["id"]], "skipped": [second["id"]]})
     assert first["id"] not in [pair["id"] for pair in more["pairs"]] and more["pairs"][-1]["id"] != first["id"]
-    assert save({**who, "pair": first["id"], "verdict": "a", "tags": ["repeats"], "comment": "x"})["done"] == 1
+    assert save({**who, "pair": first["id"], "verdict": "a", "b": {"tags": ["repeats"]}, "comment": "x"})["done"] == 1
     assert undo(who)["pair"]["id"] == first["id"]
     save({**who, "pair": first["id"], "verdict": "both_bad"})
     save({**who, "pair": second["id"], "verdict": "a", "flagged": True, "knew": True})
@@ -321,7 +322,7 @@ def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: O
         {"review": "r", "reviewer": "A", "pair": 99, "verdict": "a"},
         {"review": "r", "reviewer": "", "pair": 1, "verdict": "a"},
         {"review": "none", "reviewer": "A", "pair": 1, "verdict": "a"},
-        {"review": "r", "reviewer": "A", "pair": 1, "verdict": "a", "tags": ["<b>"]},
+        {"review": "r", "reviewer": "A", "pair": 1, "verdict": "a", "a": {"tags": ["<b>"]}},
         {"review": "r", "reviewer": "A", "pair": 1, "verdict": "a", "comment": {"x": 1}},
         {},
     ],

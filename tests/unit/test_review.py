@@ -19,13 +19,17 @@ from core.generation.sampling import Sampling
 from core.storage.schema import engine_tables
 from core.storage.workspace import Workspace
 from review.exports import FORMATS, export_review
-from review.judging import Judge, make_rating
+from review.judging import Judge
+from review.leaks import named_model
+from review.rating import make_rating
+from review.remarks import Stars, mean_stars
 from review.report import report_review
 from review.schema import review_tables
 from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewPlan, ReviewStore
 from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
 from tests.reviews import write_review
+from ui.review.markdown import render
 
 
 @pytest.fixture
@@ -102,13 +106,15 @@ def test_a_report_counts_by_hand(store: ReviewStore) -> None:
     pairs = {pair.id: pair for pair in judge.next_pairs(6)}
     verdicts = ["base", "tuned", "tuned", "tuned", "tie", "both_bad"]
     for pair, wanted in zip(pairs.values(), verdicts, strict=True):
-        judge.rate(pair.id, make_rating(wanted if wanted in {"tie", "both_bad"} else side_of(wanted, pair.a), ["wrong fact"]))
+        judge.rate(
+            pair.id, make_rating(wanted if wanted in {"tie", "both_bad"} else side_of(wanted, pair.a), a={"tags": ["wrong fact"]})
+        )
     report = report_object(report_review(store, "r"))
     assert (report["wins"], report["losses"], report["ties"], report["both_bad"], report["ratings"]) == (1, 3, 1, 1, 6)
     assert report["win_rate"] == 0.25
     assert report["score"] == pytest.approx((1 + 1) / 6)
     assert report["interval"] == pytest.approx([0.0456, 0.6994], abs=1e-3)
-    assert report["tags"] == {"wrong fact": 6}
+    assert sum(said["tags"].get("wrong fact", 0) for said in report["said"]) == 6
     assert report["reviewers"] == {"amina": 6}
 
 
@@ -147,15 +153,40 @@ def test_sides_are_random_by_reviewer_and_pair_and_never_change(workspace: Works
     lefts = sum(side == "a" for side in sides["amina"].values())
     assert 8 <= lefts <= 32
     assert sides["amina"] != sides["juma"]
-    orders = [[pair.id for pair in Judge(store, "r", person).next_pairs(40)] for person in ("amina", "juma")]
-    assert orders[0] != orders[1]
+    people = [f"person {number}" for number in range(8)]  # two may begin at the same pair by chance, eight do not
+    assert len({tuple(pair.id for pair in Judge(store, "r", person).next_pairs(40)) for person in people}) > 1
 
 
 def test_a_pair_says_nothing_of_who_wrote_it(store: ReviewStore) -> None:
     from ui.review.pair import pair_object
 
     pair = Judge(store, "r", "amina").next_pairs(1)[0]
-    assert set(pair_object(pair)) == {"id", "prompt", "expected", "a", "b"}
+    assert set(pair_object(pair)) == {"id", "prompt", "expected", "a", "b", "named", "rendered"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("As an AI language model trained by OpenAI, I cannot.", "trained by OpenAI"),
+        ("I'm Claude, an assistant.", "I'm Claude"),
+        ("My name is Llama.", "My name is Llama"),
+        ("GPT-4o says so.", "GPT-4o"),
+        ("Qwen2.5-0.5B-Instruct here.", "Qwen2.5-0.5B-Instruct"),
+        ("This was said by Run-7 itself.", "run-7"),
+        ("Claude Monet painted the Gemini twins and a llama.", ""),
+        ("Microsoft was founded in 1975. I put it into my pocket, at base.", ""),
+        ("run-71 is another", ""),
+    ],
+)
+def test_a_response_that_names_a_model_is_told_of(text: str, words: str) -> None:
+    assert named_model(text, ["pocket", "base", "run-7"]) == words
+
+
+def test_rendered_markdown_can_do_nothing() -> None:
+    markup = render("**b** <script>alert(1)</script> ![x](http://a.b/c.png) [l](javascript:alert(1)) <http://a.b>\n\n- {{x}}")
+    assert "<strong>b</strong>" in markup and "<li>{{x}}</li>" in markup
+    assert all(word not in markup for word in ("<script", "<img", "<a ", "href", "src="))
+    assert render("x" * 50_001) == ""
 
 
 def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> None:
@@ -178,7 +209,9 @@ def test_history_tells_ones_own_verdicts_and_they_can_be_changed(store: ReviewSt
     judge = Judge(store, "r", "amina")
     pairs = judge.next_pairs(6)
     for pair in pairs[:4]:
-        judge.rate(pair.id, make_rating("a", ["repeats"], "why", flagged=pair is pairs[1], knew=pair is pairs[2]))
+        judge.rate(
+            pair.id, make_rating("a", "why", b={"tags": ["repeats"], "stars": 2}, flagged=pair is pairs[1], knew=pair is pairs[2])
+        )
     Judge(store, "r", "juma").rate(pairs[0].id, make_rating("b"))
     latest = judge.history(3)
     assert [judged.pair for judged in latest] == [pairs[3], pairs[2], pairs[1]]
@@ -210,12 +243,61 @@ def test_a_database_of_the_first_version_is_taken_along(tmp_path: Path) -> None:
     engine_tables.apply(older)
     review_tables.apply(older, stop_before="m002_marks")
     assert "knew" not in older.table("verdicts").columns_dict
+    write_first_verdicts(older)
     older.close()
     workspace = Workspace(tmp_path)
     ReviewStore(workspace)
     for table in ("verdicts", "verdict_log"):
-        assert {"flagged", "knew"} <= {row["name"] for row in workspace.database.query(f"PRAGMA table_info({table})")}
+        rows = workspace.database.query(f"SELECT verdict, a_tags, b_tags, a_stars, flagged, knew FROM {table} ORDER BY id")
+        assert [(row["verdict"], row["a_tags"], row["b_tags"]) for row in rows] == [
+            ("a", "[]", '["repeats"]'), ("b", '["repeats"]', "[]"), ("both_bad", '["repeats"]', '["repeats"]'),
+        ]  # fmt: skip
+        assert all((row["a_stars"], row["flagged"], row["knew"]) == (None, 0, 0) for row in rows)
+    judge = Judge(ReviewStore(workspace), "r", "amina")
+    assert judge.progress() == (3, 3)
+    assert [judge.undo().id for _ in range(3)] == [3, 2, 1]
     workspace.close()
+
+
+def write_first_verdicts(older: Database) -> None:
+    """Write three verdicts as the first version did, each with a tag."""
+    dataset = {"content_hash": "0", "name": "f", "path": "f", "format": "x", "row_count": 3, "usable": 3, "used_at": "t"}
+    older.table("datasets").insert(dataset)
+    texts = dict.fromkeys(("state", "split", "split_settings", "sampling", "versions", "side_seed", "created_at"), "{}")
+    older.table("reviews").insert({"id": 1, "name": "r", "content_hash": "0", **texts, "state": "ready"})
+    for number, name in enumerate(("base", "tuned"), start=1):
+        older.table("contenders").insert(
+            {"id": number, "review_id": 1, "position": number, "name": name, "kind": "model", "facts": "{}"}
+        )
+    for number, verdict in enumerate(("a", "b", "both_bad"), start=1):
+        prompt = {"id": number, "review_id": 1, "data_row": number, "turns": "[]", "prompt": "p", "expected": "e"}
+        older.table("prompts").insert(prompt)
+        responses = (2 * number - 1, 2 * number)
+        for contender, response in enumerate(responses, start=1):
+            older.table("responses").insert(
+                {"id": response, "contender_id": contender, "prompt_id": number, "asked": "", "text": "t", "tokens": 1,
+                 "finish_reason": "end", "created_at": "t"}
+            )  # fmt: skip
+        older.table("pairs").insert(
+            {
+                "id": number,
+                "review_id": 1,
+                "prompt_id": number,
+                "first_response_id": responses[0],
+                "second_response_id": responses[1],
+            }
+        )
+        said = {
+            "pair_id": number,
+            "reviewer": "amina",
+            "verdict": verdict,
+            "tags": '["repeats"]',
+            "comment": "",
+            "correction": "",
+        }
+        shown = {"a_response_id": responses[0], "b_response_id": responses[1], "rated_at": f"2026-01-0{number}"}
+        older.table("verdicts").insert({**said, **shown})
+        older.table("verdict_log").insert({**said, "action": "rated", "at": f"2026-01-0{number}"})
 
 
 def test_passed_over_pairs_come_last(store: ReviewStore) -> None:
@@ -247,14 +329,51 @@ def test_many_reviewers_at_once_lose_and_double_nothing(store: ReviewStore) -> N
     [
         (("c",), "verdict must be one of"),
         ((None,), "verdict must be one of"),
-        (("a", ["nice"]), "no tag 'nice'"),
-        (("a", [], 5), "must be text"),
-        (("a", [], "x" * 100_001), "at most"),
+        (("a", 5), "must be text"),
+        (("a", "x" * 100_001), "at most"),
     ],
 )
 def test_a_rating_from_outside_is_checked(arguments: tuple[object, ...], sentence: str) -> None:
     with pytest.raises(ReviewError, match=sentence):
         make_rating(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("remarks", "sentence"),
+    [
+        ({"tags": ["nice"]}, "no tag 'nice'"),
+        ({"tags": "unsafe"}, "Tags must be a list"),
+        ({"stars": 6}, "from 1 to 5"),
+        ({"stars": True}, "from 1 to 5"),
+        ("5 stars", "its stars and its tags"),
+    ],
+)
+def test_what_is_said_of_one_response_is_checked(remarks: object, sentence: str) -> None:
+    with pytest.raises(ReviewError, match=sentence):
+        make_rating("a", b=remarks)
+
+
+def test_stars_and_tags_belong_to_the_contender_whichever_side_it_was_on(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned"), rows=12)
+    judge = Judge(store, "r", "amina")
+    for number, pair in enumerate(judge.next_pairs(12)):
+        said = {"base": {"stars": 2, "tags": ["wrong fact"]}, "tuned": {"stars": 4 + number % 2}}
+        names = [name.split()[0] for name in (pair.a, pair.b)]
+        judge.rate(pair.id, make_rating(side_of("tuned", pair.a), a=said[names[0]], b=said[names[1]]))
+    base, tuned = report_review(store, "r").said
+    assert base.tags == {"wrong fact": 12} and tuned.tags == {}
+    assert base.stars == Stars(12, 2.0, (2.0, 2.0))
+    assert tuned.stars is not None and tuned.stars.interval is not None
+    spread = 1.959964 * (12 * 0.25 * 12 / 11) ** 0.5 / 12  # by hand: the standard error of a mean of 12, half 4, half 5
+    assert (tuned.stars.mean, tuned.stars.interval[1] - 4.5) == pytest.approx((4.5, spread))
+    assert "base: 2.0 of 5 stars (2.0 to 2.0) in 12; wrong fact 12" in report_text(report_review(store, "r"))
+
+
+def test_stars_on_the_same_prompts_are_no_new_prompts() -> None:
+    once = [(prompt, 3 + prompt % 3) for prompt in range(30)]
+    alone, thrice = mean_stars(once), mean_stars(once * 3)
+    assert alone is not None and thrice is not None and thrice.interval == pytest.approx(alone.interval)
+    assert mean_stars(once[:9]) == Stars(9, 4.0, None) and mean_stars([]) is None
 
 
 def test_wrong_names_get_one_sentence(store: ReviewStore, workspace: Workspace, small_file: Path) -> None:
@@ -278,10 +397,10 @@ def exported(store: ReviewStore, form: str) -> list[dict[str, object]]:
 def test_a_table_guards_against_spreadsheet_formulas(store: ReviewStore) -> None:
     judge = Judge(store, "r", "=cmd")
     pair = judge.next_pairs(1)[0]
-    judge.rate(pair.id, make_rating("a", ["repeats", "wrong fact"], "=HYPERLINK(1)", "+1"))
+    judge.rate(pair.id, make_rating("a", "=HYPERLINK(1)", "+1", b={"tags": ["repeats", "wrong fact"], "stars": 1}))
     row = next(csv.DictReader(io.StringIO(export_review(store, "r", "csv"))))
     assert (row["reviewer"], row["comment"], row["correction"]) == ("'=cmd", "'=HYPERLINK(1)", "'+1")
-    assert row["tags"] == "wrong fact, repeats"
+    assert (row["tags_a"], row["tags_b"], row["stars_b"]) == ("", "wrong fact, repeats", "1")
     assert row["winner"] == pair.a.split()[0]
 
 

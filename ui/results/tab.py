@@ -6,7 +6,7 @@ import gradio as gr
 
 from core.storage.folders import write_file
 from review.exports import export_review
-from review.judging import TAGS
+from review.rating import TAGS
 from review.report import report_review
 from ui.components import FOLLOWING, QUIET, follow, when_opened
 from ui.errors import shows_user_errors

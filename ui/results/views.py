@@ -5,7 +5,15 @@ from markupsafe import Markup
 from review.ranking import Ranking, Standing
 from review.report import Agreement, Match, Report
 from review.statistics import ENOUGH_EVIDENCE
-from review.wording import agreement_sentence, left_out_sentence, length_sentence, match_sentence, side_sentence
+from review.wording import (
+    agreement_sentence,
+    left_out_sentence,
+    length_sentence,
+    match_sentence,
+    side_sentence,
+    stars_sentence,
+    tags_sentence,
+)
 
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
@@ -16,12 +24,10 @@ _HOW_TO_READ = (
 
 def result_markup(report: Report) -> Markup:
     """Return a report: counts, the ranking, then every match as a bar, an interval and a sentence, then the reviewers."""
-    tags = ", ".join(f"{tag} ({count:,})" for tag, count in report.tags.items()) or "none"
-    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Tags: {}. Comments: {}. Corrections: {}. {}</p>").format(
+    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Comments: {}. Corrections: {}. {}</p>").format(
         report.review,
         f"{report.ratings:,}",
         f"{report.pairs:,}",
-        tags,
         report.comments,
         report.corrections,
         left_out_sentence(report),
@@ -31,7 +37,7 @@ def result_markup(report: Report) -> Markup:
         parts.append(_ranking(report.ranking))
     parts += [match_markup(match) for match in report.matches]
     if report.ratings:
-        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _people(report)]
+        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _said(report), _people(report)]
     return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
 
 
@@ -64,6 +70,24 @@ def _standing(standing: Standing, low: float, high: float) -> Markup:
         100 * (standing.low - low) / span, 100 * (standing.high - standing.low) / span,
         100 * (standing.rating - low) / span, f"{standing.bouts:,}",
     )  # fmt: skip
+
+
+def _said(report: Report) -> Markup:
+    """Return what was said of single responses, a line for each contender; nothing where nothing was."""
+    lines = [
+        Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>").format(
+            said.contender, stars_sentence(said) or "–", tags_sentence(said) or "–"
+        )
+        for said in report.said
+    ]
+    if not any(said.stars or said.tags for said in report.said):
+        return Markup("")
+    return Markup(
+        '<article class="fuata-result" aria-label="Stars and tags"><h3>Stars and tags</h3>'
+        '<div class="scroll" tabindex="0" aria-label="Table of stars and tags"><table>'
+        "<thead><tr><th>contender</th><th>stars, 95 % interval</th><th>tags</th></tr></thead><tbody>{}</tbody></table></div>"
+        "</article>"
+    ).format(Markup("").join(lines))
 
 
 def _people(report: Report) -> Markup:

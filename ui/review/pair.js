@@ -1,7 +1,6 @@
 // One reviewer's pairs. The page moves on only after the server has said that the verdict is on disk; the next pairs are
 // here already, so moving on is instant. All text is set as text, never as markup.
 const part = (name) => element.querySelector(`[data-part=${name}]`);
-const LONGEST = 50000;                       // more than this lays out slowly; the rest is one press away
 const AHEAD = 4;
 let who = null, queue = [], current = null, busy = false, skipped = new Set(), done = 0, total = 0, leaving = false, reopened = false, waiting = 0;
 window.addEventListener("beforeunload", () => { leaving = true; });
@@ -10,12 +9,11 @@ window.addEventListener("beforeunload", () => { leaving = true; });
 // verdict that was on its way.
 const kept = (name) => { try { return JSON.parse(sessionStorage.getItem(`fuata.${name}`)); } catch (error) { return null; } };
 const keep = (name, value) => { try { sessionStorage.setItem(`fuata.${name}`, JSON.stringify(value)); } catch (error) { /* a full or closed store */ } };
+// What outlives the window: how this person likes to see answers.
+const remembered = (name) => { try { return JSON.parse(localStorage.getItem(`fuata.${name}`)); } catch (error) { return null; } };
+const remember = (name, value) => { try { localStorage.setItem(`fuata.${name}`, JSON.stringify(value)); } catch (error) { /* likewise */ } };
 
 function say(text, kind) { const node = part("notice"); node.textContent = text || ""; node.dataset.kind = kind || ""; }
-
-// Control characters, the bidirectional ones too, are shown by their code: invisible text must not decide a verdict.
-const visible = (text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-  (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function put(name, text) {
   const shown = visible(text);
@@ -39,14 +37,71 @@ function paint(pair) {
   part("finished").hidden = Boolean(pair) || !who || total === 0;
   part("who").textContent = who ? `${who.reviewer} judges ${who.review}` : "";
   part("progress").textContent = total ? `${done} of ${total} judged` : "";
+  part("left").textContent = timeLeft();
   const percent = total ? Math.round(100 * done / total) : 0;
   part("bar").style.width = `${percent}%`;
   element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
   part("expected-box").hidden = true;
   part("comment").value = ""; part("correction").value = "";
-  for (const button of element.querySelectorAll(".tags button")) button.setAttribute("aria-pressed", "false");
+  for (const side of ["a", "b"]) giveStars(side, 0);
+  for (const button of element.querySelectorAll(".said button, .marks button")) button.setAttribute("aria-pressed", "false");
+  part("leak").textContent = "";
   if (!pair) return;
-  put("prompt", pair.prompt); put("a", pair.a); put("b", pair.b); put("expected", pair.expected);
+  put("prompt", pair.prompt); put("expected", pair.expected);
+  showAnswers();
+  part("leak").textContent = ["a", "b"].filter((side) => pair.named[side]).map((side) => `${side.toUpperCase()} names a model (“${visible(pair.named[side])}”). `)
+    .join("") + (pair.named.a || pair.named.b ? "Judge the answer; if you know now which is which, press K." : "");
+}
+
+// The two responses in the way this person wants to see them; remembered by the browser.
+let view = { scroll: true, ...remembered("view") };
+const VIEWS = { scroll: "The two scroll together.", differences: "Words that only one answer has are marked.",
+  markdown: "Markdown is rendered; links and pictures stay text." };
+
+function showAnswers() {
+  for (const name of Object.keys(VIEWS)) element.querySelector(`[data-view=${name}]`).setAttribute("aria-pressed", String(Boolean(view[name])));
+  if (!current) return;
+  put("a", current.a); put("b", current.b);
+  const both = view.differences ? marked(visible(current.a), visible(current.b)) : null;
+  const short = current.a.length + current.b.length <= LONGEST;
+  ["a", "b"].forEach((side, which) => {
+    if (both && short) part(side).replaceChildren(both[which]);
+    else if (view.markdown && !view.differences && current.rendered[side]) part(side).replaceChildren(rendered(current.rendered[side]));
+    part(side).classList.toggle("rendered", Boolean(view.markdown && !view.differences && current.rendered[side]));
+  });
+}
+
+function switchView(name) {
+  view = { ...view, [name]: !view[name] };
+  if (view[name] && name === "differences") view.markdown = false;
+  if (view[name] && name === "markdown") view.differences = false;
+  remember("view", view);
+  showAnswers();
+  say(view[name] ? VIEWS[name] : "Switched off.");
+}
+
+let leading = null;                          // the side whose scrolling the other follows
+for (const [side, other] of [["a", "b"], ["b", "a"]]) {
+  for (const event of ["pointerenter", "focus", "touchstart", "wheel"]) part(side).addEventListener(event, () => { leading = side; }, { passive: true });
+  part(side).addEventListener("scroll", () => {
+    if (!view.scroll || leading !== side) return;
+    const one = part(side), two = part(other), room = one.scrollHeight - one.clientHeight;
+    if (room > 0) two.scrollTop = one.scrollTop / room * (two.scrollHeight - two.clientHeight);
+  });
+}
+
+// The median of the latest verdicts' seconds, times what is left; breaks are not counted.
+let seconds = [], shownAt = 0;
+const PAUSE = 300, LATEST = 15, ENOUGH = 3;
+
+function timeLeft() {
+  const spent = (performance.now() - shownAt) / 1000;
+  if (shownAt && spent < PAUSE && current) seconds = [...seconds, spent].slice(-LATEST);
+  shownAt = performance.now();
+  if (seconds.length < ENOUGH || done >= total) return "";
+  const middle = [...seconds].sort((one, other) => one - other)[Math.floor(seconds.length / 2)];
+  const minutes = Math.ceil(middle * (total - done) / 60);
+  return minutes < 60 ? `about ${minutes} min left` : `about ${Math.ceil(minutes / 60)} h left`;
 }
 
 async function call(name, question) {
@@ -65,19 +120,54 @@ async function refill() {
   done = answer.done; total = answer.total;
   const here = new Set([...(current ? [current.id] : []), ...queue.map((pair) => pair.id)]);
   queue.push(...answer.pairs.filter((pair) => !here.has(pair.id)));
-  if (!part("tags").childElementCount) answer.tags.forEach(addTag);
+  showRubric(answer.rubric);
+  if (!saidOf("a", "tags").childElementCount) for (const side of ["a", "b"]) addRemarks(side, answer.tags, answer.stars);
+}
+
+function showRubric(rubric) {
+  part("rubric-box").hidden = !rubric.text;
+  part("rubric-name").textContent = visible(rubric.name);
+  part("rubric").textContent = visible(rubric.text);
 }
 
 const isOn = (button) => button.getAttribute("aria-pressed") === "true";
 const toggle = (button) => button.setAttribute("aria-pressed", String(!isOn(button)));
 const markButton = (name) => element.querySelector(`[data-mark=${name}]`);
 
-function addTag(name) {
-  const button = document.createElement("button");
-  button.type = "button"; button.textContent = name; button.setAttribute("aria-pressed", "false");
-  button.addEventListener("click", () => toggle(button));
-  part("tags").append(button);
+const saidOf = (side, what) => element.querySelector(`[data-said=${side}] .${what}`);
+
+function addRemarks(side, tags, most) {
+  const stars = saidOf(side, "stars");
+  for (let number = 1; number <= most; number++) {
+    const button = aButton("★");
+    button.setAttribute("aria-label", `${side.toUpperCase()}: ${number} of ${most} stars`);
+    button.addEventListener("click", () => giveStars(side, isOn(button) ? 0 : number));
+    stars.append(button);
+  }
+  for (const name of tags) {
+    const button = aButton(name);
+    button.addEventListener("click", () => toggle(button));
+    saidOf(side, "tags").append(button);
+  }
 }
+
+function aButton(text) {
+  const button = document.createElement("button");
+  button.type = "button"; button.textContent = text; button.setAttribute("aria-pressed", "false");
+  return button;
+}
+
+function giveStars(side, given) {
+  [...saidOf(side, "stars").children].forEach((star, at) => {
+    star.setAttribute("aria-pressed", String(at + 1 === given));
+    star.classList.toggle("lit", at < given);
+  });
+}
+
+const remarks = (side) => ({
+  stars: [...saidOf(side, "stars").children].findIndex(isOn) + 1 || null,
+  tags: [...saidOf(side, "tags").children].filter(isOn).map((tag) => tag.textContent),
+});
 
 function mark(name, words) {
   if (!current) return;
@@ -120,8 +210,7 @@ async function send(rating) {
 
 const vote = (verdict) => guarded(async () => {
   if (!current) return;
-  const tags = [...part("tags").children].filter(isOn).map((tag) => tag.textContent);
-  const saved = await send({ pair: current.id, verdict, tags, comment: part("comment").value, correction: part("correction").value,
+  const saved = await send({ pair: current.id, verdict, a: remarks("a"), b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
     flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
   done = saved.done; say("Saved."); current = null;
   await advance();
@@ -176,7 +265,10 @@ function putBack(coming) {
 function show(rating, words) {
   reopened = true;
   part("comment").value = rating.comment; part("correction").value = rating.correction;
-  for (const tag of part("tags").children) if (rating.tags.includes(tag.textContent)) toggle(tag);
+  for (const side of ["a", "b"]) {
+    giveStars(side, rating[side].stars ?? 0);
+    for (const tag of saidOf(side, "tags").children) if (rating[side].tags.includes(tag.textContent)) toggle(tag);
+  }
   for (const name of ["flagged", "knew"]) if (rating[name]) toggle(markButton(name));
   say(`${words}. Your verdict is: ${WORDS[rating.verdict]}. The next one replaces it.`);
 }
@@ -193,13 +285,16 @@ const skip = () => guarded(async () => {
 });
 
 function toggleExpected() { if (current) part("expected-box").hidden = !part("expected-box").hidden; }
+function toggleRubric() { part("rubric-box").open = !part("rubric-box").open; }
 function toggleDetails() {
   part("details").hidden = !part("details").hidden;
+  for (const said of element.querySelectorAll(".said")) said.hidden = part("details").hidden;
   if (!part("details").hidden) part("comment").focus();
 }
 
 const actions = { 1: () => vote("a"), 2: () => vote("b"), 3: () => vote("tie"), 4: () => vote("both_bad"),
   arrowleft: () => vote("a"), arrowright: () => vote("b"), arrowup: () => vote("tie"), arrowdown: () => vote("both_bad"),
+  l: () => switchView("scroll"), d: () => switchView("differences"), m: () => switchView("markdown"), r: toggleRubric,
   u: undo, s: skip, e: toggleExpected, c: toggleDetails, h: openHistory,
   f: () => mark("flagged", "Flagged: somebody should look at this again."),
   k: () => mark("knew", "Marked as not blind: your verdict will not be counted."), "?": () => part("sheet").showModal() };
@@ -216,11 +311,13 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.verdict) vote(button.dataset.verdict);
+  if (button.dataset.view) switchView(button.dataset.view);
   if (button.dataset.mark) actions[{ flagged: "f", knew: "k" }[button.dataset.mark]]();
   ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"] })[button.dataset.action]?.();
 });
 function opened() { try { const read = JSON.parse(props.value); return read?.review ? read : null; } catch (error) { return null; } }
 part("older").addEventListener("click", () => guarded(listOlder));
-watch("value", () => { who = opened(); keep("who", who); start(); });
+// The keys are to judge at once, not to go on writing into the field of the name.
+watch("value", () => { who = opened(); keep("who", who); element.querySelector("section").focus(); start(); });
 who = opened() ?? kept("who");
 start();

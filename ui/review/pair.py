@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 
 from core.errors import ReviewError
-from review.judging import TAGS, Judge, Judged, Pair, make_rating
+from review.judging import Judge, Judged, Pair
+from review.rating import MOST_STARS, TAGS, make_rating
 from ui.errors import answers_errors
+from ui.review.markdown import render
 from ui.services import Services
 
 Question = dict[str, Any]
@@ -27,17 +29,18 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         done, total = judge.progress()
         count = min(int(question.get("count", 1)), _MOST_PAIRS)
         pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"))
-        return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, "tags": list(TAGS)}
+        about = {"tags": list(TAGS), "stars": MOST_STARS, "rubric": asdict(judge.rubric)}
+        return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, **about}
 
     @answers_errors
     def save_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
-        tags = question.get("tags", [])
         rating = make_rating(
             question.get("verdict"),
-            tags if isinstance(tags, list) else [],
             question.get("comment", ""),
             question.get("correction", ""),
+            a=question.get("a"),
+            b=question.get("b"),
             flagged=question.get("flagged"),
             knew=question.get("knew"),
         )
@@ -75,7 +78,9 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
 
 def pair_object(pair: Pair) -> dict[str, Any]:
     """Return what the page may know of a pair; nothing in it tells who wrote which side."""
-    return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, "a": pair.a, "b": pair.b}
+    texts = {"a": pair.a, "b": pair.b}
+    shown = {"named": dict(zip("ab", pair.named, strict=True)), "rendered": {side: render(text) for side, text in texts.items()}}
+    return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, **texts, **shown}
 
 
 def _listed(judged: Judged) -> dict[str, Any]:

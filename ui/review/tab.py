@@ -10,8 +10,8 @@ import gradio as gr
 from core.data.examples import SplitName
 from core.generation.sampling import Sampling
 from core.models.catalogue import bundled_models
-from review.judging import check_reviewer
 from review.making import RowChoice, create_review, plan_review
+from review.rating import check_reviewer
 from review.store import EXPECTED
 from ui.components import QUIET, static_files, when_opened
 from ui.errors import shows_user_errors
@@ -165,7 +165,7 @@ def _lay_out_judging(services: Services) -> dict[str, Any]:
         judge = gr.Button("Judge", variant="primary", scale=0, min_width=120, elem_id="judge")
     pair = gr.HTML(
         json.dumps({}),
-        **static_files(Path(__file__).parent, "pair"),
+        **static_files(Path(__file__).parent, "pair", "answers"),
         server_functions=pair_functions(services),
         apply_default_css=False,
         elem_id="pair",
