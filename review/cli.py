@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from core.data.dataset import find_file, load_dataset
+from core.data.dataset import find_file
 from core.data.examples import SPLIT_NAMES
+from core.data.questions import load_questions
 from core.errors import ReviewError
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
@@ -15,9 +16,10 @@ from core.storage.workspace import Workspace
 from core.terminal import OneLineParser, common_options, emit, run_command, say, show
 from review.exports import FORMATS, export_review
 from review.judging import Judge
-from review.making import RowChoice, answer_review, create_review, is_unfinished, plan_review
+from review.making import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
 from review.rating import MOST_STARS, TAGS, VERDICTS, make_rating
 from review.report import report_review
+from review.rubric import NO_RUBRIC, read_rubric
 from review.store import ReviewStore
 from review.wording import report_object, report_text
 
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     named = OneLineParser(add_help=False, parents=[common_options()])
     named.add_argument("--name", required=True, metavar="R", help="the review's name")
     _add_new(commands.add_parser("new", parents=[named], help="make a review"))
+    _add_more(commands.add_parser("add", parents=[named], help="let more contenders take part"))
     judged = OneLineParser(add_help=False, parents=[named])
     judged.add_argument("--reviewer", required=True, metavar="P", help="who judges")
     commands.add_parser("next", parents=[judged], help="show the next pair").set_defaults(command=_next)
@@ -44,14 +47,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="FILE", help="the file whose rows are asked, or 'sample'")
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="FILE",
+        help="the file whose rows are asked, prompts with or without answers, or 'sample'",
+    )
     parser.add_argument(
         "--contenders",
         required=True,
         nargs="+",
         metavar="M",
-        help="two or more models or runs; 'expected' is the file's own answer",
+        help="two or more models or runs; 'expected': the file's own answers; file:PATH: finished responses; http://HOST/v1#MODEL",
     )
+    parser.add_argument("--rubric", type=Path, metavar="FILE", help="what reviewers judge by, shown beside every pair")
     parser.add_argument("--overlap", type=int, default=0, metavar="N", help="people who judge each pair; 0: everybody judges all")
     parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
@@ -61,9 +70,17 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_new)
 
 
+def _add_more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--contenders", required=True, nargs="+", metavar="M", help="as for 'new'")
+    parser.set_defaults(command=_more)
+
+
 def _add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", type=int, required=True, metavar="ID", help="from 'next'")
     parser.add_argument("--verdict", required=True, choices=VERDICTS)
+    parser.add_argument(
+        "--tags", nargs="*", default=[], metavar="TAG", help="of the worse response, or of both if neither is better"
+    )
     for side in "ab":
         parser.add_argument(f"--tags-{side}", nargs="*", default=[], metavar="TAG", help=f"of {side.upper()}: {', '.join(TAGS)}")
         parser.add_argument(f"--stars-{side}", type=int, metavar="N", help=f"of {side.upper()}: 1 to {MOST_STARS}")
@@ -82,14 +99,28 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _new(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
-    dataset = load_dataset(find_file(chosen.data))
+    dataset = load_questions(find_file(chosen.data))
     sampling = Sampling(temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed)
     choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
-    plan = replace(plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling), overlap=chosen.overlap)
+    plan = replace(
+        plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling),
+        overlap=chosen.overlap,
+        rubric=read_rubric(chosen.rubric) if chosen.rubric else NO_RUBRIC,
+    )
     if not is_unfinished(workspace, plan):
         create_review(workspace, dataset, plan)
+    return _answer(workspace, chosen)
+
+
+def _more(chosen: argparse.Namespace) -> int:
+    workspace = Workspace(chosen.workspace)
+    add_contenders(workspace, chosen.name, chosen.contenders)
+    return _answer(workspace, chosen)
+
+
+def _answer(workspace: Workspace, chosen: argparse.Namespace) -> int:
     answer_review(workspace, chosen.name, ModelShelf(workspace.find_run_model), lambda: False, _say_progress)
-    pairs = report_review(ReviewStore(workspace), chosen.name).pairs
+    pairs = ReviewStore(workspace).find(chosen.name)["pair_count"]
     show({"review": chosen.name, "pairs": pairs}, f"{chosen.name}: {pairs} pairs to judge", as_json=chosen.json)
     return 0
 
@@ -119,7 +150,8 @@ def _next(chosen: argparse.Namespace) -> int:
 
 
 def _rate(chosen: argparse.Namespace) -> int:
-    a, b = {"stars": chosen.stars_a, "tags": chosen.tags_a}, {"stars": chosen.stars_b, "tags": chosen.tags_b}
+    a = {"stars": chosen.stars_a, "tags": [*chosen.tags_a, *(chosen.tags if chosen.verdict != "a" else ())]}
+    b = {"stars": chosen.stars_b, "tags": [*chosen.tags_b, *(chosen.tags if chosen.verdict != "b" else ())]}
     marks = {"flagged": chosen.flag, "knew": chosen.knew}
     rating = make_rating(chosen.verdict, chosen.comment, chosen.correction, a=a, b=b, **marks)
     saved = _judge(chosen).rate(chosen.pair, rating)

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from core.errors import ReviewError
@@ -19,6 +20,7 @@ _COLUMNS = (
     "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
     "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "rated_at",
 )  # fmt: skip
+_TRAINING = ("sft", "dpo", "kto")
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -31,7 +33,14 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
     rows_of = _WRITERS.get(form)
     if rows_of is None:
         raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
+    if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
+        ratings = [rating for rating in ratings if _is_one_round(rating)]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating))
+
+
+def _is_one_round(rating: Row) -> bool:
+    roles = [turn["role"] for turn in json.loads(rating["turns"])]
+    return all(one != other for one, other in pairwise(roles))
 
 
 def _ratings(store: ReviewStore, name: str) -> list[Row]:

@@ -13,7 +13,8 @@ from core.storage.workspace import now
 from review.leaks import named_model
 from review.order import Walk
 from review.rating import Rating, check_reviewer
-from review.store import ReviewStore, Row, Rubric
+from review.rubric import Rubric
+from review.store import ReviewStore, Row
 from review.votes import stored_remarks
 
 _LOGGED = ("pair_id", "verdict", "a_tags", "b_tags", "a_stars", "b_stars", "comment", "correction", "flagged", "knew")
@@ -57,7 +58,7 @@ class Judge:
         self._review = store.find(review)
         self._walk = Walk(self._database, self._review, self.reviewer)
         self._contenders = [contender.name for contender in store.contenders(self._review["id"])]
-        if self._review["state"] == "generating":
+        if self._review["pair_count"] == 0:  # one that only a new contender still answers can be judged meanwhile
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
 
     @property

@@ -1,5 +1,6 @@
 """A dataset's rows and contenders become a review: planned, then answered with progress. Loads models through a shelf."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,18 +8,21 @@ from typing import Any
 
 from core.data.dataset import Dataset
 from core.data.examples import Example, SplitName
-from core.data.splits import split_examples
+from core.data.questions import SHAPE as QUESTIONS
+from core.data.splits import SplitSettings, split_examples
 from core.errors import ReviewError, UserError
+from core.generation.endpoint import Endpoint
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
 from core.generation.speaker import Response
-from core.models.catalogue import find_model, read_facts, weights_fingerprint
 from core.storage.datasets import DatasetStore
 from core.storage.locks import held, is_held
-from core.storage.runs import find_split_settings
+from core.storage.runs import find_split_settings, trained_splits
 from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
-from review.store import EXPECTED, Contender, ReviewPlan, ReviewStore, stored_sampling
+from review.contenders import EXPECTED, find_entrants, model_facts
+from review.rounds import Respond, ask_in_rounds
+from review.store import Contender, ReviewPlan, ReviewStore, stored_sampling
 
 Progress = Callable[[int, int], None]  # responses there are, responses there will be
 
@@ -34,36 +38,58 @@ class RowChoice:
 def plan_review(
     workspace: Workspace, dataset: Dataset, name: str, contenders: Sequence[str], choice: RowChoice, sampling: Sampling
 ) -> ReviewPlan:
-    """Choose the rows and check the contenders; nothing is written.
+    """Choose the rows and find the contenders; nothing is written.
 
-    Test rows are those of the split that the contenders were trained with, so none of them has seen one.
+    Test rows are those of the split that the contenders were trained with, so none of them has seen one. Rows to which an
+    imported file has no response are left out.
     """
-    for contender in contenders:
-        if contender != EXPECTED:
-            find_model(contender, workspace.find_run_model)
     settings = find_split_settings(workspace, dataset.content_hash, contenders)
     rows: tuple[Example, ...] = dataset.examples
-    if choice.split is not None:
-        rows = split_examples(rows, settings).named(choice.split)
+    split = None if dataset.shape == QUESTIONS else choice.split  # nothing was learnt of prompts without answers
+    if split is not None:
+        rows = split_examples(rows, settings).named(split)
     if choice.most < 0:
         raise ReviewError("The number of rows must be 0 (all) or more.")
+    entrants = find_entrants(workspace, contenders, rows)
+    rows = tuple(row for row in rows if all(row.row in entrant.responses for entrant in entrants if entrant.kind == "file"))
     return ReviewPlan(
         name=name,
         content_hash=dataset.content_hash,
-        split=choice.split or "all",
+        split=split or "all",
         splits=settings,
         sampling=sampling,
-        contenders=tuple(contenders),
+        contenders=tuple(entrants),
         examples=rows[: choice.most or None],
     )
 
 
 def create_review(workspace: Workspace, dataset: Dataset, plan: ReviewPlan) -> None:
-    """Write a planned review down, without responses."""
-    facts = {name: _facts(workspace, name) for name in plan.contenders}
+    """Write a planned review down, without the responses that models are to make."""
     store = ReviewStore(workspace)
     DatasetStore(workspace).keep(dataset)
-    store.create(plan, facts, library_versions())
+    store.create(plan, library_versions())
+
+
+def add_contenders(workspace: Workspace, name: str, words: Sequence[str]) -> None:
+    """Let more contenders take part in a review; every verdict that is there stays. Answer the review afterwards.
+
+    Those that take part already are passed over. Raises UserError when none is left, or for one that cannot be found or has
+    learnt some of the review's rows.
+    """
+    store = ReviewStore(workspace)
+    review = store.find(name)
+    with held(_lock_file(workspace, name), f"The review '{name}' is being answered: wait for it or stop it."):
+        stored = SplitSettings(**json.loads(review["split_settings"]))
+        for run, settings in trained_splits(workspace, review["content_hash"], words).items():
+            if review["split"] != "all" and settings != stored:
+                raise ReviewError(f"'{run}' was trained on another split, so it has learnt some of this review's rows.")
+        known = {contender.name for contender in store.contenders(review["id"])}
+        entrants = find_entrants(workspace, words, store.examples(review["id"]))
+        more = [entrant for entrant in entrants if entrant.name not in known]
+        if not more:
+            raise ReviewError("They take part in this review already: choose other contenders to add.")
+        for entrant in more:
+            store.add_contender(review["id"], entrant)
 
 
 def answer_review(
@@ -101,7 +127,7 @@ def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
     known = next((row for row in store.all() if row["name"] == plan.name), None)
     if known is None or known["state"] == "ready" or known["content_hash"] != plan.content_hash:
         return False
-    return [contender.name for contender in store.contenders(known["id"])] == list(plan.contenders)
+    return [contender.name for contender in store.contenders(known["id"])] == [entrant.name for entrant in plan.contenders]
 
 
 def _lock_file(workspace: Workspace, name: str) -> Path:
@@ -118,14 +144,13 @@ def _answer(
 ) -> None:
     store = ReviewStore(workspace)
     open_prompts = store.unanswered(contender.id)
-    if not open_prompts or should_stop():
+    if not open_prompts or should_stop() or contender.kind == "file":
         return
     if contender.kind == EXPECTED:
-        responses = iter([Response("", expected, 0, "expected") for _, _, expected in open_prompts])
+        responses = iter([Response("", expected, 0, EXPECTED) for _, _, expected in open_prompts])
     else:
-        _check_unchanged(workspace, contender)
-        speaker = shelf.get(contender.name)
-        responses = speaker.respond_all([turns for _, turns, _ in open_prompts], stored_sampling(review), should_stop)
+        respond = _responder(workspace, contender, shelf)
+        responses = ask_in_rounds(respond, [turns for _, turns, _ in open_prompts], stored_sampling(review), should_stop)
     for (prompt_id, _, _), response in zip(open_prompts, responses, strict=False):
         if response.finish_reason == "stopped":
             return
@@ -133,19 +158,10 @@ def _answer(
         progress(*store.progress(review["id"]))
 
 
-def _check_unchanged(workspace: Workspace, contender: Contender) -> None:
-    """Raise ReviewError when a contender has other weights than when the review was made, as after more training."""
-    if _facts(workspace, contender.name).get("weights") != contender.weights:
+def _responder(workspace: Workspace, contender: Contender, shelf: ModelShelf) -> Respond:
+    """Return what answers for a contender. Raises ReviewError for other weights than when the review was made."""
+    if contender.kind == "endpoint":
+        return Endpoint(**contender.facts).respond_all
+    if model_facts(workspace, contender.name)["weights"] != contender.facts.get("weights"):
         raise ReviewError(f"The model '{contender.name}' has changed since this review was made: make a new review.")
-
-
-def _facts(workspace: Workspace, name: str) -> dict[str, Any]:
-    if name == EXPECTED:
-        return {}
-    source = find_model(name, workspace.find_run_model)
-    return {
-        "folder": str(source.folder),
-        "kind": source.kind,
-        **read_facts(source.folder),
-        "weights": weights_fingerprint(source),
-    }
+    return shelf.get(contender.name).respond_all

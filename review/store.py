@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlite_utils import Database as SqliteUtils
+
 from core.data.examples import Example, Turn
 from core.data.splits import SplitSettings
 from core.errors import ReviewError
 from core.generation.sampling import Sampling
 from core.generation.speaker import Response
 from core.storage.workspace import Workspace, check_name, now
+from review.contenders import Entrant
+from review.rubric import NO_RUBRIC, Rubric
 from review.schema import review_tables
 
 Row = dict[str, Any]
-_LONGEST_RUBRIC = 20_000
-_LONGEST_RUBRIC_NAME = 80
-EXPECTED = "expected"  # the contender that answers with the dataset's own answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,8 @@ class Contender:
 
     id: int
     name: str
-    kind: str  # "model" or "expected"
-    weights: str  # fingerprint of the weights when the review was made
-
-
-@dataclass(frozen=True, slots=True)
-class Rubric:
-    """What reviewers are to judge by, shown beside every pair."""
-
-    name: str = ""
-    text: str = ""
+    kind: str  # "model", "expected", "file" or "endpoint"
+    facts: Row  # what it takes to find it again; of a model the fingerprint of its ``weights`` too
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +40,10 @@ class ReviewPlan:
     split: str  # "train", "validation", "test" or "all"
     splits: SplitSettings
     sampling: Sampling
-    contenders: tuple[str, ...]
+    contenders: tuple[Entrant, ...]
     examples: tuple[Example, ...]
     overlap: int = 0  # how many people judge each pair; 0 stands for everybody
-    rubric: Rubric = Rubric()
+    rubric: Rubric = NO_RUBRIC
 
 
 class ReviewStore:
@@ -61,8 +54,11 @@ class ReviewStore:
         self.database = workspace.database
         self.database.migrate(review_tables)
 
-    def create(self, plan: ReviewPlan, facts: Mapping[str, Row], versions: Mapping[str, str]) -> None:
-        """Write a review and its prompts down. Raises ReviewError when the name is taken or nothing can be compared."""
+    def create(self, plan: ReviewPlan, versions: Mapping[str, str]) -> None:
+        """Write a review, its prompts and the responses that are there already down.
+
+        Raises ReviewError when the name is taken or nothing can be compared.
+        """
         self._check(plan)
         with self.database.transaction() as tables:
             review_id = (
@@ -85,11 +81,23 @@ class ReviewStore:
                 )
                 .last_pk
             )
-            tables.table("contenders").insert_all(
-                {"review_id": review_id, "position": i, "name": n, "kind": _kind(n), "facts": json.dumps(facts.get(n, {}))}
-                for i, n in enumerate(plan.contenders)
-            )
             tables.table("prompts").insert_all(_prompt_row(review_id, example) for example in plan.examples)
+            for position, entrant in enumerate(plan.contenders):
+                _add_contender(tables, review_id, position, entrant)
+
+    def add_contender(self, review_id: int, entrant: Entrant) -> None:
+        """Let one more take part, under a name that no other has; what was judged stays."""
+        with self.database.transaction() as tables:
+            [last] = tables.query("SELECT max(position) AS position FROM contenders WHERE review_id = ?", [review_id])
+            _add_contender(tables, review_id, last["position"] + 1, entrant)
+            tables.table("reviews").update(review_id, {"state": "stopped", "message": "A contender was added. Continue it."})
+
+    def examples(self, review_id: int) -> list[Example]:
+        """Return a review's prompts as they stood in the dataset."""
+        rows = self.database.query("SELECT * FROM prompts WHERE review_id = ? ORDER BY data_row", [review_id])
+        return [
+            Example(row["data_row"], (*_turns(row), Turn("assistant", row["expected"])), None, row["category"]) for row in rows
+        ]
 
     def find(self, name: str) -> Row:
         """Return a review's row. Raises ReviewError when there is none."""
@@ -117,7 +125,7 @@ class ReviewStore:
     def contenders(self, review_id: int) -> list[Contender]:
         """Return a review's contenders in the order they were listed."""
         rows = self.database.query("SELECT * FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
-        return [Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"]).get("weights", "")) for row in rows]
+        return [Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"])) for row in rows]
 
     def unanswered(self, contender_id: int) -> list[tuple[int, list[Turn], str]]:
         """Return (prompt id, turns, expected answer) of every prompt that a contender has not answered yet."""
@@ -128,7 +136,7 @@ class ReviewStore:
                ORDER BY data_row""",
             [contender_id],
         )
-        return [(row["id"], [Turn(**turn) for turn in json.loads(row["turns"])], row["expected"]) for row in rows]
+        return [(row["id"], _turns(row), row["expected"]) for row in rows]
 
     def add_response(self, contender_id: int, prompt_id: int, response: Response) -> None:
         """Keep one response."""
@@ -185,20 +193,30 @@ class ReviewStore:
         check_name(plan.name)
         if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):
             raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
-        if len(set(plan.contenders)) < 2 or len(set(plan.contenders)) < len(plan.contenders):
+        names = {entrant.name for entrant in plan.contenders}
+        if len(names) < 2 or len(names) < len(plan.contenders):
             raise ReviewError("A review needs two or more different contenders.")
-        if len(plan.rubric.name) > _LONGEST_RUBRIC_NAME or len(plan.rubric.text) > _LONGEST_RUBRIC:
-            raise ReviewError(
-                f"A rubric has at most {_LONGEST_RUBRIC:,} characters, and its name at most {_LONGEST_RUBRIC_NAME}: shorten it."
-            )
+        plan.rubric.check()
         if plan.overlap < 0:
             raise ReviewError("The number of people who judge each pair must be 0 (everybody) or more.")
         if not plan.examples:
             raise ReviewError(f"The {plan.split} split has no rows to review: choose another split or file.")
 
 
-def _kind(name: str) -> str:
-    return EXPECTED if name == EXPECTED else "model"
+def _add_contender(tables: SqliteUtils, review_id: Any, position: int, entrant: Entrant) -> None:
+    facts = json.dumps(dict(entrant.facts), ensure_ascii=False)
+    row = {"review_id": review_id, "position": position, "name": entrant.name, "kind": entrant.kind, "facts": facts}
+    contender = tables.table("contenders").insert(row).last_pk
+    prompts = tables.query("SELECT id, data_row FROM prompts WHERE review_id = ?", [review_id]) if entrant.responses else ()
+    answered = [
+        (prompt["id"], entrant.responses[prompt["data_row"]]) for prompt in prompts if prompt["data_row"] in entrant.responses
+    ]
+    said = {"contender_id": contender, "asked": "", "tokens": 0, "finish_reason": "imported", "created_at": now()}
+    tables.table("responses").insert_all({**said, "prompt_id": prompt, "text": text} for prompt, text in answered)
+
+
+def _turns(row: Row) -> list[Turn]:
+    return [Turn(**turn) for turn in json.loads(row["turns"])]
 
 
 def _prompt_row(review_id: Any, example: Example) -> Row:

@@ -9,6 +9,7 @@ from core.generation.sampling import Sampling
 from core.generation.speaker import Response
 from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
+from review.contenders import Entrant
 from review.store import ReviewPlan, ReviewStore
 
 
@@ -20,8 +21,9 @@ def write_review(
     DatasetStore(workspace).keep(dataset)
     store = ReviewStore(workspace)
     split = ("test", SplitSettings(), Sampling())
-    plan = ReviewPlan(name, dataset.content_hash, *split, tuple(texts), dataset.examples[:rows], overlap)
-    store.create(plan, {}, {"torch": "2"})
+    entrants = tuple(Entrant(contender) for contender in texts)
+    plan = ReviewPlan(name, dataset.content_hash, *split, entrants, dataset.examples[:rows], overlap)
+    store.create(plan, {"torch": "2"})
     review_id = store.find(name)["id"]
     for contender in store.contenders(review_id):
         for prompt_id, turns, _ in store.unanswered(contender.id):

@@ -33,9 +33,10 @@ class Services:
     reviews: ReviewStore
     review_jobs: ReviewJobs
 
-    def dataset_choices(self) -> list[Choice]:
-        """Return the known datasets, the latest used first."""
-        return [(f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in self.datasets.recent()]
+    def dataset_choices(self, *, questions: bool = False) -> list[Choice]:
+        """Return the known datasets, the latest used first, with lists of mere ``questions`` on request."""
+        known = self.datasets.recent(questions=questions)
+        return [(f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in known]
 
     def model_choices(self) -> list[Choice]:
         """Return every model that can be asked now: bundled ones, runs' best models, and what runs kept besides."""

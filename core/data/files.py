@@ -57,6 +57,16 @@ def read_file(path: Path) -> RawFile:
     return RawFile(kind, hashlib.sha256(content).hexdigest(), rows)
 
 
+def read_lines(path: Path) -> RawFile:
+    """Read a text file whose every line that is not empty is a prompt. Raises DataError as ``read_file`` does."""
+    content = _read_bytes(path)
+    lines = [line.strip() for line in _decode(content, path).split("\n") if line.strip()]
+    if not lines:
+        raise DataError(f"{path.name} is empty: write a prompt on each line.")
+    rows = [RawRow(number, {"prompt": line}) for number, line in enumerate(lines, start=1)]
+    return RawFile("txt", hashlib.sha256(content).hexdigest(), rows)
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():

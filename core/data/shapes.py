@@ -19,6 +19,7 @@ _ROLE_NAMES: dict[str, Role] = {
     "model": "assistant",
     "bot": "assistant",
 }
+_PROMPT_FIELDS = ("prompt", "instruction", "question")
 _CATEGORY_FIELDS = ("category", "family", "task", "topic")
 _SPLIT_WORDS: dict[str, SplitName] = {name: name for name in SPLIT_NAMES} | {"val": "validation", "valid": "validation"}
 
@@ -49,7 +50,29 @@ def read_example(number: int, row: object, shape: Shape) -> Example:
         raise RowRefusedError("is not an object with fields")
     turns = shape.read(row)
     _check_turns(turns)
-    return Example(number, turns, _read_split(row), _read_category(row))
+    return Example(number, turns, _read_split(row), read_category(row))
+
+
+def read_question(row: object) -> tuple[Turn, ...]:
+    """Return the turns of a prompt without an answer; several user turns in a row are asked one after the other.
+
+    MT-bench's ``turns``, a conversation that ends with the user, or a field with the prompt. Raises RowRefusedError.
+    """
+    if not isinstance(row, Mapping):
+        raise RowRefusedError("is not an object with fields")
+    spoken = next((row[name] for name in ("turns", "messages", "conversations") if name in row), None)
+    if isinstance(spoken, list) and spoken and all(isinstance(turn, str) for turn in spoken):
+        turns = tuple(Turn("user", turn.strip()) for turn in spoken)
+    elif spoken is not None:
+        fields = ("from", "value") if "conversations" in row else ("role", "content")
+        messages = spoken if isinstance(spoken, list) else []
+        turns = tuple(_message(index, message, *fields) for index, message in enumerate(messages, start=1))
+    else:
+        name = next((name for name in _PROMPT_FIELDS if name in row), _PROMPT_FIELDS[0])
+        turns = (Turn("user", _text(row, name, "prompt", required=True), _text(row, "input", "", required=False)),)
+    if not turns or turns[-1].role != "user" or not all(turn.text for turn in turns):
+        raise RowRefusedError("no prompt: its turns are empty or do not end with the user")
+    return turns
 
 
 def _fits(shape: Shape, row: object) -> bool:
@@ -88,7 +111,7 @@ def _read_split(row: Row) -> SplitName | None:
     return _SPLIT_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def _read_category(row: Row) -> str:
+def read_category(row: Row) -> str:
     """Return the first field that names a kind of row; what is too long is no name."""
     values = (row.get(name) for name in _CATEGORY_FIELDS)
     return next((text for value in values if isinstance(value, str) and 0 < len(text := " ".join(value.split())) <= 60), "")

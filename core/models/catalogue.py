@@ -89,11 +89,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def weights_fingerprint(source: ModelSource) -> str:
-    """Return a short hash of the weights that answer under a name, an adapter's base left out."""
+    """Return a short hash of the weights that answer under a name, those of an adapter's base among them."""
     digest = hashlib.sha256()
-    for path in sorted(source.folder.glob("*.safetensors")):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for folder in filter(None, (source.base_folder, source.folder)):
+        for path in sorted(folder.glob("*.safetensors")):
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from core.data.dataset import Dataset, load_dataset
+from core.data.questions import SHAPE as QUESTIONS
+from core.data.questions import load_questions
 from core.data.splits import SplitSettings
 from core.errors import SettingsError, WorkspaceError
 from core.storage.folders import write_file
@@ -57,9 +59,10 @@ class DatasetStore:
         with self._database.transaction() as tables:
             tables.execute("UPDATE datasets SET used_at = ? WHERE content_hash = ?", [now(), content_hash])
 
-    def recent(self) -> Sequence[dict[str, Any]]:
-        """Return the kept versions, the latest used first."""
-        return self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
+    def recent(self, *, questions: bool = False) -> Sequence[dict[str, Any]]:
+        """Return the kept versions, the latest used first; lists of mere ``questions``, which nothing learns from, on request."""
+        rows = self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
+        return [row for row in rows if questions or not row["format"].startswith(QUESTIONS)]
 
     def split_settings(self, content_hash: str) -> SplitSettings:
         """Return the shares and seed chosen for a dataset, or the defaults."""
@@ -74,11 +77,11 @@ class DatasetStore:
             tables.table("datasets").update(content_hash, {"split_settings": json.dumps(asdict(settings))})
 
     def _read(self, content_hash: str) -> Dataset:
-        row = self._database.one("SELECT name, path FROM datasets WHERE content_hash = ?", [content_hash])
+        row = self._database.one("SELECT name, path, format FROM datasets WHERE content_hash = ?", [content_hash])
         if row is None:
             raise WorkspaceError(f"The workspace has no dataset {content_hash[:12]}.")
         path = self._workspace.folder / row["path"]
-        dataset = load_dataset(path)
+        dataset = load_questions(path) if row["format"].startswith(QUESTIONS) else load_dataset(path)
         if dataset.content_hash != content_hash:
             raise WorkspaceError(f"{path} was changed since it was used: put the original back.")
         return replace(dataset, name=row["name"])

@@ -227,16 +227,20 @@ class RunStore:
             tables.table("runs").update(run_id, changes if elapsed_s is None else changes | {"elapsed_s": elapsed_s})
 
 
+def trained_splits(workspace: Workspace, content_hash: str, names: Sequence[str]) -> dict[str, SplitSettings]:
+    """Return the split that each of the named runs was trained with on a dataset; names that are no such run are left out."""
+    runs = {name.partition("@")[0] for name in names}
+    rows = [row for row in RunStore(workspace).all() if row["name"] in runs and row["content_hash"] == content_hash]
+    return {row["name"]: read_settings(row["settings"]).splits for row in rows}
+
+
 def find_split_settings(workspace: Workspace, content_hash: str, names: Sequence[str]) -> SplitSettings:
     """Return the split that the named runs were trained with on a dataset; names that are no such run are passed over.
 
     The default split when no run is named. Raises WorkspaceError when two runs were split differently, because then one
     would be tested on rows it has learnt.
     """
-    found: dict[str, SplitSettings] = {}
-    for row in RunStore(workspace).all():
-        if row["name"] in {name.partition("@")[0] for name in names} and row["content_hash"] == content_hash:
-            found[row["name"]] = read_settings(row["settings"]).splits
+    found = trained_splits(workspace, content_hash, names)
     if len(set(found.values())) > 1:
         raise WorkspaceError(
             f"The runs {', '.join(found)} were trained on different splits: test rows of one were learnt by another."

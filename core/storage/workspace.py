@@ -21,7 +21,7 @@ class Workspace:
         """Open the folder, making it where there is none. Raises WorkspaceError when it cannot be used."""
         try:
             self.folder = folder.expanduser().resolve()
-            for part in (self.folder, self.runs, self.datasets, self.exports):
+            for part in (self.folder, self.runs, self.datasets, self.exports, self.responses):
                 part.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -45,6 +45,11 @@ class Workspace:
     def exports(self) -> Path:
         """Files made for the person to take away."""
         return self.folder / "exports"
+
+    @property
+    def responses(self) -> Path:
+        """Files of finished responses that a person brought."""
+        return self.folder / "responses"
 
     def run_folder(self, name: str) -> Path:
         """Return a run's folder, whether or not it exists."""

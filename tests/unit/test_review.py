@@ -18,6 +18,7 @@ from core.errors import ReviewError, WorkspaceError
 from core.generation.sampling import Sampling
 from core.storage.schema import engine_tables
 from core.storage.workspace import Workspace
+from review.contenders import Entrant
 from review.exports import FORMATS, export_review
 from review.judging import Judge
 from review.leaks import named_model
@@ -385,9 +386,9 @@ def test_wrong_names_get_one_sentence(store: ReviewStore, workspace: Workspace, 
         Judge(store, "r", "amina").rate(99, make_rating("a"))
     with pytest.raises(ReviewError, match="already"):
         make_review(workspace, small_file, ("base", "tuned"))
-    plan = ReviewPlan("../x", "0", "test", SplitSettings(), Sampling(), ("a", "b"), ())
+    plan = ReviewPlan("../x", "0", "test", SplitSettings(), Sampling(), (Entrant("a"), Entrant("b")), ())
     with pytest.raises(WorkspaceError, match="cannot be a name"):
-        store.create(plan, {}, {})
+        store.create(plan, {})
 
 
 def exported(store: ReviewStore, form: str) -> list[dict[str, object]]:
