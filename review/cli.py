@@ -62,6 +62,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rubric", type=Path, metavar="FILE", help="what reviewers judge by, shown beside every pair")
     parser.add_argument("--overlap", type=int, default=0, metavar="N", help="people who judge each pair; 0: everybody judges all")
+    parser.add_argument("--repeats", type=float, default=0.0, metavar="P", help="percent of pairs that the page shows twice")
     parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
@@ -105,6 +106,7 @@ def _new(chosen: argparse.Namespace) -> int:
     plan = replace(
         plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling),
         overlap=chosen.overlap,
+        repeats=chosen.repeats,
         rubric=read_rubric(chosen.rubric) if chosen.rubric else NO_RUBRIC,
     )
     if not is_unfinished(workspace, plan):

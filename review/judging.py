@@ -10,9 +10,11 @@ from sqlite_utils import Database as SqliteUtils
 
 from core.errors import ReviewError
 from core.storage.workspace import now
+from review.disputes import Disputes
 from review.leaks import named_model
 from review.order import Walk
 from review.rating import Rating, check_reviewer
+from review.repeats import Repeats
 from review.rubric import Rubric
 from review.store import ReviewStore, Row
 from review.votes import stored_remarks
@@ -33,6 +35,7 @@ class Pair:
     a_response_id: int
     b_response_id: int
     named: tuple[str, str] = ("", "")  # the words by which A and B name a model, if they do
+    again: bool = False  # the reviewer has judged it before, with the sides exchanged
 
     def winner(self, verdict: str) -> int | None:
         """Return the response that a verdict is for; None for a tie and for both bad."""
@@ -51,12 +54,18 @@ class Judged:
 class Judge:
     """One reviewer's way through one review."""
 
-    def __init__(self, store: ReviewStore, review: str, reviewer: str) -> None:
-        """Open a review for a reviewer. Raises ReviewError when there is no such review or no name."""
+    def __init__(self, store: ReviewStore, review: str, reviewer: str, *, settles: bool = False) -> None:
+        """Open a review for a reviewer, or only the disagreements of others, for one who ``settles`` them.
+
+        Raises ReviewError when there is no such review or no name.
+        """
+        self._settles = settles
         self.reviewer = check_reviewer(reviewer)
         self._database = store.database
         self._review = store.find(review)
         self._walk = Walk(self._database, self._review, self.reviewer)
+        self._repeats = Repeats(self._database, self._review, self.reviewer)
+        self._disputes = Disputes(self._database, self._review, self.reviewer)
         self._contenders = [contender.name for contender in store.contenders(self._review["id"])]
         if self._review["pair_count"] == 0:  # one that only a new contender still answers can be judged meanwhile
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
@@ -68,14 +77,28 @@ class Judge:
 
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
+        if self._settles:
+            return self._disputes.progress()
         return self._walk.progress()
 
-    def next_pairs(self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = ()) -> list[Pair]:
-        """Return the next unjudged pairs in this reviewer's own order, without those ``shown``, those passed over last."""
-        return [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over, shown)]
+    def next_pairs(
+        self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = (), *, repeats: bool = False
+    ) -> list[Pair]:
+        """Return the next unjudged pairs in this reviewer's own order, without those ``shown``, those passed over last.
 
-    def pair(self, pair_id: int) -> Pair:
-        """Return one pair with the sides as this reviewer sees them. Raises ReviewError when it is not of this review."""
+        With ``repeats`` one that they have judged may follow, sides exchanged, where the review wants that.
+        """
+        if self._settles:
+            return [self.pair(pair_id) for pair_id in self._disputes.next_ids(count, passed_over, shown)]
+        pairs = [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over, shown)]
+        again = self._repeats.due(self.progress()[0], shown) if repeats else None
+        return pairs if again is None else [*pairs, self.pair(again, again=True)]
+
+    def pair(self, pair_id: int, *, again: bool = False) -> Pair:
+        """Return one pair with the sides as this reviewer sees them, exchanged when they see it ``again``.
+
+        Raises ReviewError when it is not of this review.
+        """
         row = self._database.one(
             """SELECT pairs.id, data_row, prompt, expected, one.text AS first_text, two.text AS second_text,
                       first_response_id, second_response_id
@@ -87,11 +110,11 @@ class Judge:
         if row is None:
             raise ReviewError(f"The review '{self._review['name']}' has no pair {pair_id}.")
         sides = [(row["first_text"], row["first_response_id"]), (row["second_text"], row["second_response_id"])]
-        if self._puts_second_first(pair_id):
+        if self._puts_second_first(pair_id) is not again:
             sides.reverse()
         (a, a_id), (b, b_id) = sides
         named = (named_model(a, self._contenders), named_model(b, self._contenders))
-        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id, named)
+        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id, named, again)
 
     def rate(self, pair_id: int, rating: Rating) -> int:
         """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
@@ -111,6 +134,7 @@ class Judge:
             "correction": rating.correction,
             "flagged": int(rating.flagged),
             "knew": int(rating.knew),
+            "settles": int(self._settles),
             "rated_at": now(),
         }
         with self._database.transaction() as tables:
@@ -122,6 +146,13 @@ class Judge:
             saved = int(cast("int", tables.table("verdicts").insert(values).last_pk))
             self._walk.note(tables, pair_id, judged=True)
             return saved
+
+    def rate_again(self, pair_id: int, rating: Rating) -> None:
+        """Keep what a reviewer says of a pair that they see for the second time. Raises ReviewError when they do not."""
+        self.judged(pair_id)
+        pair = self.pair(pair_id, again=True)
+        with self._database.transaction() as tables:
+            self._repeats.save(tables, pair_id, rating.verdict, pair.winner(rating.verdict))
 
     def history(self, count: int, before: int = 0) -> list[Judged]:
         """Return this reviewer's latest verdicts, the last one first; of those given ``before`` a pair's where it is named."""
@@ -157,6 +188,10 @@ class Judge:
             )
             if last is None:
                 raise ReviewError("There is nothing to undo.")
+            again = self._repeats.last(tables)
+            if again is not None and again["rated_at"] >= last["rated_at"]:
+                self._repeats.remove(tables, again["pair_id"])
+                return self.pair(again["pair_id"], again=True)
             former = self._before_change(tables, last["pair_id"])
             self._log(tables, "undone", last)
             if former is None:

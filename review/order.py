@@ -1,29 +1,37 @@
 """Which pairs a reviewer sees next, in a time that does not grow with their number. Knows no prompt and no response.
 
-Every pair has a random place on a circle, fixed when it is made. A reviewer begins at a place of their own and walks round it
-once; an index holds only the pairs that still want a verdict. Pairs that were passed over, or opened again behind the walker,
-are looked for when the round is done.
+Every pair has a random place on a circle, fixed when it is made, and a reviewer begins at a place of their own. Pairs that nobody
+has judged come first; an index holds just those, by who meets whom: between three contenders or more the meeting whose verdict
+tells most comes next, but for a share that is left to chance, so that every meeting goes on being looked at. Then the reviewer
+walks round the circle once, past what others have judged; another index holds only the pairs that still want a verdict. Pairs
+that were passed over, or opened again behind the walker, are looked for when the round is done.
 """
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations
 
 from sqlite_utils import Database as SqliteUtils
 
 from core.storage.database import Database
+from review.choosing import Meeting, expected_gains
 from review.store import Row
 
 _HELD_S = 600.0  # how long a pair that is shown to somebody is kept from others, where few people judge each
 _ROUNDING = 1e-12  # of a distance that was subtracted and is added again
+_LEFT_TO_CHANCE = 64  # of 256: the share of meetings that are not chosen for what they tell
 _WANTED = """
-    SELECT id FROM pairs WHERE review_id = :review AND is_open = 1 AND place >= :low AND place < :high
+    SELECT id, place FROM pairs INDEXED BY {index} WHERE review_id = :review AND is_open = 1 AND place >= :low AND place < :high
+    {and_that}
     AND NOT EXISTS (SELECT 1 FROM verdicts WHERE pair_id = pairs.id AND reviewer = :reviewer)
     AND (:overlap = 0 OR verdict_count < :overlap - (SELECT count(*) FROM holds
          WHERE pair_id = pairs.id AND reviewer <> :reviewer AND until > :now))
     AND id NOT IN (SELECT value FROM json_each(:without))
     ORDER BY place LIMIT :count
 """
+_OPEN = _WANTED.format(index="open_pairs", and_that="")
+_UNRATED = _WANTED.format(index="unrated_pairs", and_that="AND verdict_count = 0 AND low_id = :low_id AND high_id = :high_id")
 
 
 class Walk:
@@ -36,6 +44,8 @@ class Walk:
         self._reviewer = reviewer
         digest = hashlib.sha256(f"{review['side_seed']}:order:{reviewer}".encode()).digest()
         self._start = int.from_bytes(digest[:6]) / 2**48
+        contenders = database.query("SELECT id FROM contenders WHERE review_id = ? ORDER BY id", [review["id"]])
+        self._meetings = tuple(combinations((row["id"] for row in contenders), 2))
 
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
@@ -58,21 +68,62 @@ class Walk:
         return found
 
     def _find(self, count: int, passed_over: Collection[int], shown: Collection[int]) -> list[int]:
-        found: list[int] = []
-        went = self._walk()["went"]
-        for first, last, without in ((went, 1.0, passed_over), (0.0, 1.0, passed_over), (0.0, 1.0, ())):
+        walk, found = self._walk(), list[int]()
+        number = walk["judged"] + len(shown)
+        while len(found) < count and (pair := self._unrated(number + len(found), {*found, *passed_over, *shown})) is not None:
+            found.append(pair)
+        for first, without in ((walk["went"], passed_over), (0.0, passed_over), (0.0, ())):
             if len(found) < count:
-                found += self._wanted(first, last, count - len(found), {*found, *without, *shown})
+                wanted = self._wanted(_OPEN, first, count - len(found), {*found, *without, *shown})
+                found += [row["id"] for row in wanted]
         return found
 
+    def _unrated(self, number: int, without: Collection[int]) -> int | None:
+        """Return a pair that nobody has judged, this reviewer's ``number``-th, or None."""
+        for meeting in self._in_order(number):
+            if wanted := self._wanted(_UNRATED, 0.0, 1, without, meeting):
+                return int(wanted[0]["id"])
+        return None
+
+    def _in_order(self, number: int) -> Sequence[Meeting]:
+        """Return the meetings, those first whose verdict tells most, or for a share of the numbers as chance has it."""
+        if len(self._meetings) < 2:
+            return self._meetings
+        seed = f"{self._review['side_seed']}:chance:{self._reviewer}:{number}"
+        if hashlib.sha256(seed.encode()).digest()[0] < _LEFT_TO_CHANCE:
+            return sorted(self._meetings, key=lambda meeting: hashlib.sha256(f"{seed}:{meeting}".encode()).digest())
+        gains = self._gains()
+        return sorted(self._meetings, key=lambda meeting: -gains[meeting])
+
+    def _gains(self) -> dict[Meeting, float]:
+        tallies: dict[Meeting, tuple[float, int]] = dict.fromkeys(self._meetings, (0.0, 0))
+        for row in self._database.query("SELECT * FROM tallies WHERE review_id = ?", [self._review["id"]]):
+            first, second = row["contender_id"], row["against_id"]
+            meeting = (min(first, second), max(first, second))
+            score, count = tallies[meeting]
+            own = row["score"] if first < second else row["verdicts"] - row["score"]
+            tallies[meeting] = (score + own, count + row["verdicts"])
+        return expected_gains(tallies)
+
     def note(self, tables: SqliteUtils, pair_id: int, *, judged: bool) -> None:
-        """Remember, in the transaction of a verdict, that a pair is behind this reviewer, or is to be seen again."""
-        place = next(iter(tables.query("SELECT place FROM pairs WHERE id = ?", [pair_id])))["place"]
-        here = (place - self._start) % 1.0 - (0.0 if judged else _ROUNDING)
-        tables.execute(
-            f"UPDATE walks SET went = {'max' if judged else 'min'}(went, ?) WHERE review_id = ? AND reviewer = ?",  # noqa: S608 - our words
-            [max(here, 0.0), self._review["id"], self._reviewer],
-        )
+        """Remember, in the transaction of a verdict, how far this reviewer is, or that a pair is to be seen again.
+
+        What only they have judged is in no one's way, for the index of the first pairs has let go of it.
+        """
+        row = next(iter(tables.query("SELECT place, verdict_count FROM pairs WHERE id = ?", [pair_id])))
+        if judged and row["verdict_count"] == 1:
+            return
+        went = self._walk()["went"]
+        if judged:
+            ahead = self._wanted(_OPEN, went, 1, ())
+            went = self._distance(ahead[0]["place"]) if ahead else 1.0
+        else:
+            went = min(went, self._distance(row["place"]))
+        sql = "UPDATE walks SET went = ? WHERE review_id = ? AND reviewer = ?"
+        tables.execute(sql, [went, self._review["id"], self._reviewer])
+
+    def _distance(self, place: float) -> float:
+        return float(max((place - self._start) % 1.0 - _ROUNDING, 0.0))
 
     def _walk(self) -> Row:
         row = self._database.one(
@@ -80,20 +131,21 @@ class Walk:
         )
         return row or {"went": 0.0, "judged": 0}
 
-    def _wanted(self, first: float, last: float, count: int, without: Collection[int]) -> list[int]:
-        """Return wanted pairs between two distances from the beginning."""
-        found: list[int] = []
-        for low, high in self._arcs(first, last):
+    def _wanted(self, sql: str, first: float, count: int, without: Collection[int], meeting: Meeting | None = None) -> list[Row]:
+        """Return wanted pairs from a distance from the beginning on, of one meeting where the query asks for it."""
+        found: list[Row] = []
+        for low, high in self._arcs(first):
             asked = {
                 "review": self._review["id"], "reviewer": self._reviewer, "overlap": self._review["overlap"], "now": time.time(),
                 "low": low, "high": high, "without": str(sorted(without)), "count": count - len(found),
+                **(dict(zip(("low_id", "high_id"), meeting, strict=True)) if meeting else {}),
             }  # fmt: skip
-            found += [row["id"] for row in self._database.query(_WANTED, asked)]
+            found += self._database.query(sql, asked)
         return found
 
-    def _arcs(self, first: float, last: float) -> Iterator[tuple[float, float]]:
-        """Yield the stretches of the circle between two distances from the beginning, each without a jump from 1 to 0."""
-        low, high = self._start + first, self._start + last
+    def _arcs(self, first: float) -> Iterator[tuple[float, float]]:
+        """Yield the stretches of the circle from a distance to its end, each without a jump from 1 to 0."""
+        low, high = self._start + first, self._start + 1.0
         if low < 1:
             yield low, min(high, 1.0)
         if high > 1:

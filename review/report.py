@@ -11,7 +11,7 @@ from review.ranking import Bout, Ranking, rank
 from review.remarks import Said, count_remarks
 from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewStore
-from review.votes import Vote, read_votes
+from review.votes import SecondLook, Vote, decisive, read_second_looks, read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ class Reviewer:
     ratings: int
     chose_a: int  # of the decided verdicts, those for the answer on the left
     chose_b: int
+    looked_again: int = 0  # pairs that they judged twice, sides exchanged
+    said_the_same: int = 0  # of those, with the same outcome
+    took_the_side: int = 0  # of those, for the same side and so for the other response
 
     @property
     def side_p_value(self) -> float:
@@ -103,6 +106,8 @@ class Report:
     contenders: tuple[str, ...]
     pairs: int
     ratings: int
+    settled: int  # pairs that a later verdict has settled, which alone counts for them
+    disputed: int  # pairs on which reviewers differ still
     left_out: int  # ratings that are not counted, because the reviewer knew which is which
     reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
@@ -119,17 +124,21 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
     contenders = [contender.name for contender in store.contenders(review["id"])]
     given = read_votes(store, review["id"], reviewer=reviewer, tag=tag)
     votes = [vote for vote in given if not vote.knew]  # a verdict that was not blind is no evidence
-    bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in votes]
+    counted = decisive(votes)
+    bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in counted]
+    looks = read_second_looks(store, review["id"])
     return Report(
         review=name,
         contenders=tuple(contenders),
         pairs=review["pair_count"],
         ratings=len(votes),
         left_out=len(given) - len(votes),
-        reviewers=tuple(_reviewer(person, votes) for person in dict.fromkeys(vote.reviewer for vote in votes)),
-        matches=tuple(_match(first, second, votes) for first, second in combinations(contenders, 2)),
+        settled=len({vote.pair for vote in votes if vote.settles}),
+        disputed=store.people(name)["disputed"],
+        reviewers=tuple(_reviewer(person, votes, looks) for person in dict.fromkeys(vote.reviewer for vote in votes)),
+        matches=tuple(_match(first, second, counted) for first, second in combinations(contenders, 2)),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
-        agreement=_agreement(votes, contenders),
+        agreement=_agreement([vote for vote in votes if not vote.settles], contenders),
         said=count_remarks(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
@@ -156,9 +165,11 @@ def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
     )
 
 
-def _reviewer(name: str, votes: Sequence[Vote]) -> Reviewer:
+def _reviewer(name: str, votes: Sequence[Vote], looks: Sequence[SecondLook]) -> Reviewer:
     verdicts = Counter(vote.verdict for vote in votes if vote.reviewer == name)
-    return Reviewer(name, verdicts.total(), verdicts["a"], verdicts["b"])
+    own = [look for look in looks if look.reviewer == name]
+    again = (len(own), sum(look.same_outcome for look in own), sum(look.same_side for look in own))
+    return Reviewer(name, verdicts.total(), verdicts["a"], verdicts["b"], *again)
 
 
 def _agreement(votes: Sequence[Vote], contenders: Sequence[str]) -> Agreement:

@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
+from review.schema_together import TOGETHER
+
 review_tables = Migrations("review")
 
 _REVIEWS = """
@@ -200,4 +202,11 @@ _CONTEXT = (
 def m005_context(db: Database) -> Any:
     """Add what reviewers judge by, and what kind of prompt each is."""
     for statement in _CONTEXT:
+        db.execute(statement)
+
+
+@review_tables()
+def m006_together(db: Database) -> Any:
+    """Add what several reviewers need: what was judged by nobody, disagreements, repeats, and who met whom how often."""
+    for statement in TOGETHER:
         db.execute(statement)

@@ -19,6 +19,7 @@ from review.rubric import NO_RUBRIC, Rubric
 from review.schema import review_tables
 
 Row = dict[str, Any]
+MOST_REPEATS = 50  # percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ReviewPlan:
     examples: tuple[Example, ...]
     overlap: int = 0  # how many people judge each pair; 0 stands for everybody
     rubric: Rubric = NO_RUBRIC
+    repeats: float = 0.0  # percent of the pairs that each reviewer is shown twice
 
 
 class ReviewStore:
@@ -74,6 +76,7 @@ class ReviewStore:
                         "versions": json.dumps(dict(versions)),
                         "side_seed": secrets.token_hex(8),
                         "overlap": plan.overlap,
+                        "repeats": plan.repeats,
                         "rubric_name": plan.rubric.name,
                         "rubric": plan.rubric.text,
                         "created_at": now(),
@@ -183,11 +186,16 @@ class ReviewStore:
 
     def reviewers(self, name: str) -> list[str]:
         """Return who has judged a pair of a review, by name."""
-        rows = self.database.query(
-            "SELECT DISTINCT reviewer FROM verdicts JOIN pairs ON pairs.id = pair_id WHERE review_id = ? ORDER BY reviewer",
-            [self.find(name)["id"]],
-        )
-        return [row["reviewer"] for row in rows]
+        return sorted(person["name"] for person in self.people(name)["people"])
+
+    def people(self, name: str) -> Row:
+        """Return how far everybody is who judges a review, the busiest first; nothing of what they said."""
+        review = self.find(name)
+        sql = "SELECT reviewer AS name, judged FROM walks WHERE review_id = ? AND judged > 0 ORDER BY judged DESC, name"
+        rows = self.database.query(sql, [review["id"]])
+        sql = "SELECT count(*) AS n FROM pairs INDEXED BY disputed_pairs WHERE review_id = ? AND is_disputed = 1"
+        disputed = self.database.one(sql, [review["id"]]) or {"n": 0}
+        return {"people": rows, "pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
 
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
@@ -197,6 +205,8 @@ class ReviewStore:
         if len(names) < 2 or len(names) < len(plan.contenders):
             raise ReviewError("A review needs two or more different contenders.")
         plan.rubric.check()
+        if not 0 <= plan.repeats <= MOST_REPEATS:
+            raise ReviewError(f"The share of pairs shown twice must lie between 0 and {MOST_REPEATS} %.")
         if plan.overlap < 0:
             raise ReviewError("The number of people who judge each pair must be 0 (everybody) or more.")
         if not plan.examples:

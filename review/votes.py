@@ -1,6 +1,7 @@
 """Verdicts as values, read from the tables: who judged what, between whom, and how. Knows no statistics."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from review.rating import Remarks
@@ -24,6 +25,7 @@ class Vote:
     comment: str
     correction: str
     knew: bool  # the reviewer could tell which is which
+    settles: bool  # it decides between earlier ones that differ
 
     @property
     def outcome(self) -> str:
@@ -55,10 +57,44 @@ def read_votes(store: ReviewStore, review_id: int, *, reviewer: str = "", tag: s
         Vote(
             row["pair_id"], row["prompt_id"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
             (row["a_length"], row["b_length"]), stored_remarks(row), row["comment"], row["correction"], bool(row["knew"]),
+            bool(row["settles"]),
         )
         for row in rows
     ]  # fmt: skip
     return [vote for vote in votes if not tag or tag in vote.tags]
+
+
+def decisive(votes: Sequence[Vote]) -> list[Vote]:
+    """Return the verdicts that count: where a later one settles a pair, it alone."""
+    settled = {vote.pair for vote in votes if vote.settles}
+    return [vote for vote in votes if vote.settles or vote.pair not in settled]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What a reviewer said of a pair at first, and when they saw it again with the sides exchanged."""
+
+    reviewer: str
+    same_outcome: bool
+    same_side: bool  # A both times, or B both times: the side, not the response
+
+
+def read_second_looks(store: ReviewStore, review_id: int) -> list[SecondLook]:
+    """Return every pair that was judged twice by one person."""
+    rows = store.database.query(
+        """SELECT verdicts.reviewer, verdicts.verdict AS first, repeats.verdict AS second,
+                  verdicts.winner_response_id IS repeats.winner_response_id AS same_winner
+           FROM repeats JOIN verdicts USING (pair_id, reviewer) JOIN pairs ON pairs.id = pair_id WHERE review_id = ?""",
+        [review_id],
+    )
+    return [
+        SecondLook(
+            row["reviewer"],
+            bool(row["same_winner"]) and (row["first"] == row["second"] or row["first"] not in UNDECIDED),
+            row["first"] == row["second"] and row["first"] not in UNDECIDED,
+        )
+        for row in rows
+    ]
 
 
 def stored_remarks(row: Row) -> tuple[Remarks, Remarks]:

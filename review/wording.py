@@ -18,6 +18,8 @@ def report_object(report: Report) -> dict[str, Any]:
     rest = {
         "pairs": report.pairs,
         "left_out": report.left_out,
+        "settled": report.settled,
+        "disputed": report.disputed,
         "reviewers": {person.name: person.ratings for person in report.reviewers},
         "said": [asdict(said) for said in report.said],
         "corrections": report.corrections,
@@ -73,9 +75,20 @@ def side_sentence(person: Reviewer) -> str:
     """Say which side a reviewer took how often, and whether that is more than chance."""
     decided = person.chose_a + person.chose_b
     if decided == 0:
-        return f"{person.name}: {person.ratings:,} ratings, none decided"
+        return f"{person.name}: {person.ratings:,} ratings, none decided{_again(person)}"
     fair = "as chance would" if person.side_p_value >= _FAIR else f"more one-sided than chance (p {person.side_p_value:.3f})"
-    return f"{person.name}: {person.ratings:,} ratings, A in {person.chose_a / decided:.0%} of {decided:,} decided, {fair}"
+    taken = f"A in {person.chose_a / decided:.0%} of {decided:,} decided"
+    return f"{person.name}: {person.ratings:,} ratings, {taken}, {fair}{_again(person)}"
+
+
+def _again(person: Reviewer) -> str:
+    """Say how far a reviewer agrees with themselves."""
+    if not person.looked_again:
+        return ""
+    words = (
+        f"; of {person.looked_again:,} pairs seen again with the sides exchanged, the same verdict on {person.said_the_same:,}"
+    )
+    return f"{words}, the same side instead on {person.took_the_side:,}" if person.took_the_side else words
 
 
 def stars_sentence(said: Said) -> str:
@@ -91,6 +104,18 @@ def tags_sentence(said: Said) -> str:
     return ", ".join(f"{tag} {count:,}" for tag, count in said.tags.items())
 
 
+def disputes_sentence(report: Report) -> str:
+    """Say where reviewers differ and what was settled; '' where they do not."""
+    parts = []
+    if report.disputed:
+        which = "1 pair" if report.disputed == 1 else f"{report.disputed:,} pairs"
+        parts.append(f"On {which} reviewers differ: somebody else can settle that.")
+    if report.settled:
+        which = "1 pair was" if report.settled == 1 else f"{report.settled:,} pairs were"
+        parts.append(f"{which} settled by a later verdict, which alone counts there.")
+    return " ".join(parts)
+
+
 def left_out_sentence(report: Report) -> str:
     """Say how many ratings are not counted and why; '' for none."""
     if not report.left_out:
@@ -102,7 +127,7 @@ def left_out_sentence(report: Report) -> str:
 def report_text(report: Report) -> str:
     """Return a report as words."""
     lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
-    lines += [left_out_sentence(report)] if report.left_out else []
+    lines += [words for words in (left_out_sentence(report), disputes_sentence(report)) if words]
     for match in report.matches:
         rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
         low, high = match.interval

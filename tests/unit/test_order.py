@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from core.storage.schema import engine_tables
 from core.storage.workspace import Workspace
 from review.judging import Judge
-from review.order import _WANTED
+from review.order import _OPEN, _UNRATED
 from review.rating import make_rating
 from review.schema import review_tables
 from review.store import ReviewStore
@@ -109,10 +109,22 @@ def test_any_order_of_verdicts_and_undoings_keeps_the_counts(workspace: Workspac
 
 def test_wanted_pairs_are_found_by_the_index_alone(workspace: Workspace, small_file: Path) -> None:
     store = write_review(workspace, small_file, TEXTS, 3)
-    asked = {"review": 1, "reviewer": "a", "overlap": 0, "now": 0, "low": 0, "high": 1, "without": "[]", "count": 1}
-    plan = " ".join(row["detail"] for row in store.database.query(f"EXPLAIN QUERY PLAN {_WANTED}", asked))
-    assert "USING INDEX open_pairs (review_id=? AND place>? AND place<?)" in plan
-    assert "TEMP B-TREE" not in plan and "SCAN pairs" not in plan
+    asked = {
+        "low_id": 1,
+        "high_id": 2,
+        "review": 1,
+        "reviewer": "a",
+        "overlap": 0,
+        "now": 0,
+        "low": 0,
+        "high": 1,
+        "without": "[]",
+        "count": 1,
+    }
+    for sql, index in ((_OPEN, "open_pairs (review_id=?"), (_UNRATED, "unrated_pairs (review_id=? AND low_id=? AND high_id=?")):
+        plan = " ".join(row["detail"] for row in store.database.query(f"EXPLAIN QUERY PLAN {sql}", asked))
+        assert f"USING INDEX {index} AND place>? AND place<?)" in plan
+        assert "TEMP B-TREE" not in plan and "SCAN pairs" not in plan
 
 
 def test_a_review_of_an_earlier_version_goes_on(tmp_path: Path, small_file: Path) -> None:

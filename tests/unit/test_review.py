@@ -162,7 +162,7 @@ def test_a_pair_says_nothing_of_who_wrote_it(store: ReviewStore) -> None:
     from ui.review.pair import pair_object
 
     pair = Judge(store, "r", "amina").next_pairs(1)[0]
-    assert set(pair_object(pair)) == {"id", "prompt", "expected", "a", "b", "named", "rendered"}
+    assert set(pair_object(pair)) == {"id", "again", "prompt", "expected", "a", "b", "named", "rendered"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from review.report import Agreement, Match, Report
 from review.statistics import ENOUGH_EVIDENCE
 from review.wording import (
     agreement_sentence,
+    disputes_sentence,
     left_out_sentence,
     length_sentence,
     match_sentence,
@@ -24,13 +25,14 @@ _HOW_TO_READ = (
 
 def result_markup(report: Report) -> Markup:
     """Return a report: counts, the ranking, then every match as a bar, an interval and a sentence, then the reviewers."""
-    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Comments: {}. Corrections: {}. {}</p>").format(
+    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Comments: {}. Corrections: {}. {} {}</p>").format(
         report.review,
         f"{report.ratings:,}",
         f"{report.pairs:,}",
         report.comments,
         report.corrections,
         left_out_sentence(report),
+        disputes_sentence(report),
     )
     parts = [head]
     if report.ranking and report.ratings:

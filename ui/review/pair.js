@@ -27,15 +27,16 @@ function paint(pair) {
   current = pair;
   reopened = false;
   clearTimeout(waiting);
-  const others = Boolean(who) && !pair && done < total;  // all that is left is on other people's screens
+  const others = Boolean(who) && !pair && !who.settles && done < total;  // all that is left is on other people's screens
   if (others) waiting = setTimeout(() => guarded(advance), 20000);
   part("end").textContent = others ? "The other pairs are on other people's screens just now. This page looks again by itself."
-    : "All pairs are judged. The result is under Results.";
+    : who?.settles ? "There is no disagreement left that you could settle. The result is under Results."
+      : "All pairs are judged. The result is under Results.";
   element.dataset.pair = pair ? pair.id : "";
   element.dataset.done = done;
   part("work").hidden = !pair;
-  part("finished").hidden = Boolean(pair) || !who || total === 0;
-  part("who").textContent = who ? `${who.reviewer} judges ${who.review}` : "";
+  part("finished").hidden = Boolean(pair) || !who || (total === 0 && !who.settles);
+  part("who").textContent = who ? `${who.reviewer} ${who.settles ? "settles" : "judges"} ${who.review}` : "";
   part("progress").textContent = total ? `${done} of ${total} judged` : "";
   part("left").textContent = timeLeft();
   const percent = total ? Math.round(100 * done / total) : 0;
@@ -175,6 +176,18 @@ function mark(name, words) {
   say(isOn(markButton(name)) ? words : "Taken off.");
 }
 
+// How far everybody is, now and then, while the screen is looked at; how they judged stays hidden.
+async function showPeople() {
+  const asked = who;
+  if (!who || element.offsetParent === null || document.hidden) return;
+  const answer = await server.list_people({ review: who.review });
+  if (asked !== who || !answer || answer.error) return;
+  const differ = answer.disputed ? `; reviewers differ on ${answer.disputed}` : "";
+  part("people").textContent = answer.people.length ? `${answer.people.map((person) => `${visible(person.name)} ${person.judged}`).join(", ")}: `
+    + `${answer.ratings} ratings of ${answer.pairs} pairs${differ}` : "";
+}
+setInterval(() => { if (element.isConnected) showPeople().catch(() => {}); }, 10000);
+
 async function start() {
   queue = []; current = null; skipped = new Set(); done = 0; total = 0;
   if (!who) { paint(null); return; }
@@ -182,7 +195,9 @@ async function start() {
   try {
     if (sent && JSON.stringify(sent.who) === JSON.stringify(who)) await send(sent.rating);
   } catch (error) { say(error.message, "error"); }
-  try { await refill(); paint(queue.shift() ?? null); say(total ? "" : "This review has no pairs yet."); await refill(); }
+  part("people").textContent = "";
+  showPeople().catch(() => {});
+  try { await refill(); paint(queue.shift() ?? null); say(total || who.settles ? "" : "This review has no pairs yet."); await refill(); }
   catch (error) { paint(null); say(error.message, "error"); }
 }
 
@@ -210,7 +225,7 @@ async function send(rating) {
 
 const vote = (verdict) => guarded(async () => {
   if (!current) return;
-  const saved = await send({ pair: current.id, verdict, a: remarks("a"), b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
+  const saved = await send({ pair: current.id, again: current.again, verdict, a: remarks("a"), b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
     flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
   done = saved.done; say("Saved."); current = null;
   await advance();

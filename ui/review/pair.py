@@ -28,7 +28,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         judge = _judge(services, question, request)
         done, total = judge.progress()
         count = min(int(question.get("count", 1)), _MOST_PAIRS)
-        pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"))
+        pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"), repeats=True)
         about = {"tags": list(TAGS), "stars": MOST_STARS, "rubric": asdict(judge.rubric)}
         return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, **about}
 
@@ -47,16 +47,27 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         pair = question.get("pair")
         if not isinstance(pair, int):
             raise ReviewError("A verdict needs a pair.")
-        saved = judge.rate(pair, rating)
-        return {"saved": saved, "pair": pair, "done": judge.progress()[0]}
+        if question.get("again") is True:
+            judge.rate_again(pair, rating)
+        else:
+            judge.rate(pair, rating)
+        return {"pair": pair, "done": judge.progress()[0]}
 
     @answers_errors
     def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         pair, rating = judge.undo(), None
-        with suppress(ReviewError):  # there is a verdict still where only its change was taken back
-            rating = asdict(judge.judged(pair.id).rating)
+        with suppress(
+            ReviewError
+        ):  # a pair seen again is judged anew; else there is a verdict still where only its change was taken back
+            rating = None if pair.again else asdict(judge.judged(pair.id).rating)
         return {"pair": pair_object(pair), "rating": rating, "done": judge.progress()[0]}
+
+    return [fetch_pairs, save_verdict, undo_verdict, *_history_functions(services)]
+
+
+def _history_functions(services: Services) -> list[Callable[..., Any]]:
+    """Return those that tell what was judged, by oneself and how much by others."""
 
     @answers_errors
     def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
@@ -73,14 +84,19 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         judged = _judge(services, question, request).judged(pair)
         return {"pair": pair_object(judged.pair), "rating": asdict(judged.rating)}
 
-    return [fetch_pairs, save_verdict, undo_verdict, list_verdicts, open_verdict]
+    @answers_errors
+    def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
+        del request  # how much each has judged is no secret; what, is
+        return services.reviews.people(str(question.get("review", "")))
+
+    return [list_verdicts, open_verdict, list_people]
 
 
 def pair_object(pair: Pair) -> dict[str, Any]:
     """Return what the page may know of a pair; nothing in it tells who wrote which side."""
     texts = {"a": pair.a, "b": pair.b}
     shown = {"named": dict(zip("ab", pair.named, strict=True)), "rendered": {side: render(text) for side, text in texts.items()}}
-    return {"id": pair.id, "prompt": pair.prompt, "expected": pair.expected, **texts, **shown}
+    return {"id": pair.id, "again": pair.again, "prompt": pair.prompt, "expected": pair.expected, **texts, **shown}
 
 
 def _listed(judged: Judged) -> dict[str, Any]:
@@ -107,7 +123,7 @@ def signed_in_user(request: gr.Request | None) -> str | None:
 
 def _judge(services: Services, question: Question, request: gr.Request | None) -> Judge:
     reviewer = signed_in_user(request) or str(question.get("reviewer", ""))
-    return Judge(services.reviews, str(question.get("review", "")), reviewer)
+    return Judge(services.reviews, str(question.get("review", "")), reviewer, settles=question.get("settles") is True)
 
 
 def _ids(question: Question, name: str) -> set[int]:

@@ -1,0 +1,185 @@
+"""Several people, one review: unrated pairs first, what tells most, second looks, disagreements settled."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import ReviewError
+from core.storage.workspace import Workspace
+from review.choosing import expected_gains
+from review.judging import Judge
+from review.rating import make_rating
+from review.report import report_review
+from review.store import ReviewStore
+from review.votes import read_votes
+from review.wording import disputes_sentence, report_text, side_sentence
+from tests.reviews import write_review
+
+TEXTS = {"base": "base", "tuned": "tuned"}
+
+
+def side_of(name: str, a: str) -> str:
+    return "a" if a == name else "b"
+
+
+def with_repeats(store: ReviewStore, percent: float) -> ReviewStore:
+    with store.database.transaction() as tables:
+        tables.execute("UPDATE reviews SET repeats = ?", [percent])
+    return store
+
+
+def test_what_nobody_has_judged_comes_first(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, TEXTS, 20)
+    amina, juma = Judge(store, "r", "amina"), Judge(store, "r", "juma")
+    first = [pair.id for pair in amina.next_pairs(12)]
+    for pair in first:
+        amina.rate(pair, make_rating("a"))
+    order = []
+    while pairs := juma.next_pairs(1):
+        juma.rate(pairs[0].id, make_rating("b"))
+        order.append(pairs[0].id)
+    assert set(order[:8]).isdisjoint(first) and set(order[8:]) == set(first)
+    rest = []
+    while pairs := amina.next_pairs(3):
+        amina.rate(pairs[0].id, make_rating("a"))
+        rest.append(pairs[0].id)
+    assert sorted(rest + first) == sorted(order)
+
+
+def test_gains_are_those_of_the_formula() -> None:
+    tallies = {(1, 2): (8.0, 10), (2, 3): (5.0, 10), (1, 3): (0.0, 0)}
+    gains = expected_gains(tallies)
+    theta = np.zeros(3)  # by gradient ascent, slowly, instead of Newton's steps
+    design = np.array([[1.0, -1, 0], [0, 1, -1], [1, 0, -1]])
+    for _ in range(20_000):
+        chance = 1 / (1 + np.exp(-design @ theta))
+        theta += 0.02 * (design.T @ (np.array([8.0, 5, 0]) - np.array([10.0, 10, 0]) * chance) - 0.5 * theta)
+    chance = 1 / (1 + np.exp(-design @ theta))
+    information = design.T @ np.diag(np.array([10.0, 10, 0]) * chance * (1 - chance)) @ design + 0.5 * np.eye(3)
+    expected = chance * (1 - chance) * np.diag(design @ np.linalg.inv(information) @ design.T)
+    assert [gains[meeting] for meeting in tallies] == pytest.approx(list(expected), rel=1e-6)
+    assert max(gains, key=lambda meeting: gains[meeting]) == (1, 3)  # they have not met
+
+
+def test_between_several_what_tells_most_is_asked_but_for_a_share_left_to_chance(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, {name: name for name in ("weak", "good", "fair")}, 40)
+    with store.database.transaction() as tables:  # the same chance every time
+        tables.execute("UPDATE reviews SET side_seed = '7'")
+        tables.execute("UPDATE pairs SET place = (id * 0.6180339887) - CAST(id * 0.6180339887 AS INTEGER)")
+    names = {contender.name: contender.id for contender in store.contenders(1)}
+    meetings = [tuple(sorted((names[one], names[other]))) for one, other in combinations(names, 2)]
+    judge, chance, met, told_most = Judge(store, "r", "amina"), random.Random(1), Counter[tuple[int, ...]](), 0
+    for _ in range(60):
+        tallies: dict[tuple[int, ...], tuple[float, int]] = dict.fromkeys(meetings, (0.0, 0))
+        for vote in read_votes(store, 1):
+            first, second = sorted((vote.a, vote.b), key=lambda name: names[name])
+            score, count = tallies[names[first], names[second]]
+            tallies[names[first], names[second]] = (score + vote.score(first), count + 1)
+        gains = expected_gains(tallies)  # type: ignore[arg-type]
+        [pair] = judge.next_pairs(1)
+        meeting = tuple(sorted((names[pair.a], names[pair.b])))
+        met[meeting] += 1
+        told_most += gains[meeting] == pytest.approx(max(gains.values()))  # type: ignore[index]
+        verdict = side_of("weak", pair.b) if "weak" in {pair.a, pair.b} else chance.choice("ab")
+        judge.rate(pair.id, make_rating(verdict))
+    assert 38 <= told_most < 60  # three of four, and of the rest a third by chance
+    assert min(met.values()) >= 3 and len(met) == 3
+    tallies = store.database.query("SELECT sum(verdicts) AS n, sum(score) AS score FROM tallies")
+    assert tallies[0]["n"] == 60
+    for _ in range(60):
+        judge.undo()
+    assert all(row["verdicts"] == 0 and row["score"] == 0 for row in store.database.query("SELECT * FROM tallies"))
+
+
+def test_a_share_of_pairs_is_shown_twice_with_the_sides_exchanged(workspace: Workspace, small_file: Path) -> None:
+    store = with_repeats(write_review(workspace, small_file, TEXTS, 40), 20)
+    judge, again, known = Judge(store, "r", "amina"), [], {}
+    while pairs := judge.next_pairs(1, repeats=True):
+        for pair in pairs:
+            if pair.again:
+                first = known[pair.id]
+                assert (pair.a, pair.b) == (first.b, first.a)
+                judge.rate_again(pair.id, make_rating("a" if len(again) % 2 else side_of("tuned", pair.a)))
+                again.append(pair)
+            else:
+                known[pair.id] = pair
+                judge.rate(pair.id, make_rating(side_of("tuned", pair.a)))
+        if len(known) == 40:
+            break
+    assert len({pair.id for pair in again}) == len(again) and 7 <= len(again) <= 8
+    report = report_review(store, "r")
+    assert report.ratings == 40 and report.matches[0].losses == 40  # what was said again is not counted
+    [person] = report.reviewers
+    by_side = [pair for number, pair in enumerate(again) if number % 2]
+    assert person.looked_again == len(again)
+    assert person.said_the_same == len(again) - sum(pair.a != "tuned" for pair in by_side)
+    assert person.took_the_side == sum(pair.a != "tuned" for pair in by_side)
+    assert f"of {len(again)} pairs seen again with the sides exchanged, the same verdict on" in side_sentence(person)
+    assert judge.progress() == (40, 40)
+
+
+def test_a_second_look_is_taken_back_first_and_never_asked_for_by_the_command_line(
+    workspace: Workspace, small_file: Path
+) -> None:
+    store = with_repeats(write_review(workspace, small_file, TEXTS, 20), 50)
+    judge = Judge(store, "r", "amina")
+    for pair in judge.next_pairs(12):
+        judge.rate(pair.id, make_rating("tie"))
+    *_, again = judge.next_pairs(2, repeats=True)
+    assert again.again and not any(pair.again for pair in judge.next_pairs(2))
+    assert all(pair.id != again.id for pair in judge.next_pairs(2, shown=[again.id], repeats=True))
+    judge.rate_again(again.id, make_rating("tie"))
+    assert report_review(store, "r").reviewers[0].said_the_same == 1
+    undone = judge.undo()
+    assert (undone.id, undone.again, judge.progress()[0]) == (again.id, True, 12)
+    assert not judge.undo().again and judge.progress()[0] == 11
+    with pytest.raises(ReviewError, match="not judged pair"):
+        judge.rate_again(judge.next_pairs(1)[0].id, make_rating("a"))
+
+
+def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, TEXTS, 10)
+    judges = {person: Judge(store, "r", person) for person in ("amina", "juma")}
+    for number, pair in enumerate(judges["amina"].next_pairs(10)):
+        judges["amina"].rate(pair.id, make_rating(side_of("tuned", pair.a)))
+        other = judges["juma"].pair(pair.id)
+        judges["juma"].rate(pair.id, make_rating(side_of("base" if number < 3 else "tuned", other.a)))
+    report = report_review(store, "r")
+    assert (report.disputed, report.settled, report.ratings) == (3, 0, 20)
+    assert "On 3 pairs reviewers differ" in report_text(report)
+    assert Judge(store, "r", "amina", settles=True).next_pairs(5) == []  # not by one of the two
+    third = Judge(store, "r", "neema", settles=True)
+    assert third.progress() == (0, 3)
+    pairs = third.next_pairs(5)
+    assert len(pairs) == 3 and third.next_pairs(1, passed_over=[pairs[0].id])[0] != pairs[0]
+    for pair in pairs[:2]:
+        third.rate(pair.id, make_rating(side_of("tuned", pair.a)))
+    assert third.progress() == (2, 3)
+    report = report_review(store, "r")
+    assert (report.disputed, report.settled, report.ratings) == (1, 2, 22)
+    match = report.matches[0]
+    assert (match.wins, match.losses) == (1, 2 + 15)  # of base: the disagreement left, 14 agreed, and 2 settled count once
+    assert report.agreement.pairs == 10  # of the first two alone
+    assert "2 pairs were settled by a later verdict" in disputes_sentence(report)
+    assert third.undo().id == pairs[1].id
+    assert report_review(store, "r").disputed == 2
+    judges["juma"].rate(pairs[2].id, make_rating(side_of("tuned", judges["juma"].pair(pairs[2].id).a)))  # thinks again
+    assert report_review(store, "r").disputed == 1
+    assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
+
+
+def test_people_are_told_of_by_how_much_they_judged_alone(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, TEXTS, 10)
+    for person, count in (("amina", 2), ("juma", 5)):
+        judge = Judge(store, "r", person)
+        for pair in judge.next_pairs(count):
+            judge.rate(pair.id, make_rating("a"))
+    people = store.people("r")
+    assert people["people"] == [{"name": "juma", "judged": 5}, {"name": "amina", "judged": 2}]
+    assert (people["pairs"], people["ratings"]) == (10, 7)
+    assert store.reviewers("r") == ["amina", "juma"]
