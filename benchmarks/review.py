@@ -115,7 +115,8 @@ _REVIEW = (
        VALUES (1, 'r', 'generating', 'h', 'test', '{}', '{}', '{}', 'seed', '', :overlap)""",
     "INSERT INTO contenders VALUES (1, 1, 0, 'base', 'model', '{}'), (2, 1, 1, 'tuned', 'model', '{}')",
     """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)
-       INSERT INTO prompts SELECT i, 1, i, '[]', 'a prompt', 'an answer' FROM n""",
+       INSERT INTO prompts (id, review_id, data_row, turns, prompt, expected)
+       SELECT i, 1, i, '[]', 'a prompt', 'an answer' FROM n""",
     """INSERT INTO responses (contender_id, prompt_id, asked, text, tokens, finish_reason, created_at)
        SELECT contenders.id, prompts.id, '', 'a response', 3, 'end', '' FROM prompts, contenders""",
 )

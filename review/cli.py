@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from core.data.dataset import find_file
@@ -15,6 +15,7 @@ from core.storage.folders import write_file
 from core.storage.workspace import Workspace
 from core.terminal import OneLineParser, common_options, emit, run_command, say, show
 from review.exports import FORMATS, export_review
+from review.importing import import_ratings, imported_sentence
 from review.judging import Judge
 from review.making import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
 from review.rating import MOST_STARS, TAGS, VERDICTS, make_rating
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("undo", parents=[judged], help="take the last rating back").set_defaults(command=_undo)
     _add_rate(commands.add_parser("rate", parents=[judged], help="judge a pair"))
     commands.add_parser("report", parents=[named], help="show the result").set_defaults(command=_report)
+    _add_import(commands.add_parser("import", parents=[named], help="add ratings that were given elsewhere"))
     _add_export(commands.add_parser("export", parents=[named], help="write the ratings to a file"))
     return parser
 
@@ -90,6 +92,13 @@ def _add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flag", action="store_true", help="somebody should look at this pair again")
     parser.add_argument("--knew", action="store_true", help="I know which is which: keep it out of the counts")
     parser.set_defaults(command=_rate)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--file", type=Path, required=True, metavar="FILE", help="with row, reviewer, a, b and verdict, as exported"
+    )
+    parser.set_defaults(command=_import)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +179,12 @@ def _undo(chosen: argparse.Namespace) -> int:
 def _report(chosen: argparse.Namespace) -> int:
     report = report_review(ReviewStore(Workspace(chosen.workspace)), chosen.name)
     show(report_object(report), report_text(report), as_json=chosen.json)
+    return 0
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    found = import_ratings(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.file)
+    show(asdict(found), imported_sentence(found), as_json=chosen.json)
     return 0
 
 

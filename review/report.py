@@ -10,8 +10,8 @@ from review.length_control import LengthControlled, control_length
 from review.ranking import Bout, Ranking, rank
 from review.remarks import Said, count_remarks
 from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
-from review.store import ReviewStore
-from review.votes import SecondLook, Vote, decisive, read_second_looks, read_votes
+from review.store import Contender, ReviewStore
+from review.votes import EVERYTHING, Filters, SecondLook, Vote, decisive, read_second_looks, read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Match:
     both_bad: int  # neither is any good; counted apart from ties
     prompts_won: int  # prompts on which most verdicts went to ``contender``
     prompts_lost: int  # prompts on which most verdicts went to ``against``
+    pairs: int  # on which there is a verdict
     independent: float  # decided verdicts, those on one prompt counted as far as they tell something new
     equal_lengths: LengthControlled | None  # the win rate if both answers were equally long
 
@@ -99,6 +100,17 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class LossAndScore:
+    """What training said of a contender, and what people say."""
+
+    contender: str
+    loss: float  # on the validation split, in nats a token
+    score: float  # wins and half the undecided, over all its verdicts
+    verdicts: int
+    interval: tuple[float, float]  # 95 % Wilson, each prompt counted once
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a review so far."""
 
@@ -111,6 +123,8 @@ class Report:
     left_out: int  # ratings that are not counted, because the reviewer knew which is which
     reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
+    categories: tuple[tuple[str, tuple[Match, ...]], ...]  # the same by category; empty where prompts have none or one
+    losses: tuple[LossAndScore, ...]  # of contenders that were tuned here, the lowest loss first
     ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
     agreement: Agreement
     said: tuple[Said, ...]  # stars and tags, by contender
@@ -118,11 +132,12 @@ class Report:
     corrections: int
 
 
-def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str = "") -> Report:
-    """Count a review's verdicts, all or some reviewer's or tag's. Raises ReviewError when there is no such review."""
+def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> Report:
+    """Count a review's verdicts, all or some. Raises ReviewError when there is no such review."""
     review = store.find(name)
-    contenders = [contender.name for contender in store.contenders(review["id"])]
-    given = read_votes(store, review["id"], reviewer=reviewer, tag=tag)
+    entrants = store.contenders(review["id"])
+    contenders = [contender.name for contender in entrants]
+    given = read_votes(store, review["id"], filters)
     votes = [vote for vote in given if not vote.knew]  # a verdict that was not blind is no evidence
     counted = decisive(votes)
     bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in counted]
@@ -137,12 +152,36 @@ def report_review(store: ReviewStore, name: str, *, reviewer: str = "", tag: str
         disputed=store.people(name)["disputed"],
         reviewers=tuple(_reviewer(person, votes, looks) for person in dict.fromkeys(vote.reviewer for vote in votes)),
         matches=tuple(_match(first, second, counted) for first, second in combinations(contenders, 2)),
+        categories=_categories(counted, contenders),
+        losses=_losses(counted, entrants),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
         agreement=_agreement([vote for vote in votes if not vote.settles], contenders),
         said=count_remarks(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
     )
+
+
+def _categories(votes: Sequence[Vote], contenders: Sequence[str]) -> tuple[tuple[str, tuple[Match, ...]], ...]:
+    by_category: dict[str, list[Vote]] = {}
+    for vote in votes:
+        by_category.setdefault(vote.category, []).append(vote)
+    if len(by_category) < 2:
+        return ()
+    meetings = list(combinations(contenders, 2))
+    return tuple((name, tuple(_match(*pair, found) for pair in meetings)) for name, found in sorted(by_category.items()))
+
+
+def _losses(votes: Sequence[Vote], entrants: Sequence[Contender]) -> tuple[LossAndScore, ...]:
+    found = []
+    for entrant in entrants:
+        loss = entrant.facts.get("validation_loss")
+        own = [vote for vote in votes if entrant.name in {vote.a, vote.b}]
+        if isinstance(loss, int | float) and own:
+            score = sum(vote.score(entrant.name) for vote in own) / len(own)
+            prompts = len({vote.prompt for vote in own})
+            found.append(LossAndScore(entrant.name, loss, score, len(own), wilson_interval(score * prompts, prompts)))
+    return tuple(sorted(found, key=lambda one: one.loss))
 
 
 def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
@@ -160,6 +199,7 @@ def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
         outcomes["\0both_bad"],
         sum(won[prompt] > lost[prompt] for prompt in prompts),
         sum(won[prompt] < lost[prompt] for prompt in prompts),
+        len({vote.pair for vote in between}),
         effective_count([(won[prompt], lost[prompt]) for prompt in prompts]) if won or lost else 0.0,
         control_length([vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]),
     )

@@ -197,6 +197,11 @@ class ReviewStore:
         disputed = self.database.one(sql, [review["id"]]) or {"n": 0}
         return {"people": rows, "pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
 
+    def categories(self, name: str) -> list[str]:
+        """Return the categories of a review's prompts."""
+        sql = "SELECT DISTINCT category FROM prompts WHERE review_id = ? AND category <> '' ORDER BY category"
+        return [row["category"] for row in self.database.query(sql, [self.find(name)["id"]])]
+
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
         if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):

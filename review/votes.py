@@ -16,6 +16,7 @@ class Vote:
 
     pair: int
     prompt: int
+    category: str  # of the prompt, as the dataset names it; '' where it does not
     reviewer: str
     a: str  # the contender that this reviewer saw as A
     b: str
@@ -42,26 +43,38 @@ class Vote:
         return 0.5 if self.verdict in UNDECIDED else float(self.outcome == contender)
 
 
-def read_votes(store: ReviewStore, review_id: int, *, reviewer: str = "", tag: str = "") -> list[Vote]:
-    """Return a review's verdicts in the order they were first given, all or only some reviewer's or those with a tag."""
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which verdicts are looked at; empty takes all."""
+
+    reviewer: str = ""
+    tag: str = ""  # given to either response
+    category: str = ""  # of the prompt
+
+
+EVERYTHING = Filters()
+
+
+def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING) -> list[Vote]:
+    """Return a review's verdicts in the order they were first given, all or some."""
     rows = store.database.query(
-        """SELECT verdicts.*, pairs.prompt_id, one.name AS a_name, two.name AS b_name,
+        """SELECT verdicts.*, pairs.prompt_id, category, one.name AS a_name, two.name AS b_name,
                   length(a.text) AS a_length, length(b.text) AS b_length
-           FROM verdicts JOIN pairs ON pairs.id = pair_id
+           FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
            JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = ? AND ? IN ('', reviewer) ORDER BY verdicts.id""",
-        [review_id, reviewer],
+           WHERE pairs.review_id = ? AND ? IN ('', reviewer) AND ? IN ('', category) ORDER BY verdicts.id""",
+        [review_id, filters.reviewer, filters.category],
     )
     votes = [
         Vote(
-            row["pair_id"], row["prompt_id"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
+            row["pair_id"], row["prompt_id"], row["category"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
             (row["a_length"], row["b_length"]), stored_remarks(row), row["comment"], row["correction"], bool(row["knew"]),
             bool(row["settles"]),
         )
         for row in rows
     ]  # fmt: skip
-    return [vote for vote in votes if not tag or tag in vote.tags]
+    return [vote for vote in votes if not filters.tag or filters.tag in vote.tags]
 
 
 def decisive(votes: Sequence[Vote]) -> list[Vote]:

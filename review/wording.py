@@ -23,6 +23,8 @@ def report_object(report: Report) -> dict[str, Any]:
         "reviewers": {person.name: person.ratings for person in report.reviewers},
         "said": [asdict(said) for said in report.said],
         "corrections": report.corrections,
+        "categories": {name: [_match_object(match) for match in found] for name, found in report.categories},
+        "loss_against_score": [asdict(one) for one in report.losses],
         "ranking": asdict(report.ranking) if report.ranking else None,
         "agreement": asdict(report.agreement),
         "sides": {person.name: asdict(person) | {"p_value": person.side_p_value} for person in report.reviewers},
@@ -114,6 +116,19 @@ def disputes_sentence(report: Report) -> str:
         which = "1 pair was" if report.settled == 1 else f"{report.settled:,} pairs were"
         parts.append(f"{which} settled by a later verdict, which alone counts there.")
     return " ".join(parts)
+
+
+def loss_sentence(report: Report) -> str:
+    """Say whether training's loss and people's verdicts agree on the order; '' for fewer than two tuned contenders."""
+    if len(report.losses) < 2:
+        return ""
+    lowest, best = report.losses[0], max(report.losses, key=lambda one: one.score)
+    if lowest.contender == best.contender:
+        return f"{lowest.contender} has the lowest validation loss and is preferred most often too."
+    return (
+        f"{lowest.contender} has the lowest validation loss, but {best.contender} is preferred more often: "
+        "loss cannot tell a well-formed wrong answer from a right one."
+    )
 
 
 def left_out_sentence(report: Report) -> str:

@@ -19,6 +19,7 @@ from ui.train.tab import build_train_tab
 
 _STATIC = Path(__file__).with_name("static")
 _PLOTLY = Path(plotly.__file__).parent / "package_data"
+_PLOTLY_SCRIPT = '<script defer src="/plotlyjs/plotly.min.js"></script>'
 MAX_UPLOAD = "1gb"
 
 _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = (
@@ -71,7 +72,7 @@ def mount_page(app: FastAPI, services: Services, **options: Any) -> FastAPI:
         path="/",
         theme=build_theme(),
         css_paths=sorted(_STATIC.glob("*.css")),
-        head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>",
+        head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>{_PLOTLY_SCRIPT}",
         footer_links=[],
         run_history=False,
         ssr_mode=False,

@@ -28,6 +28,7 @@ from review.report import report_review
 from review.schema import review_tables
 from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import ReviewPlan, ReviewStore
+from review.votes import Filters
 from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
 from tests.reviews import write_review
 from ui.review.markdown import render
@@ -445,9 +446,9 @@ def test_three_contenders_are_ranked_and_reviewers_compared(workspace: Workspace
     words = report_text(report)
     assert "tuned: 1" in words and "rank 1–" in words
     assert set(report_object(report)["sides"]) == {"amina", "juma"}
-    alone = report_review(store, "r", reviewer="amina")
+    alone = report_review(store, "r", Filters(reviewer="amina"))
     assert alone.ratings == 30 and alone.agreement.pairs == 0
-    assert report_review(store, "r", tag="wrong fact").ratings == 0
+    assert report_review(store, "r", Filters(tag="wrong fact")).ratings == 0
 
 
 def test_a_reviewer_who_always_takes_one_side_is_told_of(store: ReviewStore) -> None:

@@ -1,20 +1,33 @@
 """The Results screen: what the verdicts say, how sure that is, and the ratings as files."""
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import escape
 
+from core.errors import ReviewError
 from core.storage.folders import write_file
+from review.behind import pairs_behind
 from review.exports import export_review
+from review.importing import import_ratings, imported_sentence
 from review.rating import TAGS
 from review.report import report_review
-from ui.components import FOLLOWING, QUIET, follow, when_opened
-from ui.errors import shows_user_errors
+from review.votes import Filters
+from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
+from ui.errors import answers_errors, shows_user_errors
+from ui.results.charts import result_figures
+from ui.results.report import write_result
 from ui.results.views import result_markup
 from ui.review.views import review_choices
 from ui.services import Choice, Services
 
 EVERYBODY: Choice = ("everybody", "")
+ANY_CATEGORY: Choice = ("all categories", "")
+_MOST_SHOWN = 50  # pairs behind a number at a time
 ANY_TAG: Choice = ("any tag or none", "")
 _FORMATS = [
     ("CSV table", "csv"),
@@ -22,49 +35,113 @@ _FORMATS = [
     ("SFT rows (corrections)", "sft"),
     ("DPO pairs", "dpo"),
     ("KTO rows", "kto"),
+    ("Report to print (HTML)", "html"),
 ]
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """The dropdowns that choose what is counted."""
+
+    review: gr.Dropdown
+    reviewer: gr.Dropdown
+    tag: gr.Dropdown
+    category: gr.Dropdown
 
 
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` counts anew."""
+    filters, again = _lay_out_filters()
+    result = gr.HTML("<p>Make a review and judge some pairs first.</p>", elem_id="result")
+    charts = gr.HTML(
+        json.dumps({}),
+        **static_files(Path(__file__).parent, "charts"),
+        server_functions=[_pairs_function(services)],
+        apply_default_css=False,
+        elem_id="result-charts",
+    )
+    with gr.Row():
+        form = gr.Dropdown(_FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True)
+        export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
+        ratings = gr.UploadButton(
+            "Import ratings", file_types=[".csv", ".tsv", ".json", ".jsonl"], scale=0, min_width=160, elem_id="import-ratings"
+        )
+    imported = gr.HTML(elem_id="imported")
+    file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
+
+    @shows_user_errors
+    def show(name: str | None, person: str | None, tag: str | None, category: str | None) -> Any:
+        if not name:
+            return gr.skip(), gr.skip()
+        asked = Filters(person or "", tag or "", category or "")
+        report = report_review(services.reviews, name, asked)
+        return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
+
+    def offer(name: str | None) -> tuple[Any, Any]:
+        people = services.reviews.reviewers(name) if name else []
+        categories = services.reviews.categories(name) if name else []
+        chosen = gr.Dropdown([ANY_CATEGORY, *categories], value="", visible=bool(categories))
+        return gr.Dropdown([EVERYBODY, *people], value=""), chosen
+
+    def refresh() -> Any:
+        known = review_choices(services.reviews.all())
+        latest = next((value for _, value in known), None)
+        return gr.Dropdown(known, value=latest), *offer(latest)
+
+    @shows_user_errors
+    def write(name: str | None, wanted: str) -> Any:
+        return gr.File(str(_write_export(services, name or "", wanted)), visible=True)
+
+    @shows_user_errors
+    def bring(name: str | None, path: str) -> str:
+        return f"<p>{escape(imported_sentence(import_ratings(services.reviews, name or '', Path(path))))}</p>"
+
+    opened = when_opened(tab, refresh, [filters.review, filters.reviewer, filters.category], "refresh_results")
+    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category], [result, charts]
+    offered = [filters.reviewer, filters.category]
+    chosen = filters.review.change(offer, filters.review, offered, api_name="offer_reviewers", api_visibility="private", **QUIET)
+    chosen.then(show, asked, shown, api_name="show_other_result", api_visibility="private", **FOLLOWING)
+    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, again.click]
+    follow(opened, triggers, show, asked, shown, api_name="show_result", **FOLLOWING)
+    brought = ratings.upload(bring, [filters.review, ratings], imported, api_name="import_ratings", concurrency_limit=None)
+    brought.then(show, asked, shown, api_name="show_imported", api_visibility="private", **FOLLOWING)
+    export.click(write, [filters.review, form], file, api_name="export", **QUIET)
+
+
+def _lay_out_filters() -> tuple[_Filters, gr.Button]:
     with gr.Row():
         review = gr.Dropdown([], label="Review", interactive=True, elem_id="result-review")
         reviewer = gr.Dropdown(
             [EVERYBODY], value="", label="Reviewer", interactive=True, elem_id="result-reviewer", min_width=130
         )
         tag = gr.Dropdown([ANY_TAG, *TAGS], value="", label="Tag", interactive=True, elem_id="result-tag", min_width=130)
+        category = gr.Dropdown(
+            [ANY_CATEGORY], value="", label="Category", interactive=True, elem_id="result-category", min_width=130, visible=False
+        )
         again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
-    result = gr.HTML("<p>Make a review and judge some pairs first.</p>", elem_id="result")
-    with gr.Row():
-        form = gr.Dropdown(_FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True)
-        export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
-    file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
+    return _Filters(review, reviewer, tag, category), again
 
-    @shows_user_errors
-    def show(name: str | None, person: str | None, chosen: str | None) -> Any:
-        if not name:
-            return gr.skip()
-        return result_markup(report_review(services.reviews, name, reviewer=person or "", tag=chosen or ""))
 
-    def offer(name: str | None) -> Any:
-        return gr.Dropdown([EVERYBODY, *(services.reviews.reviewers(name) if name else [])], value="")
+def _pairs_function(services: Services) -> Callable[..., Any]:
+    @answers_errors
+    def list_pairs(question: dict[str, Any]) -> dict[str, Any]:
+        meeting = question.get("meeting")
+        if not isinstance(meeting, list) or len(meeting) != 2:
+            raise ReviewError("Say which two contenders.")
+        first, second, outcome = str(meeting[0]), str(meeting[1]), str(question.get("outcome", ""))
+        asked = Filters(*(str(question.get(name, "")) for name in ("reviewer", "tag", "category")))
+        found = pairs_behind(services.reviews, str(question.get("review", "")), (first, second), outcome, asked)
+        words = {"": "all verdicts", "tie": "tie", "both_bad": "both bad"}.get(outcome, f"{outcome} better")
+        title = f"{first} against {second}, {words}: {len(found):,} {'pair' if len(found) == 1 else 'pairs'}"
+        pairs = [asdict(pair) for pair in found[:_MOST_SHOWN]]
+        return {"title": title, "pairs": pairs, "left": max(len(found) - _MOST_SHOWN, 0)}
 
-    @shows_user_errors
-    def write(name: str | None, wanted: str) -> Any:
-        text = export_review(services.reviews, name or "", wanted)
-        suffix = "csv" if wanted == "csv" else "jsonl"
-        target = services.workspace.exports / f"{name}-{wanted}.{suffix}"
-        write_file(target, text.encode())
-        return gr.File(str(target), visible=True)
+    return list_pairs
 
-    def refresh() -> Any:
-        known = review_choices(services.reviews.all())
-        latest = next((value for _, value in known), None)
-        return gr.Dropdown(known, value=latest), offer(latest)
 
-    opened = when_opened(tab, refresh, [review, reviewer], "refresh_results")
-    asked = [review, reviewer, tag]
-    chosen = review.change(offer, review, reviewer, api_name="offer_reviewers", api_visibility="private", **QUIET)
-    chosen.then(show, asked, result, api_name="show_other_result", api_visibility="private", **FOLLOWING)
-    follow(opened, [reviewer.input, tag.input, again.click], show, asked, result, api_name="show_result", **FOLLOWING)
-    export.click(write, [review, form], file, api_name="export", **QUIET)
+def _write_export(services: Services, name: str, wanted: str) -> Path:
+    """Write an export into the workspace and return where it is."""
+    text = write_result(services.reviews, name) if wanted == "html" else export_review(services.reviews, name, wanted)
+    target = services.workspace.exports / f"{name}-{wanted}.{wanted if wanted in {'csv', 'html'} else 'jsonl'}"
+    write_file(target, text.encode())
+    return target

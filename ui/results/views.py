@@ -1,5 +1,7 @@
 """What the Results screen shows, as safe markup made from a report."""
 
+import json
+
 from markupsafe import Markup
 
 from review.ranking import Ranking, Standing
@@ -38,6 +40,8 @@ def result_markup(report: Report) -> Markup:
     if report.ranking and report.ratings:
         parts.append(_ranking(report.ranking))
     parts += [match_markup(match) for match in report.matches]
+    if report.categories:
+        parts.append(_categories(report))
     if report.ratings:
         parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _said(report), _people(report)]
     return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
@@ -122,18 +126,51 @@ def match_markup(match: Match) -> Markup:
 
 def _bar(match: Match) -> Markup:
     parts = [
-        ("wins", match.wins, f"{match.contender} better"),
-        ("ties", match.ties, "tie"),
-        ("bad", match.both_bad, "both bad"),
-        ("losses", match.losses, f"{match.against} better"),
+        ("wins", match.wins, f"{match.contender} better", match.contender),
+        ("ties", match.ties, "tie", "tie"),
+        ("bad", match.both_bad, "both bad", "both_bad"),
+        ("losses", match.losses, f"{match.against} better", match.against),
     ]
     spans = Markup("").join(
-        Markup('<span class="{}" style="flex:{}" title="{}: {}">{}</span>').format(kind, count, words, count, count)
-        for kind, count, words in parts
+        Markup(
+            '<button type="button" class="{}" style="flex:{}" title="{}: {}. Press to see the pairs." '
+            'aria-label="{}: {}. Show the pairs" data-behind="{}" data-meeting="{}">{}</button>'
+        ).format(kind, count, words, count, words, count, outcome, _meeting(match), count)
+        for kind, count, words, outcome in parts
         if count
     )
-    keys = Markup("").join(Markup('<i class="key {}"></i>{} {}').format(kind, count, words) for kind, count, words in parts)
+    keys = Markup("").join(Markup('<i class="key {}"></i>{} {}').format(kind, count, words) for kind, count, words, _ in parts)
     return Markup('<div class="bar">{}</div><p>{}</p>').format(spans, keys)
+
+
+def _meeting(match: Match) -> str:
+    return json.dumps([match.contender, match.against])
+
+
+def _categories(report: Report) -> Markup:
+    lines = Markup("").join(
+        Markup(
+            "<tr><td>{}</td><td>{} against {}</td><td>{} / {} / {} / {}</td><td>{}</td><td>{}</td>"
+            '<td><button type="button" class="link" data-behind="" data-meeting="{}" data-category="{}">{} pairs</button>'
+            "</td></tr>"
+        ).format(
+            name or "none", match.contender, match.against, match.wins, match.ties, match.both_bad, match.losses,
+            "–" if match.win_rate is None else f"{match.win_rate:.0%}",
+            "–" if match.win_rate is None else f"{match.interval[0]:.0%} to {match.interval[1]:.0%}",
+            _meeting(match), name, match.pairs,
+        )
+        for name, found in report.categories
+        for match in found
+        if match.ratings
+    )  # fmt: skip
+    return Markup(
+        '<article class="fuata-result" aria-label="By category"><h3>By category</h3>'
+        '<div class="scroll" tabindex="0" aria-label="Table by category"><table>'
+        "<thead><tr><th>category</th><th>contenders</th><th>won / tied / both bad / lost</th><th>win rate</th>"
+        "<th>95 % interval</th><th></th></tr></thead><tbody>{}</tbody></table></div>"
+        '<p class="fuata-note">Many categories are many chances to find a difference that is none: of twenty intervals one '
+        "misses by chance.</p></article>"
+    ).format(lines)
 
 
 def _rate(match: Match) -> Markup:

@@ -192,7 +192,6 @@ def _lay_out(services: Services) -> _Parts:
     monitor = gr.HTML(
         json.dumps({"run": None}),
         **static_files(Path(__file__).parent, "monitor"),
-        head='<script src="/plotlyjs/plotly.min.js"></script>',
         server_functions=monitor_functions(services),
         apply_default_css=False,
         elem_id="monitor",

@@ -1,0 +1,54 @@
+"""A review's result as one HTML file that opens without a network and prints."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from review.report import report_review
+from review.store import ReviewStore
+from ui.offline import facts_table, offline_page, plots
+from ui.results.charts import draw_losses, draw_win_rates
+from ui.results.views import result_markup
+
+_LOOK = Path(__file__).parents[1] / "static" / "result.css"
+_COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }
+.fuata-note { color: #475569; } .fuata-result button.link { text-decoration: none; } button { pointer-events: none; }
+"""
+
+
+def write_result(store: ReviewStore, name: str) -> Markup:
+    """Return the whole result of a review, with what it was made of. Raises ReviewError when there is no such review."""
+    review, report = store.find(name), report_review(store, name)
+    figures = [figure for figure in (draw_win_rates(report), draw_losses(report)) if figure]
+    body = Markup("{}{}<h2>Contenders</h2>{}<h2>How it was made</h2>{}{}").format(
+        result_markup(report),
+        plots(figures),
+        facts_table(
+            {contender.name: _described(contender.kind, contender.facts) for contender in store.contenders(review["id"])}
+        ),
+        facts_table(_facts(review)),
+        Markup("<h2>Rubric: {}</h2><p style='white-space:pre-wrap'>{}</p>").format(review["rubric_name"], review["rubric"])
+        if review["rubric"]
+        else "",
+    )
+    return offline_page(f"Review {name}", body, Markup(_COLOURS + _LOOK.read_text(encoding="utf-8")))  # noqa: S704 - our own
+
+
+def _described(kind: str, facts: dict[str, Any]) -> str:
+    known = ", ".join(f"{key} {value}" for key, value in facts.items() if value not in {"", None} and key != "kind")
+    return f"{kind}: {known}" if known else kind
+
+
+def _facts(review: dict[str, Any]) -> dict[str, Any]:
+    sampling, versions = json.loads(review["sampling"]), json.loads(review["versions"])
+    return {
+        "dataset": f"SHA-256 {review['content_hash']}, {review['split']} rows",
+        "made": f"{review['created_at']} (UTC)",
+        "this page": f"{datetime.now(UTC).isoformat(timespec='seconds')}",
+        "sampling": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sampling.items()),
+        "people per pair": review["overlap"] or "everybody",
+        "libraries": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
