@@ -22,7 +22,7 @@ from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
 from review.contenders import EXPECTED, find_entrants, model_facts
 from review.rounds import Respond, ask_in_rounds
-from review.store import Contender, ReviewPlan, ReviewStore, stored_sampling
+from review.store import Contender, ReviewPlan, ReviewStore
 
 Progress = Callable[[int, int], None]  # responses there are, responses there will be
 
@@ -150,7 +150,7 @@ def _answer(
         responses = iter([Response("", expected, 0, EXPECTED) for _, _, expected in open_prompts])
     else:
         respond = _responder(workspace, contender, shelf)
-        responses = ask_in_rounds(respond, [turns for _, turns, _ in open_prompts], stored_sampling(review), should_stop)
+        responses = ask_in_rounds(respond, [turns for _, turns, _ in open_prompts], _sampling(review), should_stop)
     for (prompt_id, _, _), response in zip(open_prompts, responses, strict=False):
         if response.finish_reason == "stopped":
             return
@@ -165,3 +165,8 @@ def _responder(workspace: Workspace, contender: Contender, shelf: ModelShelf) ->
     if model_facts(workspace, contender.name)["weights"] != contender.facts.get("weights"):
         raise ReviewError(f"The model '{contender.name}' has changed since this review was made: make a new review.")
     return shelf.get(contender.name).respond_all
+
+
+def _sampling(review: dict[str, Any]) -> Sampling:
+    """Return the sampling a review was made with."""
+    return Sampling(**json.loads(review["sampling"]))

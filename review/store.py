@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -243,9 +243,3 @@ def _prompt_row(review_id: Any, example: Example) -> Row:
         "category": example.category,
         "expected": example.answer,
     }
-
-
-def stored_sampling(review: Row, **changes: Any) -> Sampling:
-    """Return the sampling a review was made with."""
-    fields: Sequence[tuple[str, Any]] = list(json.loads(review["sampling"]).items())
-    return Sampling(**(dict(fields) | changes))
