@@ -8,6 +8,7 @@ from review.remarks import Said
 from review.report import Agreement, Match, Report, Reviewer
 from review.statistics import ENOUGH_EVIDENCE
 
+_TELLS_NOTHING = 0.8  # width of an interval from which no rate is claimed
 _FAIR = 0.05  # a side favoured less likely than this by chance is told
 
 
@@ -56,6 +57,8 @@ def length_sentence(match: Match) -> str:
     found = match.equal_lengths
     if found is None:
         return ""
+    if found.high - found.low > _TELLS_NOTHING:
+        return "What the win rate would be if both answers were equally long these verdicts cannot tell."
     rate = f"{found.rate:.0%} ({found.low:.0%} to {found.high:.0%})"
     words = f"If both answers were equally long, {match.contender} would win {rate}"
     if not found.effect_is_sure:

@@ -472,6 +472,19 @@ def test_length_is_spoken_of_only_where_verdicts_tell(workspace: Workspace, smal
     assert "If both answers were equally long, base would win" in sentence and "the longer answer is preferred" in sentence
 
 
+def test_where_the_shorter_always_wins_nothing_is_claimed_of_equal_lengths(workspace: Workspace, small_file: Path) -> None:
+    store = make_review(workspace, small_file, ("base", "tuned"), rows=20)
+    with store.database.transaction() as tables:
+        tables.execute(
+            """UPDATE responses SET text = text || substr('and so on and on and on', 1, 5 + id % 17)
+               WHERE contender_id = (SELECT id FROM contenders WHERE name = 'base')"""
+        )
+    rate_all(store, "amina", "tuned")
+    assert length_sentence(report_review(store, "r").matches[0]) in {
+        "What the win rate would be if both answers were equally long these verdicts cannot tell.", "",
+    }  # fmt: skip
+
+
 def test_three_contenders_meet_in_every_pairing(workspace: Workspace, small_file: Path) -> None:
     store = make_review(workspace, small_file, ("base", "tuned", "other"))
     report = report_review(store, "r")

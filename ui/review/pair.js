@@ -16,7 +16,7 @@ const remember = (name, value) => { try { localStorage.setItem(`fuata.${name}`, 
 function say(text, kind) { const node = part("notice"); node.textContent = text || ""; node.dataset.kind = kind || ""; }
 
 function put(name, text) {
-  const shown = visible(text);
+  const shown = visible(text).replace(/^(\s*\n)+/, "").trimEnd();  // blank lines around a text say nothing but who wrote it
   part(name).textContent = shown.slice(0, LONGEST) || "(no text)";
   part(name).scrollTop = 0;
   const more = element.querySelector(`[data-more=${name}]`);
@@ -47,7 +47,7 @@ function paint(pair) {
   for (const side of ["a", "b"]) giveStars(side, 0);
   for (const button of element.querySelectorAll(".said button, .marks button")) button.setAttribute("aria-pressed", "false");
   part("leak").textContent = "";
-  if (!pair) return;
+  if (!pair) { showPeople().catch(() => {}); return; }
   put("prompt", pair.prompt); put("expected", pair.expected);
   showAnswers();
   part("leak").textContent = ["a", "b"].filter((side) => pair.named[side]).map((side) => `${side.toUpperCase()} names a model (“${visible(pair.named[side])}”). `)
@@ -63,7 +63,7 @@ function showAnswers() {
   for (const name of Object.keys(VIEWS)) element.querySelector(`[data-view=${name}]`).setAttribute("aria-pressed", String(Boolean(view[name])));
   if (!current) return;
   put("a", current.a); put("b", current.b);
-  const both = view.differences ? marked(visible(current.a), visible(current.b)) : null;
+  const both = view.differences ? marked(visible(current.a).trim(), visible(current.b).trim()) : null;
   const short = current.a.length + current.b.length <= LONGEST;
   ["a", "b"].forEach((side, which) => {
     if (both && short) part(side).replaceChildren(both[which]);

@@ -51,7 +51,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
             judge.rate_again(pair, rating)
         else:
             judge.rate(pair, rating)
-        return {"pair": pair, "done": judge.progress()[0]}
+        return {"saved": True, "pair": pair, "done": judge.progress()[0]}
 
     @answers_errors
     def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""A hundred deaths in the middle of judging: what was acknowledged is there, once, and all counts are right."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.storage.workspace import Workspace
+from review.store import ReviewStore
+from tests.conftest import ROOT
+from tests.reviews import write_review
+
+pytestmark = pytest.mark.slow
+KILLS = 100
+PEOPLE = ("amina", "juma", "neema", "asha")  # each in a process of their own
+JUDGING = """
+import sys
+from pathlib import Path
+from core.storage.workspace import Workspace
+from review.judging import Judge
+from review.rating import make_rating
+from review.store import ReviewStore
+judge = Judge(ReviewStore(Workspace(Path(sys.argv[1]))), "r", sys.argv[2])
+number = 0
+while pairs := judge.next_pairs(1):
+    number += 1
+    if number % 7 == 0:
+        print("undone", judge.undo().id, flush=True)
+    judge.rate(pairs[0].id, make_rating("ab"[number % 2], "why", a={"stars": 4}))
+    print("rated", pairs[0].id, flush=True)
+"""
+
+
+def test_a_hundred_kills_lose_no_acknowledged_verdict(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    file = tmp_path / "rows.csv"
+    file.write_text("instruction,output\n" + "".join(f"Say {n}.,It is {n}.\n" for n in range(5_000)))
+    write_review(workspace, file, {"base": "base", "tuned": "tuned"}, 5_000)
+    workspace.close()
+    chance, kept = random.Random(1), {person: set[int]() for person in PEOPLE}
+    for number in range(KILLS // len(PEOPLE)):
+        said = {person: tmp_path / f"{person}-{number}.txt" for person in PEOPLE}
+        going = [judging(tmp_path / "w", person, file) for person, file in said.items()]
+        while any(not file.read_text() for file in said.values()):
+            assert all(process.poll() is None for process in going)
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.05))
+        for process in going:
+            process.kill()
+            process.wait()
+        for person, file in said.items():
+            for line in file.read_text().splitlines():
+                word, _, pair = line.partition(" ")
+                if pair.isdigit():
+                    (kept[person].add if word == "rated" else kept[person].discard)(int(pair))
+    workspace = Workspace(tmp_path / "w")
+    rows = workspace.database.query("SELECT pair_id, reviewer FROM verdicts")
+    log = workspace.database.query("SELECT pair_id, reviewer, action FROM verdict_log ORDER BY id")
+    people = {person["name"]: person["judged"] for person in ReviewStore(workspace).people("r")["people"]}
+    workspace.close()
+    for person in PEOPLE:
+        found = [row["pair_id"] for row in rows if row["reviewer"] == person]
+        last = {row["pair_id"]: row["action"] for row in log if row["reviewer"] == person}
+        assert len(found) == len(set(found)) == people[person]
+        assert {pair for pair, action in last.items() if action == "rated"} == set(found)
+        missing = kept[person] - set(
+            found
+        )  # a death may come between an undoing and its word, never between a verdict and its row
+        assert all(last[pair] == "undone" for pair in missing) and len(missing) <= KILLS // len(PEOPLE)
+        assert len(set(found) - kept[person]) <= KILLS // len(PEOPLE) and len(found) > KILLS // len(PEOPLE)
+
+
+def judging(folder: Path, person: str, said: Path) -> "subprocess.Popen[bytes]":
+    """Start somebody who judges on and on and writes each acknowledgement to a file."""
+    with said.open("wb") as stream:
+        return subprocess.Popen([sys.executable, "-c", JUDGING, str(folder), person], cwd=ROOT, stdout=stream)
