@@ -18,11 +18,12 @@ from review.exports import FORMATS, export_review
 from review.importing import import_ratings, imported_sentence
 from review.judging import Judge
 from review.making import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
-from review.rating import MOST_STARS, TAGS, VERDICTS, make_rating
+from review.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS, make_rating
 from review.report import report_review
 from review.rubric import NO_RUBRIC, read_rubric
+from review.singles import report_singles
 from review.store import ReviewStore
-from review.wording import report_object, report_text
+from review.wording import report_object, report_text, singles_object, singles_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +65,9 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rubric", type=Path, metavar="FILE", help="what reviewers judge by, shown beside every pair")
     parser.add_argument("--overlap", type=int, default=0, metavar="N", help="people who judge each pair; 0: everybody judges all")
+    parser.add_argument(
+        "--judge", choices=tuple(ALLOWED), default="pairs", help="pairs, or single responses: pass or fail, or stars"
+    )
     parser.add_argument("--repeats", type=float, default=0.0, metavar="P", help="percent of pairs that the page shows twice")
     parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
@@ -116,6 +120,7 @@ def _new(chosen: argparse.Namespace) -> int:
         plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling),
         overlap=chosen.overlap,
         repeats=chosen.repeats,
+        answers=chosen.judge,
         rubric=read_rubric(chosen.rubric) if chosen.rubric else NO_RUBRIC,
     )
     if not is_unfinished(workspace, plan):
@@ -154,8 +159,10 @@ def _next(chosen: argparse.Namespace) -> int:
         show({"pair": None, "done": done, "total": total}, words, as_json=chosen.json)
         return 0
     pair = pairs[0]
-    text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}\n\n--- A ---\n{pair.a}\n\n--- B ---\n{pair.b}"
-    value = {"pair": pair.id, "prompt": pair.prompt, "a": pair.a, "b": pair.b, "done": done, "total": total}
+    responses = {"a": pair.a, "b": pair.b} if pair.answers == "pairs" else {"a": pair.a}
+    shown = "".join(f"\n\n--- {side.upper()} ---\n{text}" for side, text in responses.items())
+    text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}{shown}"
+    value = {"pair": pair.id, "prompt": pair.prompt, **responses, "done": done, "total": total}
     show(value, text, as_json=chosen.json)
     return 0
 
@@ -177,7 +184,12 @@ def _undo(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    report = report_review(ReviewStore(Workspace(chosen.workspace)), chosen.name)
+    store = ReviewStore(Workspace(chosen.workspace))
+    if store.find(chosen.name)["answers"] != "pairs":
+        singles = report_singles(store, chosen.name)
+        show(singles_object(singles), singles_text(singles), as_json=chosen.json)
+        return 0
+    report = report_review(store, chosen.name)
     show(report_object(report), report_text(report), as_json=chosen.json)
     return 0
 

@@ -20,6 +20,7 @@ _COLUMNS = (
     "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
     "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "rated_at",
 )  # fmt: skip
+_GOOD_STARS, _BAD_STARS = 4, 2  # a single response with so many or more is a good example, with so few or fewer a bad one
 _TRAINING = ("sft", "dpo", "kto")
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -45,7 +46,7 @@ def _is_one_round(rating: Row) -> bool:
 
 def _ratings(store: ReviewStore, name: str) -> list[Row]:
     review = store.find(name)
-    return store.database.query(
+    ratings = store.database.query(
         """SELECT reviews.name AS review, data_row AS row, reviewer, verdict,
                   CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
                   one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
@@ -58,6 +59,9 @@ def _ratings(store: ReviewStore, name: str) -> list[Row]:
            WHERE pairs.review_id = ? ORDER BY verdicts.id""",
         [review["id"]],
     )
+    if review["answers"] != "pairs":
+        ratings = [rating | {"b": "", "response_b": "", "tags_b": "[]", "stars_b": None, "winner": ""} for rating in ratings]
+    return ratings
 
 
 def _as_csv(ratings: list[Row]) -> str:
@@ -89,11 +93,11 @@ def _sft(rating: Row) -> Iterator[Row]:
 
 def _dpo(rating: Row) -> Iterator[Row]:
     chosen, rejected = _sides(rating)
-    if chosen is not None:
+    if chosen is not None and rejected:
         yield {"prompt": _prompt(rating), "chosen": [_answer(chosen)], "rejected": [_answer(rejected[0])]}
     if rating["correction"]:
         for worse in (rating["response_a"], rating["response_b"]):
-            if worse != rating["correction"]:
+            if worse not in {rating["correction"], ""}:
                 yield {"prompt": _prompt(rating), "chosen": [_answer(rating["correction"])], "rejected": [_answer(worse)]}
 
 
@@ -113,6 +117,9 @@ def _sides(rating: Row) -> tuple[str | None, list[str]]:
         "b": (b, [a]),
         "tie": (None, []),
         "both_bad": (None, [a, b]),
+        "pass": (a, []),
+        "fail": (None, [a]),
+        "stars": (a if (rating["stars_a"] or 0) >= _GOOD_STARS else None, [a] if (rating["stars_a"] or 0) <= _BAD_STARS else []),
     }
     return outcomes[rating["verdict"]]
 

@@ -12,7 +12,7 @@ from typing import Any
 from core.data.files import RawRow, read_file
 from core.errors import ReviewError
 from core.storage.workspace import now
-from review.rating import Rating, check_reviewer, make_rating
+from review.rating import Rating, check_fits, check_reviewer, make_rating
 from review.store import ReviewStore
 
 _NEEDED = ("row", "reviewer", "a", "b", "verdict")
@@ -45,7 +45,7 @@ def import_ratings(store: ReviewStore, name: str, path: Path) -> Imported:
     for row in raw:
         try:
             given = _fields(row)
-            is_new = _add(store, pairs, given)
+            is_new = _add(store, pairs, given, review["answers"])
         except ReviewError as error:
             refused.append((row.number, str(error)))
             continue
@@ -74,11 +74,14 @@ def _unguarded(value: object) -> object:
     return value[1:] if isinstance(value, str) and value[:1] == "'" and value[1:2] in tuple("=+-@\t\r") else value
 
 
-def _add(store: ReviewStore, pairs: Mapping[tuple[int, frozenset[str]], Mapping[str, int]], given: Mapping[str, Any]) -> bool:
+def _add(
+    store: ReviewStore, pairs: Mapping[tuple[int, frozenset[str]], Mapping[str, int]], given: Mapping[str, Any], answers: str
+) -> bool:
     """Write one rating down, unless its reviewer has judged the pair; tell whether it was new."""
     reviewer = check_reviewer(str(given["reviewer"] or ""))
     rating = _rating(given)
-    a, b = str(given["a"]), str(given["b"])
+    check_fits(rating, answers)
+    a, b = str(given["a"]), str(given["b"] or given["a"])
     try:
         pair = pairs[int(str(given["row"])), frozenset((a, b))]
     except (KeyError, ValueError):

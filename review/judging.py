@@ -13,7 +13,7 @@ from core.storage.workspace import now
 from review.disputes import Disputes
 from review.leaks import named_model
 from review.order import Walk
-from review.rating import Rating, check_reviewer
+from review.rating import Rating, check_fits, check_reviewer
 from review.repeats import Repeats
 from review.rubric import Rubric
 from review.store import ReviewStore, Row
@@ -35,6 +35,7 @@ class Pair:
     a_response_id: int
     b_response_id: int
     named: tuple[str, str] = ("", "")  # the words by which A and B name a model, if they do
+    answers: str = "pairs"  # or "pass" or "stars": the response A alone is judged
     again: bool = False  # the reviewer has judged it before, with the sides exchanged
 
     def winner(self, verdict: str) -> int | None:
@@ -114,10 +115,12 @@ class Judge:
             sides.reverse()
         (a, a_id), (b, b_id) = sides
         named = (named_model(a, self._contenders), named_model(b, self._contenders))
-        return Pair(row["id"], row["data_row"], row["prompt"], row["expected"], a, b, a_id, b_id, named, again)
+        asked = (row["id"], row["data_row"], row["prompt"], row["expected"])
+        return Pair(*asked, a, b, a_id, b_id, named, self._review["answers"], again)
 
     def rate(self, pair_id: int, rating: Rating) -> int:
         """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
+        check_fits(rating, self._review["answers"])
         pair = self.pair(pair_id)
         values: Row = {
             "pair_id": pair_id,

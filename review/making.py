@@ -21,8 +21,9 @@ from core.storage.runs import find_split_settings, trained_splits
 from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
 from review.contenders import EXPECTED, find_entrants, model_facts
+from review.plan import ReviewPlan
 from review.rounds import Respond, ask_in_rounds
-from review.store import Contender, ReviewPlan, ReviewStore
+from review.store import Contender, ReviewStore
 
 Progress = Callable[[int, int], None]  # responses there are, responses there will be
 

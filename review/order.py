@@ -45,7 +45,9 @@ class Walk:
         digest = hashlib.sha256(f"{review['side_seed']}:order:{reviewer}".encode()).digest()
         self._start = int.from_bytes(digest[:6]) / 2**48
         contenders = database.query("SELECT id FROM contenders WHERE review_id = ? ORDER BY id", [review["id"]])
-        self._meetings = tuple(combinations((row["id"] for row in contenders), 2))
+        self._is_single = review["answers"] != "pairs"
+        ids = [row["id"] for row in contenders]
+        self._meetings = tuple((one, one) for one in ids) if self._is_single else tuple(combinations(ids, 2))
 
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
@@ -90,7 +92,7 @@ class Walk:
         if len(self._meetings) < 2:
             return self._meetings
         seed = f"{self._review['side_seed']}:chance:{self._reviewer}:{number}"
-        if hashlib.sha256(seed.encode()).digest()[0] < _LEFT_TO_CHANCE:
+        if self._is_single or hashlib.sha256(seed.encode()).digest()[0] < _LEFT_TO_CHANCE:
             return sorted(self._meetings, key=lambda meeting: hashlib.sha256(f"{seed}:{meeting}".encode()).digest())
         gains = self._gains()
         return sorted(self._meetings, key=lambda meeting: -gains[meeting])

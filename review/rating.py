@@ -6,8 +6,14 @@ from typing import Literal, cast, get_args
 
 from core.errors import ReviewError
 
-Verdict = Literal["a", "b", "tie", "both_bad"]
+Verdict = Literal["a", "b", "tie", "both_bad", "pass", "fail", "stars"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
+Answers = Literal["pairs", "pass", "stars"]
+ALLOWED: dict[str, tuple[str, ...]] = {  # by what a review judges
+    "pairs": ("a", "b", "tie", "both_bad"),
+    "pass": ("pass", "fail"),
+    "stars": ("stars",),
+}
 TAGS = ("wrong fact", "ignores the instruction", "bad format", "incomplete", "repeats", "unsafe", "too long", "made up")
 MOST_STARS = 5
 _LONGEST_TEXT = 100_000
@@ -48,6 +54,14 @@ def make_rating(verdict: object, comment: object = "", correction: object = "", 
     a, b = (_make_remarks(said.get(side)) for side in "ab")
     flagged, knew = (said.get(mark) is True for mark in ("flagged", "knew"))
     return Rating(cast("Verdict", verdict), comment.strip(), correction.strip(), a, b, flagged, knew)
+
+
+def check_fits(rating: Rating, answers: str) -> None:
+    """Raise ReviewError when a rating is not of the kind that a review asks for."""
+    if rating.verdict not in ALLOWED[answers]:
+        raise ReviewError(f"The verdict must be one of {', '.join(ALLOWED[answers])} in this review.")
+    if rating.verdict == "stars" and rating.a.stars is None:
+        raise ReviewError(f"Give the response 1 to {MOST_STARS} stars.")
 
 
 def check_reviewer(name: str) -> str:

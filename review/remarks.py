@@ -29,12 +29,12 @@ class Said:
     tags: dict[str, int]  # the most frequent first
 
 
-def count_remarks(votes: Sequence[Vote], contenders: Sequence[str]) -> tuple[Said, ...]:
-    """Return what the verdicts say of each contender."""
+def count_remarks(votes: Sequence[Vote], contenders: Sequence[str], *, single: bool = False) -> tuple[Said, ...]:
+    """Return what the verdicts say of each contender; with ``single`` only A is there."""
     tags: dict[str, Counter[str]] = {name: Counter() for name in contenders}
     stars: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for vote in votes:
-        for contender, remarks in _sides(vote):
+        for contender, remarks in _sides(vote)[: 1 if single else 2]:
             tags[contender].update(remarks.tags)
             if remarks.stars is not None:
                 stars[contender].append((vote.prompt, remarks.stars))
@@ -60,6 +60,6 @@ def mean_stars(given: Sequence[tuple[int, int]]) -> Stars | None:
     return Stars(len(given), mean, (mean - half, mean + half))
 
 
-def _sides(vote: Vote) -> tuple[tuple[str, Remarks], tuple[str, Remarks]]:
+def _sides(vote: Vote) -> tuple[tuple[str, Remarks], ...]:
     a, b = vote.remarks
     return (vote.a, a), (vote.b, b)

@@ -27,7 +27,7 @@ class Repeats:
     def due(self, judged: int, shown: Collection[int]) -> int | None:
         """Return a pair to be shown again now, or None: as many are as the review's share of what was judged wants."""
         wanted = int(judged * self._review["repeats"] / 100)
-        if not wanted or judged <= _APART:
+        if not wanted or judged <= _APART or self._review["answers"] != "pairs":  # a single response has no sides
             return None
         given = self._count("repeats", "1") + self._count("verdicts", "pair_id IN (SELECT value FROM json_each(:shown))", shown)
         if given >= wanted:

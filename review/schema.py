@@ -210,3 +210,26 @@ def m006_together(db: Database) -> Any:
     """Add what several reviewers need: what was judged by nobody, disagreements, repeats, and who met whom how often."""
     for statement in TOGETHER:
         db.execute(statement)
+
+
+_WIDER = "CHECK (verdict IN ('a', 'b', 'tie', 'both_bad', 'pass', 'fail', 'stars'))"
+_NARROW = "CHECK (verdict IN ('a', 'b', 'tie', 'both_bad'))"
+
+
+@review_tables()
+def m007_singles(db: Database) -> Any:
+    """Let single responses be judged: each is a pair with itself, passes or fails, or has stars.
+
+    SQLite widens no check, so the table is made anew; nothing refers to it, and its triggers and indexes are made again.
+    """
+    db.execute("ALTER TABLE reviews ADD COLUMN answers TEXT NOT NULL DEFAULT 'pairs'")  # pairs, pass or stars
+    parts = db.query("SELECT type, sql FROM sqlite_master WHERE tbl_name = 'verdicts' AND sql IS NOT NULL")
+    known = [(row["type"], row["sql"]) for row in parts]
+    [table] = [sql for kind, sql in known if kind == "table"]
+    db.execute(table.replace(_NARROW, _WIDER).replace("CREATE TABLE verdicts", "CREATE TABLE verdicts_wider", 1))
+    db.execute("INSERT INTO verdicts_wider SELECT * FROM verdicts")
+    db.execute("DROP TABLE verdicts")
+    db.execute("ALTER TABLE verdicts_wider RENAME TO verdicts")
+    for kind, sql in known:
+        if kind != "table":
+            db.execute(sql)

@@ -9,17 +9,15 @@ from typing import Any
 from sqlite_utils import Database as SqliteUtils
 
 from core.data.examples import Example, Turn
-from core.data.splits import SplitSettings
 from core.errors import ReviewError
-from core.generation.sampling import Sampling
 from core.generation.speaker import Response
 from core.storage.workspace import Workspace, check_name, now
 from review.contenders import Entrant
-from review.rubric import NO_RUBRIC, Rubric
+from review.plan import ReviewPlan
+from review.rubric import Rubric
 from review.schema import review_tables
 
 Row = dict[str, Any]
-MOST_REPEATS = 50  # percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +28,6 @@ class Contender:
     name: str
     kind: str  # "model", "expected", "file" or "endpoint"
     facts: Row  # what it takes to find it again; of a model the fingerprint of its ``weights`` too
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewPlan:
-    """What a review is made of, before any response is there."""
-
-    name: str
-    content_hash: str
-    split: str  # "train", "validation", "test" or "all"
-    splits: SplitSettings
-    sampling: Sampling
-    contenders: tuple[Entrant, ...]
-    examples: tuple[Example, ...]
-    overlap: int = 0  # how many people judge each pair; 0 stands for everybody
-    rubric: Rubric = NO_RUBRIC
-    repeats: float = 0.0  # percent of the pairs that each reviewer is shown twice
 
 
 class ReviewStore:
@@ -77,6 +59,7 @@ class ReviewStore:
                         "side_seed": secrets.token_hex(8),
                         "overlap": plan.overlap,
                         "repeats": plan.repeats,
+                        "answers": plan.answers,
                         "rubric_name": plan.rubric.name,
                         "rubric": plan.rubric.text,
                         "created_at": now(),
@@ -156,13 +139,15 @@ class ReviewStore:
             tables.table("responses").insert(row)
 
     def add_pairs(self, review_id: int) -> None:
-        """Pair every two contenders on every prompt and open the review for judging."""
+        """Pair every two contenders on every prompt, or each response with itself, and open the review for judging."""
         with self.database.transaction() as tables:
             tables.execute(
                 """INSERT OR IGNORE INTO pairs (review_id, prompt_id, first_response_id, second_response_id)
                    SELECT one.review_id, a.prompt_id, a.id, b.id FROM responses a
                    JOIN contenders one ON one.id = a.contender_id
-                   JOIN contenders two ON two.review_id = one.review_id AND two.position > one.position
+                   JOIN reviews ON reviews.id = one.review_id
+                   JOIN contenders two ON two.review_id = one.review_id
+                        AND CASE answers WHEN 'pairs' THEN two.position > one.position ELSE two.id = one.id END
                    JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
                    WHERE one.review_id = ? ORDER BY a.prompt_id""",
                 [review_id],
@@ -175,7 +160,7 @@ class ReviewStore:
             tables.table("reviews").update(review_id, {"state": state, "message": message})
 
     def progress(self, review_id: int) -> tuple[int, int]:
-        """Return how many responses there are and how many there will be."""
+        """Return how many responses there are and will be."""
         row = self.database.one(
             """SELECT (SELECT count(*) FROM responses JOIN contenders c ON c.id = contender_id WHERE review_id = :id) AS done,
                       (SELECT count(*) FROM prompts WHERE review_id = :id)
@@ -185,7 +170,7 @@ class ReviewStore:
         return (row["done"], row["total"]) if row else (0, 0)
 
     def reviewers(self, name: str) -> list[str]:
-        """Return who has judged a pair of a review, by name."""
+        """Return who has judged, by name."""
         return sorted(person["name"] for person in self.people(name)["people"])
 
     def people(self, name: str) -> Row:
@@ -199,23 +184,14 @@ class ReviewStore:
 
     def categories(self, name: str) -> list[str]:
         """Return the categories of a review's prompts."""
-        sql = "SELECT DISTINCT category FROM prompts WHERE review_id = ? AND category <> '' ORDER BY category"
+        sql = "SELECT DISTINCT category FROM prompts WHERE review_id = ? AND category <> '' ORDER BY 1"
         return [row["category"] for row in self.database.query(sql, [self.find(name)["id"]])]
 
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
         if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):
             raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
-        names = {entrant.name for entrant in plan.contenders}
-        if len(names) < 2 or len(names) < len(plan.contenders):
-            raise ReviewError("A review needs two or more different contenders.")
-        plan.rubric.check()
-        if not 0 <= plan.repeats <= MOST_REPEATS:
-            raise ReviewError(f"The share of pairs shown twice must lie between 0 and {MOST_REPEATS} %.")
-        if plan.overlap < 0:
-            raise ReviewError("The number of people who judge each pair must be 0 (everybody) or more.")
-        if not plan.examples:
-            raise ReviewError(f"The {plan.split} split has no rows to review: choose another split or file.")
+        plan.check()
 
 
 def _add_contender(tables: SqliteUtils, review_id: Any, position: int, entrant: Entrant) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from review.rating import MOST_STARS
 from review.remarks import Said
 from review.report import Agreement, Match, Report, Reviewer
+from review.singles import Passed, SinglesReport
 from review.statistics import ENOUGH_EVIDENCE
 
 _TELLS_NOTHING = 0.8  # width of an interval from which no rate is claimed
@@ -134,7 +135,7 @@ def loss_sentence(report: Report) -> str:
     )
 
 
-def left_out_sentence(report: Report) -> str:
+def left_out_sentence(report: Report | SinglesReport) -> str:
     """Say how many ratings are not counted and why; '' for none."""
     if not report.left_out:
         return ""
@@ -165,6 +166,32 @@ def report_text(report: Report) -> str:
         words = "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))
         lines += [f"{said.contender}: {words}"] if words else []
     return "\n".join([*lines, *(side_sentence(person) for person in report.reviewers)])
+
+
+def singles_object(report: SinglesReport) -> dict[str, Any]:
+    """Return the result of a review of single responses for ``--json``."""
+    passed = [asdict(one) | {"rate": one.rate} for one in report.passed]
+    return asdict(report) | {"passed": passed, "said": [asdict(said) for said in report.said]}
+
+
+def singles_text(report: SinglesReport) -> str:
+    """Return the result of a review of single responses as words."""
+    lines = [f"{report.review}: {report.ratings} ratings of {report.responses} responses by {len(report.people)} reviewers"]
+    lines += [left_out_sentence(report)] if report.left_out else []
+    lines += [passed_sentence(one) for one in report.passed]
+    for said in report.said:
+        words = "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))
+        lines += [f"{said.contender}: {words}"] if words else []
+    return "\n".join(lines)
+
+
+def passed_sentence(one: Passed) -> str:
+    """Say how often a contender's responses were found good."""
+    if one.rate is None:
+        return f"{one.contender}: no verdict yet."
+    low, high = one.interval
+    count = one.passed + one.failed
+    return f"{one.contender}: {one.passed:,} of {count:,} pass, {one.rate:.0%} (95 % Wilson interval {low:.0%} to {high:.0%})."
 
 
 def _match_object(match: Match) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from core.data.dataset import load_dataset
 from core.data.splits import SplitSettings
@@ -10,11 +11,12 @@ from core.generation.speaker import Response
 from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
 from review.contenders import Entrant
-from review.store import ReviewPlan, ReviewStore
+from review.plan import ReviewPlan
+from review.store import ReviewStore
 
 
 def write_review(
-    workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r", overlap: int = 0
+    workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r", **options: Any
 ) -> ReviewStore:
     """Write a review of a file's first rows; each contender answers its text, with ``{prompt}`` exchanged for the prompt."""
     dataset = load_dataset(file)
@@ -22,7 +24,7 @@ def write_review(
     store = ReviewStore(workspace)
     split = ("test", SplitSettings(), Sampling())
     entrants = tuple(Entrant(contender) for contender in texts)
-    plan = ReviewPlan(name, dataset.content_hash, *split, entrants, dataset.examples[:rows], overlap)
+    plan = ReviewPlan(name, dataset.content_hash, *split, entrants, dataset.examples[:rows], **options)
     store.create(plan, {"torch": "2"})
     review_id = store.find(name)["id"]
     for contender in store.contenders(review_id):

@@ -148,6 +148,35 @@ def test_answers_are_shown_with_differences_and_rendered(page: Page, server: Ser
     expect(sides.locator("h1")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("answers", "keys"), [("pass", "1212"), ("stars", "5314")])
+def test_single_responses_are_judged_by_keys(page: Page, server: Server, small_file: Path, answers: str, keys: str) -> None:
+    workspace = Workspace(server.workspace)
+    write_review(workspace, small_file, {"tuned": "It is {prompt}"}, 4, answers=answers)
+    workspace.close()
+    page.goto(f"{server.url}/?tab=review")
+    expect(page.locator("#review input")).to_have_value(re.compile("4 responses"))
+    page.get_by_label("Your name").fill("Amina")
+    page.locator("#judge").click()
+    progress = page.locator("#pair [data-part=progress]")
+    expect(progress).to_have_text("0 of 4 judged")
+    expect(page.locator("#pair [data-part=other]")).to_be_hidden()
+    expect(page.get_by_role("button", name="A better")).to_be_hidden()
+    for number, key in enumerate(keys, start=1):
+        page.keyboard.press(key)
+        expect(progress).to_have_text(f"{number} of 4 judged")
+    page.keyboard.press("h")
+    words = {"pass": ["Fail", "Pass", "Fail", "Pass"], "stars": ["4 stars", "1 star", "3 stars", "5 stars"]}[answers]
+    expect(page.get_by_role("dialog", name="Your verdicts").get_by_role("listitem")).to_have_text(
+        [re.compile(word) for word in words]
+    )
+    workspace = Workspace(server.workspace)
+    rows = workspace.database.query("SELECT verdict, a_stars FROM verdicts ORDER BY id")
+    workspace.close()
+    assert [(row["verdict"], row["a_stars"]) for row in rows] == [
+        ("stars", int(key)) if answers == "stars" else ({"1": "pass", "2": "fail"}[key], None) for key in keys
+    ]
+
+
 def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, server: Server, small_file: Path) -> None:
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
     page.keyboard.press("1")

@@ -12,7 +12,8 @@ from core.generation.shelf import ModelShelf
 from core.storage.locks import held
 from core.storage.workspace import Workspace
 from review.making import RowChoice, answer_review, create_review, is_being_answered, is_unfinished, plan_review
-from review.store import ReviewPlan, ReviewStore
+from review.plan import ReviewPlan
+from review.store import ReviewStore
 
 pytestmark = pytest.mark.slow
 

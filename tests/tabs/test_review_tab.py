@@ -33,7 +33,7 @@ def test_prompts_and_responses_are_brought_judged_by_a_rubric_and_added_to(
     contenders = page.trigger("take_responses", files[1], page.trigger("take_responses", files[0], []).value).value
     assert [Path(word.removeprefix("file:")).parent for word in contenders] == [services.workspace.responses] * 2
     name, _, making = page.trigger(
-        "make_review", key, "test", 0, "", contenders, 0, "True first", "Prefer what is true.", 10, 8, 0, 42
+        "make_review", key, "test", 0, "", contenders, 0, "True first", "Prefer what is true.", 10, "pairs", 8, 0, 42
     )
     assert "0 of 4 responses" in making
     wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
@@ -44,6 +44,7 @@ def test_prompts_and_responses_are_brought_judged_by_a_rubric_and_added_to(
     wait_until(lambda: services.review_jobs.current, lambda current: current is None)
     page.trigger("add_contenders", name, page.trigger("take_responses", files[2], contenders).value)
     wait_until(lambda: services.reviews.find(name), lambda row: row["pair_count"] == 6)
+    wait_until(lambda: services.review_jobs.current, lambda current: current is None)
     with pytest.raises(gr.Error, match="take part in this review already"):
         page.trigger("add_contenders", name, contenders)
     datasets, offered, rubrics, reviews = page.trigger("refresh_review")

@@ -341,15 +341,15 @@ def test_a_review_is_made_in_the_background_with_progress(
 ) -> None:
     page, key = open_tab(build_review_tab), services.datasets.keep(load_dataset(small_file))
     names = [str(tiny_models["llama"]), str(tiny_models["gpt2"])]
-    name, _, making = page.trigger("make_review", key, "test", 3, "", names, 0, "", "", 0, 8, 0, 42)
+    name, _, making = page.trigger("make_review", key, "test", 3, "", names, 0, "", "", 0, "pairs", 8, 0, 42)
     assert name == "review-1" and "0 of 6 responses" in making
     wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
     making, dropdown, watched = page.trigger("watch_review", name)
     assert "6 of 6 responses. Ready to judge." in making and dropdown.value == name and watched == ""
     with pytest.raises(gr.Error, match="two or more"):
-        page.trigger("make_review", key, "test", 3, "", names[:1], 0, "", "", 0, 8, 0, 42)
+        page.trigger("make_review", key, "test", 3, "", names[:1], 0, "", "", 0, "pairs", 8, 0, 42)
     with pytest.raises(gr.Error, match="There is no model"):
-        page.trigger("make_review", key, "test", 3, "", [*names, "/nowhere"], 0, "", "", 0, 8, 0, 42)
+        page.trigger("make_review", key, "test", 3, "", [*names, "/nowhere"], 0, "", "", 0, "pairs", 8, 0, 42)
     row = services.reviews.database.one("SELECT facts FROM contenders WHERE name = ?", [names[0]])
     assert row is not None and json.loads(row["facts"])["folder"] == names[0]
 

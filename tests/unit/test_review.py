@@ -22,12 +22,13 @@ from review.contenders import Entrant
 from review.exports import FORMATS, export_review
 from review.judging import Judge
 from review.leaks import named_model
+from review.plan import ReviewPlan
 from review.rating import make_rating
 from review.remarks import Stars, mean_stars
 from review.report import report_review
 from review.schema import review_tables
 from review.statistics import evidence, ratings_still_needed, sign_test, wilson_interval
-from review.store import ReviewPlan, ReviewStore
+from review.store import ReviewStore
 from review.votes import Filters
 from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
 from tests.reviews import write_review
@@ -163,7 +164,7 @@ def test_a_pair_says_nothing_of_who_wrote_it(store: ReviewStore) -> None:
     from ui.review.pair import pair_object
 
     pair = Judge(store, "r", "amina").next_pairs(1)[0]
-    assert set(pair_object(pair)) == {"id", "again", "prompt", "expected", "a", "b", "named", "rendered"}
+    assert set(pair_object(pair)) == {"id", "answers", "again", "prompt", "expected", "a", "b", "named", "rendered"}
 
 
 @pytest.mark.parametrize(

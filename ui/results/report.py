@@ -8,10 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from review.report import report_review
+from review.singles import report_singles
 from review.store import ReviewStore
 from ui.offline import facts_table, offline_page, plots
 from ui.results.charts import draw_losses, draw_win_rates
-from ui.results.views import result_markup
+from ui.results.views import result_markup, singles_markup
 
 _LOOK = Path(__file__).parents[1] / "static" / "result.css"
 _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }
@@ -21,10 +22,10 @@ _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172
 
 def write_result(store: ReviewStore, name: str) -> Markup:
     """Return the whole result of a review, with what it was made of. Raises ReviewError when there is no such review."""
-    review, report = store.find(name), report_review(store, name)
-    figures = [figure for figure in (draw_win_rates(report), draw_losses(report)) if figure]
+    review = store.find(name)
+    result, figures = _result(store, name, single=review["answers"] != "pairs")
     body = Markup("{}{}<h2>Contenders</h2>{}<h2>How it was made</h2>{}{}").format(
-        result_markup(report),
+        result,
         plots(figures),
         facts_table(
             {contender.name: _described(contender.kind, contender.facts) for contender in store.contenders(review["id"])}
@@ -35,6 +36,13 @@ def write_result(store: ReviewStore, name: str) -> Markup:
         else "",
     )
     return offline_page(f"Review {name}", body, Markup(_COLOURS + _LOOK.read_text(encoding="utf-8")))  # noqa: S704 - our own
+
+
+def _result(store: ReviewStore, name: str, *, single: bool) -> tuple[Markup, list[dict[str, Any]]]:
+    if single:
+        return singles_markup(report_singles(store, name)), []
+    report = report_review(store, name)
+    return result_markup(report), [figure for figure in (draw_win_rates(report), draw_losses(report)) if figure]
 
 
 def _described(kind: str, facts: dict[str, Any]) -> str:

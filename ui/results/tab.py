@@ -16,12 +16,13 @@ from review.exports import export_review
 from review.importing import import_ratings, imported_sentence
 from review.rating import TAGS
 from review.report import report_review
+from review.singles import report_singles
 from review.votes import Filters
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import answers_errors, shows_user_errors
 from ui.results.charts import result_figures
 from ui.results.report import write_result
-from ui.results.views import result_markup
+from ui.results.views import result_markup, singles_markup
 from ui.review.views import review_choices
 from ui.services import Choice, Services
 
@@ -74,6 +75,8 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
         if not name:
             return gr.skip(), gr.skip()
         asked = Filters(person or "", tag or "", category or "")
+        if services.reviews.find(name)["answers"] != "pairs":
+            return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({})
         report = report_review(services.reviews, name, asked)
         return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
 

@@ -1,11 +1,14 @@
 """What the Results screen shows, as safe markup made from a report."""
 
 import json
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from review.ranking import Ranking, Standing
+from review.remarks import Said
 from review.report import Agreement, Match, Report
+from review.singles import SinglesReport
 from review.statistics import ENOUGH_EVIDENCE
 from review.wording import (
     agreement_sentence,
@@ -13,6 +16,7 @@ from review.wording import (
     left_out_sentence,
     length_sentence,
     match_sentence,
+    passed_sentence,
     side_sentence,
     stars_sentence,
     tags_sentence,
@@ -43,7 +47,26 @@ def result_markup(report: Report) -> Markup:
     if report.categories:
         parts.append(_categories(report))
     if report.ratings:
-        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _said(report), _people(report)]
+        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _said(report.said), _people(report)]
+    return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
+
+
+def singles_markup(report: SinglesReport) -> Markup:
+    """Return the result of a review of single responses."""
+    head = Markup("<p><b>{}</b>: {} ratings of {} responses by {}. {}</p>").format(
+        report.review, f"{report.ratings:,}", f"{report.responses:,}",
+        ", ".join(f"{name} ({count:,})" for name, count in report.people.items()) or "nobody", left_out_sentence(report),
+    )  # fmt: skip
+    parts = [head]
+    for one in report.passed:
+        title = Markup("<h3>{}</h3>").format(one.contender)
+        words = Markup("<p>{}</p>").format(passed_sentence(one))
+        bar = _span(one.rate, one.interval, "Share that passes") if one.rate is not None else Markup("")
+        parts.append(Markup('<article class="fuata-result">{}{}{}</article>').format(title, words, bar))
+    if report.alpha is not None:
+        note = f"Krippendorff’s alpha between reviewers: {report.alpha:.2f} (1 is perfect agreement, 0 what chance would give)."
+        parts.append(Markup("<p>{}</p>").format(note))
+    parts.append(_said(report.said))
     return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
 
 
@@ -78,15 +101,15 @@ def _standing(standing: Standing, low: float, high: float) -> Markup:
     )  # fmt: skip
 
 
-def _said(report: Report) -> Markup:
+def _said(everything: Sequence[Said]) -> Markup:
     """Return what was said of single responses, a line for each contender; nothing where nothing was."""
     lines = [
         Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>").format(
             said.contender, stars_sentence(said) or "–", tags_sentence(said) or "–"
         )
-        for said in report.said
+        for said in everything
     ]
-    if not any(said.stars or said.tags for said in report.said):
+    if not any(said.stars or said.tags for said in everything):
         return Markup("")
     return Markup(
         '<article class="fuata-result" aria-label="Stars and tags"><h3>Stars and tags</h3>'
@@ -185,14 +208,19 @@ def _rate(match: Match) -> Markup:
 def _interval(match: Match) -> Markup:
     if match.win_rate is None:
         return Markup("")
-    low, high = match.interval
+    return _span(match.win_rate, match.interval, "Win rate")
+
+
+def _span(rate: float, interval: tuple[float, float], what: str) -> Markup:
+    """Return a share and its interval on a line from 0 to 100 %."""
+    low, high = interval
     return Markup(
-        '<div class="interval" role="img" aria-label="Win rate {} with interval {} to {}"><em></em>'
+        '<div class="interval" role="img" aria-label="{} {} with interval {} to {}"><em></em>'
         '<i style="left:{:.2f}%;width:{:.2f}%"></i><b style="left:{:.2f}%"></b>'
         '<small style="left:0">0 %</small><small style="left:50%;transform:translateX(-50%)">50 %</small>'
         '<small style="right:0">100 %</small></div>'
     ).format(
-        f"{match.win_rate:.0%}", f"{low:.0%}", f"{high:.0%}", 100 * low, 100 * (high - low), 100 * match.win_rate
+        what, f"{rate:.0%}", f"{low:.0%}", f"{high:.0%}", 100 * low, 100 * (high - low), 100 * rate
     )  # fmt: skip
 
 

@@ -14,14 +14,19 @@ from core.storage.folders import write_file
 from review.contenders import EXPECTED, FILE_PREFIX
 from review.imported import read_responses
 from review.making import RowChoice, add_contenders, create_review, plan_review
+from review.plan import MOST_REPEATS
 from review.rubric import NO_RUBRIC, Rubric
-from review.store import MOST_REPEATS
 from ui.components import QUIET
 from ui.errors import shows_user_errors
 from ui.review.views import making_markup, review_choices
 from ui.services import Choice, Services
 
 _SPLITS = [("Test rows", "test"), ("Validation rows", "validation"), ("All rows", "all")]
+_ANSWERS = [
+    ("Pairs side by side", "pairs"),
+    ("Single responses: pass or fail", "pass"),
+    ("Single responses: 1 to 5 stars", "stars"),
+]
 _FILES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
 
 
@@ -40,6 +45,7 @@ class MakingParts:
     rubric_text: gr.Textbox
     overlap: gr.Number
     repeats: gr.Number
+    answers: gr.Dropdown
     sampling: tuple[gr.Number, gr.Number, gr.Number]  # longest answer, temperature, seed
     make: gr.Button
     add: gr.Button
@@ -62,6 +68,7 @@ def build_making(services: Services, parts: MakingParts, review: gr.Dropdown) ->
         parts.rubric,
         parts.rubric_text,
         parts.repeats,
+        parts.answers,
     ]
     begun = [watched, parts.name, parts.making]
     parts.make.click(handlers.begin, [*asked, *parts.sampling], begun, api_name="make_review", concurrency_limit=None)
@@ -107,7 +114,7 @@ class _Handlers:
     ) -> tuple[str, ...]:
         name = typed.strip() or self.services.reviews.free_name("review")
         rubric = Rubric(str(rest[0] or "Rubric").strip(), str(rest[1] or "").strip())
-        longest, temperature, seed = (value or 0 for value in rest[3:])
+        longest, temperature, seed = (value or 0 for value in rest[4:])
         sampling = Sampling(temperature=float(temperature), max_new_tokens=int(longest), seed=int(seed))
         choice = RowChoice(None if part == "all" else cast("SplitName", part), int(rows or 0))
         dataset = self.services.datasets.load(key)
@@ -115,6 +122,7 @@ class _Handlers:
             plan_review(self.services.workspace, dataset, name, names or [], choice, sampling),
             overlap=int(overlap or 0),
             repeats=float(rest[2] or 0),
+            answers=rest[3],
             rubric=rubric if rubric.text else NO_RUBRIC,
         )
         self.services.review_jobs.check_idle()
@@ -186,18 +194,18 @@ def lay_out_making(services: Services) -> MakingParts:
                 "Upload prompts", file_types=[*_FILES, ".txt"], scale=0, min_width=170, elem_id="upload-prompts"
             )
             responses = gr.UploadButton("Upload responses", file_types=_FILES, scale=0, min_width=170, elem_id="upload-responses")
-        rubric, rubric_text, overlap, repeats, sampling = _lay_out_more()
+        rubric, rubric_text, overlap, repeats, answers, sampling = _lay_out_more()
         with gr.Row():
             make = gr.Button("Make the review", variant="primary", scale=0, min_width=170, elem_id="make-review")
             add = gr.Button("Add to the chosen review", scale=0, min_width=230, elem_id="add-contenders")
             halt = gr.Button("Stop", scale=0, min_width=90, elem_id="stop-review")
             resume = gr.Button("Continue", scale=0, min_width=110, elem_id="continue-review")
         making = gr.HTML(elem_id="making")
-    asked = (dataset, split, most, name, prompts, contenders, responses, rubric, rubric_text, overlap, repeats, sampling)
+    asked = (dataset, split, most, name, prompts, contenders, responses, rubric, rubric_text, overlap, repeats, answers, sampling)
     return MakingParts(*asked, make, add, halt, resume, making)
 
 
-def _lay_out_more() -> tuple[gr.Dropdown, gr.Textbox, gr.Number, gr.Number, tuple[gr.Number, gr.Number, gr.Number]]:
+def _lay_out_more() -> tuple[gr.Dropdown, gr.Textbox, gr.Number, gr.Number, gr.Dropdown, tuple[gr.Number, gr.Number, gr.Number]]:
     with gr.Accordion("Rubric, people and sampling", open=False):
         with gr.Row():
             rubric = gr.Dropdown(
@@ -207,6 +215,9 @@ def _lay_out_more() -> tuple[gr.Dropdown, gr.Textbox, gr.Number, gr.Number, tupl
                 label="What reviewers judge by", lines=2, info="shown beside every pair; optional", scale=3, elem_id="rubric-text"
             )
         with gr.Row():
+            answers = gr.Dropdown(
+                _ANSWERS, value="pairs", label="What is judged", info="two responses, or one", elem_id="answers"
+            )
             overlap = gr.Number(0, label="People per pair", info="0: everybody judges all", precision=0, minimum=0)
             repeats = gr.Number(
                 5, label="Shown twice", info="% of pairs: does one agree with oneself?", minimum=0, maximum=MOST_REPEATS
@@ -216,7 +227,7 @@ def _lay_out_more() -> tuple[gr.Dropdown, gr.Textbox, gr.Number, gr.Number, tupl
                 gr.Number(0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5),
                 gr.Number(42, label="Seed", info="same seed, same answers", precision=0, minimum=0),
             )
-    return rubric, text, overlap, repeats, sampling
+    return rubric, text, overlap, repeats, answers, sampling
 
 
 def _contenders_now(services: Services, chosen: list[str]) -> Any:

@@ -49,9 +49,21 @@ function paint(pair) {
   part("leak").textContent = "";
   if (!pair) { showPeople().catch(() => {}); return; }
   put("prompt", pair.prompt); put("expected", pair.expected);
+  showKind(pair.answers);
   showAnswers();
   part("leak").textContent = ["a", "b"].filter((side) => pair.named[side]).map((side) => `${side.toUpperCase()} names a model (“${visible(pair.named[side])}”). `)
     .join("") + (pair.named.a || pair.named.b ? "Judge the answer; if you know now which is which, press K." : "");
+}
+
+// One response or two, and the buttons that go with them.
+function showKind(answers) {
+  const single = answers !== "pairs";
+  element.querySelector(".sides").classList.toggle("single", single);
+  element.querySelector(".views").hidden = false;
+  part("other").hidden = single;
+  part("heading").textContent = single ? "Response" : "A";
+  for (const name of ["scroll", "differences"]) element.querySelector(`[data-view=${name}]`).hidden = single;
+  for (const group of element.querySelectorAll("[data-answers]")) group.hidden = group.dataset.answers !== answers;
 }
 
 // The two responses in the way this person wants to see them; remembered by the browser.
@@ -63,12 +75,12 @@ function showAnswers() {
   for (const name of Object.keys(VIEWS)) element.querySelector(`[data-view=${name}]`).setAttribute("aria-pressed", String(Boolean(view[name])));
   if (!current) return;
   put("a", current.a); put("b", current.b);
-  const both = view.differences ? marked(visible(current.a).trim(), visible(current.b).trim()) : null;
+  const both = view.differences && current.answers === "pairs" ? marked(visible(current.a).trim(), visible(current.b).trim()) : null;
   const short = current.a.length + current.b.length <= LONGEST;
   ["a", "b"].forEach((side, which) => {
     if (both && short) part(side).replaceChildren(both[which]);
-    else if (view.markdown && !view.differences && current.rendered[side]) part(side).replaceChildren(rendered(current.rendered[side]));
-    part(side).classList.toggle("rendered", Boolean(view.markdown && !view.differences && current.rendered[side]));
+    else if (view.markdown && current.rendered[side]) part(side).replaceChildren(rendered(current.rendered[side]));
+    part(side).classList.toggle("rendered", Boolean(view.markdown && current.rendered[side]));
   });
 }
 
@@ -152,6 +164,14 @@ function addRemarks(side, tags, most) {
   }
 }
 
+for (let number = 1; number <= 5; number++) {
+  const button = aButton(`${number} ★`), key = document.createElement("kbd");
+  button.dataset.verdict = "stars"; button.dataset.stars = number; button.removeAttribute("aria-pressed");
+  key.textContent = number;
+  button.append(" ", key);
+  element.querySelector("[data-answers=stars]").append(button);
+}
+
 function aButton(text) {
   const button = document.createElement("button");
   button.type = "button"; button.textContent = text; button.setAttribute("aria-pressed", "false");
@@ -223,9 +243,10 @@ async function send(rating) {
   return saved;
 }
 
-const vote = (verdict) => guarded(async () => {
+const vote = (verdict, stars) => guarded(async () => {
   if (!current) return;
-  const saved = await send({ pair: current.id, again: current.again, verdict, a: remarks("a"), b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
+  const a = stars ? { ...remarks("a"), stars } : remarks("a");
+  const saved = await send({ pair: current.id, again: current.again, verdict, a, b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
     flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
   done = saved.done; say("Saved."); current = null;
   await advance();
@@ -238,7 +259,8 @@ const undo = () => guarded(async () => {
   if (answer.rating) show(answer.rating, "The change is taken back"); else say("The last verdict is taken back.");
 });
 
-const WORDS = { a: "A better", b: "B better", tie: "Tie", both_bad: "Both bad" };
+const WORDS = { a: "A better", b: "B better", tie: "Tie", both_bad: "Both bad", pass: "Pass", fail: "Fail" };
+const inWords = (verdict, stars) => WORDS[verdict] ?? `${stars} ${stars === 1 ? "star" : "stars"}`;
 let listed = [];
 
 const openHistory = () => guarded(async () => {
@@ -254,7 +276,7 @@ async function listOlder() {
   part("older").hidden = !answer.more;
   part("verdicts").append(...answer.verdicts.map((given) => {
     const line = document.createElement("li"), button = document.createElement("button");
-    const marks = [WORDS[given.verdict], given.flagged && "flagged", given.knew && "not counted", given.comment && "comment"];
+    const marks = [inWords(given.verdict, given.stars), given.flagged && "flagged", given.knew && "not counted", given.comment && "comment"];
     button.type = "button"; button.dir = "auto";
     button.textContent = `${marks.filter(Boolean).join(", ")}: ${visible(given.prompt)}`;
     button.addEventListener("click", () => { part("history").close(); reopen(given.pair); });
@@ -285,7 +307,7 @@ function show(rating, words) {
     for (const tag of saidOf(side, "tags").children) if (rating[side].tags.includes(tag.textContent)) toggle(tag);
   }
   for (const name of ["flagged", "knew"]) if (rating[name]) toggle(markButton(name));
-  say(`${words}. Your verdict is: ${WORDS[rating.verdict]}. The next one replaces it.`);
+  say(`${words}. Your verdict is: ${inWords(rating.verdict, rating.a.stars)}. The next one replaces it.`);
 }
 
 const skip = () => guarded(async () => {
@@ -307,8 +329,19 @@ function toggleDetails() {
   if (!part("details").hidden) part("comment").focus();
 }
 
-const actions = { 1: () => vote("a"), 2: () => vote("b"), 3: () => vote("tie"), 4: () => vote("both_bad"),
-  arrowleft: () => vote("a"), arrowright: () => vote("b"), arrowup: () => vote("tie"), arrowdown: () => vote("both_bad"),
+// What the keys of verdicts mean depends on what is judged.
+const VERDICTS = {
+  pairs: { 1: "a", 2: "b", 3: "tie", 4: "both_bad", arrowleft: "a", arrowright: "b", arrowup: "tie", arrowdown: "both_bad" },
+  pass: { 1: "pass", 2: "fail", arrowup: "pass", arrowdown: "fail" },
+  stars: { 1: 1, 2: 2, 3: 3, 4: 4, 5: 5 },
+};
+function voteByKey(key) {
+  const meant = VERDICTS[current?.answers ?? "pairs"][key];
+  if (meant) vote(typeof meant === "number" ? "stars" : meant, typeof meant === "number" ? meant : null);
+  return Boolean(meant);
+}
+
+const actions = {
   l: () => switchView("scroll"), d: () => switchView("differences"), m: () => switchView("markdown"), r: toggleRubric,
   u: undo, s: skip, e: toggleExpected, c: toggleDetails, h: openHistory,
   f: () => mark("flagged", "Flagged: somebody should look at this again."),
@@ -316,16 +349,18 @@ const actions = { 1: () => vote("a"), 2: () => vote("b"), 3: () => vote("tie"), 
 
 document.addEventListener("keydown", (event) => {
   if (!element.isConnected || element.offsetParent === null || part("sheet").open || part("history").open) return;
+  if (event.key === "Enter" && event.target.closest?.("#reviewer")) setTimeout(() => element.querySelector("section").focus());
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
   if (event.key === "Escape" && element.contains(event.target) && event.target.matches("textarea")) { event.target.blur(); return; }
   if (event.target.closest?.("input,textarea,select,[contenteditable=true],[role=combobox],[role=tab]")) return;
+  if (voteByKey(event.key.toLowerCase())) { event.preventDefault(); return; }
   const act = actions[event.key.toLowerCase()];
   if (act) { event.preventDefault(); act(); }
 });
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  if (button.dataset.verdict) vote(button.dataset.verdict);
+  if (button.dataset.verdict) vote(button.dataset.verdict, Number(button.dataset.stars) || null);
   if (button.dataset.view) switchView(button.dataset.view);
   if (button.dataset.mark) actions[{ flagged: "f", knew: "k" }[button.dataset.mark]]();
   ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"] })[button.dataset.action]?.();

@@ -94,15 +94,29 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
 
 def pair_object(pair: Pair) -> dict[str, Any]:
     """Return what the page may know of a pair; nothing in it tells who wrote which side."""
-    texts = {"a": pair.a, "b": pair.b}
+    texts = {"a": pair.a, "b": pair.b} if pair.answers == "pairs" else {"a": pair.a, "b": ""}
     shown = {"named": dict(zip("ab", pair.named, strict=True)), "rendered": {side: render(text) for side, text in texts.items()}}
-    return {"id": pair.id, "again": pair.again, "prompt": pair.prompt, "expected": pair.expected, **texts, **shown}
+    return {
+        "id": pair.id,
+        "answers": pair.answers,
+        "again": pair.again,
+        "prompt": pair.prompt,
+        "expected": pair.expected,
+        **texts,
+        **shown,
+    }
 
 
 def _listed(judged: Judged) -> dict[str, Any]:
     prompt = " ".join(judged.pair.prompt.split())
     mark = {"flagged": judged.rating.flagged, "knew": judged.rating.knew, "comment": bool(judged.rating.comment)}
-    return {"pair": judged.pair.id, "prompt": prompt[:_LISTED_PROMPT], "verdict": judged.rating.verdict, **mark}
+    return {
+        "pair": judged.pair.id,
+        "prompt": prompt[:_LISTED_PROMPT],
+        "verdict": judged.rating.verdict,
+        "stars": judged.rating.a.stars,
+        **mark,
+    }
 
 
 def signed_in_user(request: gr.Request | None) -> str | None:

@@ -24,5 +24,5 @@ def making_markup(name: str, done: int, total: int, message: str) -> Markup:
 
 def _words(row: Row) -> str:
     if row["state"] == "ready":
-        return f"{row['pairs']:,} pairs, {row['ratings']:,} ratings"
+        return f"{row['pairs']:,} {'pairs' if row['answers'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
     return {"generating": "being answered", "stopped": "stopped", "failed": "failed"}[row["state"]]
