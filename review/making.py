@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.data.dataset import Dataset
-from core.data.examples import Example, SplitName
+from core.data.examples import SPLIT_NAMES, Example, SplitName
 from core.data.questions import SHAPE as QUESTIONS
 from core.data.splits import SplitSettings, split_examples
-from core.errors import ReviewError, UserError
+from core.errors import ReviewError, SettingsError, UserError
 from core.generation.endpoint import Endpoint
 from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
@@ -46,9 +46,12 @@ def plan_review(
     """
     settings = find_split_settings(workspace, dataset.content_hash, contenders)
     rows: tuple[Example, ...] = dataset.examples
-    split = None if dataset.shape == QUESTIONS else choice.split  # nothing was learnt of prompts without answers
+    split = None
+    if dataset.shape != QUESTIONS:  # nothing was learnt of prompts without answers
+        split, rows = choice.split, _with_splits(rows, settings)
     if split is not None:
-        rows = split_examples(rows, settings).named(split)
+        rows = split_examples(dataset.examples, settings).named(split)
+        rows = tuple(replace(row, split=split) for row in rows)
     if choice.most < 0:
         raise ReviewError("The number of rows must be 0 (all) or more.")
     entrants = find_entrants(workspace, contenders, rows)
@@ -62,6 +65,16 @@ def plan_review(
         contenders=tuple(entrants),
         examples=rows[: choice.most or None],
     )
+
+
+def _with_splits(rows: tuple[Example, ...], settings: SplitSettings) -> tuple[Example, ...]:
+    """Note on each row which split it is of; too few rows to split are of none."""
+    try:
+        splits = split_examples(rows, settings)
+    except SettingsError:
+        return rows
+    names = {example.row: name for name in SPLIT_NAMES for example in splits.named(name)}
+    return tuple(replace(row, split=names[row.row]) for row in rows)
 
 
 def create_review(workspace: Workspace, dataset: Dataset, plan: ReviewPlan) -> None:

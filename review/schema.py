@@ -233,3 +233,13 @@ def m007_singles(db: Database) -> Any:
     for kind, sql in known:
         if kind != "table":
             db.execute(sql)
+
+
+@review_tables()
+def m008_splits(db: Database) -> Any:
+    """Add which split each prompt is of, so that learnt rows can be told from those that were not."""
+    db.execute("ALTER TABLE prompts ADD COLUMN split TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "UPDATE prompts SET split = (SELECT split FROM reviews WHERE id = review_id AND split <> 'all') WHERE review_id IN "
+        "(SELECT id FROM reviews WHERE split <> 'all')"
+    )

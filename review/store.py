@@ -182,10 +182,12 @@ class ReviewStore:
         disputed = self.database.one(sql, [review["id"]]) or {"n": 0}
         return {"people": rows, "pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
 
-    def categories(self, name: str) -> list[str]:
-        """Return the categories of a review's prompts."""
-        sql = "SELECT DISTINCT category FROM prompts WHERE review_id = ? AND category <> '' ORDER BY 1"
-        return [row["category"] for row in self.database.query(sql, [self.find(name)["id"]])]
+    def kinds(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the categories and the splits of a review's prompts."""
+        review_id = self.find(name)["id"]
+        rows = self.database.query("SELECT DISTINCT category, split FROM prompts WHERE review_id = ?", [review_id])
+        categories, splits = ({row[kind] for row in rows if row[kind]} for kind in ("category", "split"))
+        return sorted(categories), sorted(splits)
 
     def _check(self, plan: ReviewPlan) -> None:
         check_name(plan.name)
@@ -217,5 +219,6 @@ def _prompt_row(review_id: Any, example: Example) -> Row:
         "turns": json.dumps([asdict(turn) for turn in example.prompt], ensure_ascii=False),
         "prompt": example.prompt_text,
         "category": example.category,
+        "split": example.split or "",
         "expected": example.answer,
     }

@@ -50,6 +50,7 @@ class Filters:
     reviewer: str = ""
     tag: str = ""  # given to either response
     category: str = ""  # of the prompt
+    split: str = ""  # of the prompt
 
 
 EVERYTHING = Filters()
@@ -63,8 +64,9 @@ def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING
            FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
            JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = ? AND ? IN ('', reviewer) AND ? IN ('', category) ORDER BY verdicts.id""",
-        [review_id, filters.reviewer, filters.category],
+           WHERE pairs.review_id = ? AND ? IN ('', reviewer) AND ? IN ('', category)
+                 AND ? IN ('', prompts.split) ORDER BY verdicts.id""",
+        [review_id, filters.reviewer, filters.category, filters.split],
     )
     votes = [
         Vote(

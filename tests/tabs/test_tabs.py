@@ -286,11 +286,11 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     unjudged = ({1, 2, 3} - {first["id"], second["id"]}).pop()
     assert "not judged" in reopen({**who, "pair": unjudged})["error"] and "Say which" in reopen({**who, "pair": "4"})["error"]
     results = open_tab(build_results_tab)
-    shown = results.trigger("show_result", "r", "", "", "")[0]
+    shown = results.trigger("show_result", "r", "", "", "", "")[0]
     assert 'data-ratings="1"' in shown and "<script" not in shown
-    assert 'data-ratings="0"' in results.trigger("show_result", "r", "", "repeats", "")[0]
+    assert 'data-ratings="0"' in results.trigger("show_result", "r", "", "repeats", "", "")[0]
     assert "more one-sided" not in shown and "Amina B: 1 ratings, none decided" in shown
-    review, reviewer, _ = results.trigger("refresh_results")
+    review, reviewer, _, _ = results.trigger("refresh_results")
     assert review.value == "r" and ("Amina B", "Amina B") in [tuple(choice) for choice in reviewer.choices]
     file = results.trigger("export", "r", "csv")
     assert (
@@ -302,14 +302,14 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
 def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: Open, small_file: Path) -> None:
     store = write_review(services.workspace, small_file, {name: name for name in ("<b>one", "two", "three")}, 12)
     results = open_tab(build_results_tab)
-    assert "<table" not in results.trigger("show_result", "r", "", "", "")[0]
+    assert "<table" not in results.trigger("show_result", "r", "", "", "", "")[0]
     judge, chance = Judge(store, "r", "Amina"), random.Random(1)
     for number in range(36):
         [pair] = judge.next_pairs(1)
         judge.rate(pair.id, make_rating("tie" if number % 3 else chance.choice("ab")))
         if number == 0:
-            assert "all can be ranked only when verdicts link" in results.trigger("show_result", "r", "", "", "")[0]
-    shown = results.trigger("show_result", "r", "", "", "")[0]
+            assert "all can be ranked only when verdicts link" in results.trigger("show_result", "r", "", "", "", "")[0]
+    shown = results.trigger("show_result", "r", "", "", "", "")[0]
     assert shown.count('class="place"') == 3 and "&lt;b&gt;one" in shown and "Bradley–Terry" in shown
     assert "No pair was judged by two people yet" in shown
 

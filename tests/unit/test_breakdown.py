@@ -38,7 +38,7 @@ def judged(workspace: Workspace, tmp_path: Path) -> ReviewStore:
 
 def test_categories_are_counted_by_themselves(judged: ReviewStore) -> None:
     report = report_review(judged, "r")
-    assert judged.categories("r") == ["sums", "words"]
+    assert judged.kinds("r") == (["sums", "words"], [])
     found = {name: matches[0] for name, matches in report.categories}
     assert {name: (match.wins, match.losses, match.ties) for name, match in found.items()} == {
         "sums": (0, 6, 0),

@@ -28,6 +28,7 @@ from review.rating import make_rating
 from review.report import report_review
 from review.rounds import ask_in_rounds
 from review.store import ReviewStore
+from review.votes import Filters
 from tests.reviews import write_review
 
 ALL = RowChoice(None)
@@ -91,6 +92,17 @@ def test_finished_responses_are_judged_against_the_expected_answers(workspace: W
     assert [(contender.name, contender.kind) for contender in store.contenders(1)] == [
         ("expected", "expected"), ("book-test-with-responses", "file"),
     ]  # fmt: skip
+
+
+def test_rows_of_all_splits_can_be_told_apart(workspace: Workspace, small_file: Path, tmp_path: Path) -> None:
+    responses = write(tmp_path / "all.json", [{"row": n, "response": f"answer {n}"} for n in range(1, 41)])
+    store = make(workspace, small_file, ["expected", f"file:{responses}"])
+    assert store.kinds("r") == ([], ["test", "train", "validation"])
+    judge = Judge(store, "r", "amina")
+    for pair in judge.next_pairs(40):
+        judge.rate(pair.id, make_rating("a"))
+    counts = {split: report_review(store, "r", Filters(split=split)).ratings for split in ("train", "validation", "test")}
+    assert counts == {"train": 34, "validation": 2, "test": 4}
 
 
 def test_rows_without_a_response_are_left_out_and_numbers_of_rows_are_understood(

@@ -57,7 +57,7 @@ function article(pair) {
 
 async function open(meeting, outcome, category) {
   if (!shown) return;
-  const question = { review: shown.review, reviewer: shown.reviewer, tag: shown.tag, category: category || shown.category, meeting, outcome };
+  const question = { review: shown.review, reviewer: shown.reviewer, tag: shown.tag, category: category || shown.category, split: shown.split, meeting, outcome };
   const answer = await server.list_pairs(question);
   const failed = !answer || answer.error;
   part("title").textContent = failed ? answer?.error || "Fuata does not answer. Is it still running?" : answer.title;

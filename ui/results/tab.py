@@ -27,6 +27,7 @@ from ui.review.views import review_choices
 from ui.services import Choice, Services
 
 EVERYBODY: Choice = ("everybody", "")
+ANY_SPLIT: Choice = ("all rows", "")
 ANY_CATEGORY: Choice = ("all categories", "")
 _MOST_SHOWN = 50  # pairs behind a number at a time
 ANY_TAG: Choice = ("any tag or none", "")
@@ -48,6 +49,7 @@ class _Filters:
     reviewer: gr.Dropdown
     tag: gr.Dropdown
     category: gr.Dropdown
+    split: gr.Dropdown
 
 
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
@@ -71,20 +73,21 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
 
     @shows_user_errors
-    def show(name: str | None, person: str | None, tag: str | None, category: str | None) -> Any:
+    def show(name: str | None, person: str | None, tag: str | None, category: str | None, split: str | None) -> Any:
         if not name:
             return gr.skip(), gr.skip()
-        asked = Filters(person or "", tag or "", category or "")
+        asked = Filters(person or "", tag or "", category or "", split or "")
         if services.reviews.find(name)["answers"] != "pairs":
             return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({})
         report = report_review(services.reviews, name, asked)
         return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
 
-    def offer(name: str | None) -> tuple[Any, Any]:
+    def offer(name: str | None) -> tuple[Any, Any, Any]:
         people = services.reviews.reviewers(name) if name else []
-        categories = services.reviews.categories(name) if name else []
-        chosen = gr.Dropdown([ANY_CATEGORY, *categories], value="", visible=bool(categories))
-        return gr.Dropdown([EVERYBODY, *people], value=""), chosen
+        categories, splits = services.reviews.kinds(name) if name else ([], [])
+        category = gr.Dropdown([ANY_CATEGORY, *categories], value="", visible=bool(categories))
+        split = gr.Dropdown([ANY_SPLIT, *splits], value="", visible=len(splits) > 1)
+        return gr.Dropdown([EVERYBODY, *people], value=""), category, split
 
     def refresh() -> Any:
         known = review_choices(services.reviews.all())
@@ -99,12 +102,12 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     def bring(name: str | None, path: str) -> str:
         return f"<p>{escape(imported_sentence(import_ratings(services.reviews, name or '', Path(path))))}</p>"
 
-    opened = when_opened(tab, refresh, [filters.review, filters.reviewer, filters.category], "refresh_results")
-    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category], [result, charts]
-    offered = [filters.reviewer, filters.category]
+    opened = when_opened(tab, refresh, [filters.review, filters.reviewer, filters.category, filters.split], "refresh_results")
+    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category, filters.split], [result, charts]
+    offered = [filters.reviewer, filters.category, filters.split]
     chosen = filters.review.change(offer, filters.review, offered, api_name="offer_reviewers", api_visibility="private", **QUIET)
     chosen.then(show, asked, shown, api_name="show_other_result", api_visibility="private", **FOLLOWING)
-    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, again.click]
+    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, filters.split.input, again.click]
     follow(opened, triggers, show, asked, shown, api_name="show_result", **FOLLOWING)
     brought = ratings.upload(bring, [filters.review, ratings], imported, api_name="import_ratings", concurrency_limit=None)
     brought.then(show, asked, shown, api_name="show_imported", api_visibility="private", **FOLLOWING)
@@ -121,8 +124,11 @@ def _lay_out_filters() -> tuple[_Filters, gr.Button]:
         category = gr.Dropdown(
             [ANY_CATEGORY], value="", label="Category", interactive=True, elem_id="result-category", min_width=130, visible=False
         )
+        split = gr.Dropdown(
+            [ANY_SPLIT], value="", label="Rows", interactive=True, elem_id="result-split", min_width=130, visible=False
+        )
         again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
-    return _Filters(review, reviewer, tag, category), again
+    return _Filters(review, reviewer, tag, category, split), again
 
 
 def _pairs_function(services: Services) -> Callable[..., Any]:
@@ -132,7 +138,7 @@ def _pairs_function(services: Services) -> Callable[..., Any]:
         if not isinstance(meeting, list) or len(meeting) != 2:
             raise ReviewError("Say which two contenders.")
         first, second, outcome = str(meeting[0]), str(meeting[1]), str(question.get("outcome", ""))
-        asked = Filters(*(str(question.get(name, "")) for name in ("reviewer", "tag", "category")))
+        asked = Filters(*(str(question.get(name, "")) for name in ("reviewer", "tag", "category", "split")))
         found = pairs_behind(services.reviews, str(question.get("review", "")), (first, second), outcome, asked)
         words = {"": "all verdicts", "tie": "tie", "both_bad": "both bad"}.get(outcome, f"{outcome} better")
         title = f"{first} against {second}, {words}: {len(found):,} {'pair' if len(found) == 1 else 'pairs'}"
