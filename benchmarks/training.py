@@ -7,6 +7,7 @@ read the same rows, batches of 8, float32, no dropout, AdamW, and as many thread
 - book: the loop of Raschka, "Build a Large Language Model (From Scratch)", chapter 7: padded to the longest row of the batch,
   the loss over all positions of the padded batch, plain AdamW
 - trainer: transformers.Trainer with its defaults, rows padded to the longest of the batch, prompts masked
+- trl: TRL's SFTTrainer on the completion only, float32, without checkpointing, where TRL is installed
 - peft: a plain loop over a PEFT model called with labels, for LoRA
 - fuata: core.training.loop
 
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> list[Figures]:
-    arms = ["book", "trainer", "fuata"] if method == "full" else ["peft", "trainer", "fuata"]
+    arms = ["book" if method == "full" else "peft", "trainer", *(["trl"] if find_spec("trl") else []), "fuata"]
     measured: dict[str, list[Figures]] = {arm: [] for arm in arms}
     for number in range(chosen.rounds):
         for arm in arms if number % 2 == 0 else arms[::-1]:
@@ -132,7 +134,8 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
         from core.models.adapters import AdapterShape, add_lora
 
         model = add_lora(model, AdapterShape(8, 16, 0.0), seed=1, base_model=model.config.name_or_path)
-    arm = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "fuata": _fuata_arm}[chosen.arm]
+    arms = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "trl": _trl_arm, "fuata": _fuata_arm}
+    arm = arms[chosen.arm]
     took = arm(model, rows)
     seconds, tokens = (sum(part) for part in zip(*took[_WARM_UP:], strict=True))
     ops = _useful_operations(model, rows) * tokens / sum(len(row.ids) for row in rows)
@@ -241,6 +244,40 @@ def _trainer_arm(model: Any, rows: Rows) -> list[Step]:
             logging_strategy="no", use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
         )  # fmt: skip
         Trainer(model, options, data_collator=join, train_dataset=rows, callbacks=[Listener()]).train()  # type: ignore[arg-type]
+    return clock.steps
+
+
+def _trl_arm(model: Any, rows: Rows) -> list[Step]:
+    """Give SFTTrainer tokens and which of them belong to the completion; its collator pads and masks."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    clock = _Clock()
+    lengths = [len(row.ids) for row in rows]
+    steps = iter([sum(lengths[start : start + _BATCH]) for start in range(0, len(rows), _BATCH)])
+
+    class Listener(TrainerCallback):
+        def on_step_end(self, *_values: Any, **_named: Any) -> None:
+            clock.step(next(steps))
+
+    class InOrder(SFTTrainer):  # type: ignore[misc]
+        """Takes the rows as they come, so that a step's real tokens are known."""
+
+        def _get_train_sampler(self, *_values: Any) -> Any:
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    pocket = Path(__file__).parents[1] / "data" / "models" / "pocket"  # SFTTrainer wants a tokenizer; only its padding is used
+    tokenizer = AutoTokenizer.from_pretrained(pocket)
+    tokenizer.pad_token = tokenizer.eos_token
+    data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": [int(one) for one in row.trained]} for row in rows])
+    with tempfile.TemporaryDirectory() as folder:
+        options = SFTConfig(
+            folder, per_device_train_batch_size=_BATCH, num_train_epochs=1, learning_rate=5e-5, report_to=[], save_strategy="no",
+            logging_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False, gradient_checkpointing=False,
+            completion_only_loss=True, max_length=None,
+        )  # fmt: skip
+        InOrder(model, options, train_dataset=data, processing_class=tokenizer, callbacks=[Listener()]).train()
     return clock.steps
 
 

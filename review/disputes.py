@@ -37,6 +37,10 @@ class Disputes:
                 found += [row["id"] for row in self._database.query(f"{sql} ORDER BY place LIMIT :count", asked)]
         return found
 
+    def has(self, pair_id: int) -> bool:
+        """Tell whether others differ on a pair and this person has not judged it."""
+        return bool(self._database.one(f"SELECT id {_DISPUTED} AND id = :pair", {**self._asked, "pair": pair_id}))
+
     def _count(self, what: str) -> int:
         row = self._database.one(f"SELECT count(*) AS n {what}", self._asked)
         assert row is not None

@@ -7,7 +7,7 @@ conversational.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
 FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _COLUMNS = (
     "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
-    "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "rated_at",
+    "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "settles", "rated_at",
 )  # fmt: skip
 _GOOD_STARS, _BAD_STARS = 4, 2  # a single response with so many or more is a good example, with so few or fewer a bad one
 _TRAINING = ("sft", "dpo", "kto")
@@ -35,8 +35,14 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
     if rows_of is None:
         raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
     if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
-        ratings = [rating for rating in ratings if _is_one_round(rating)]
+        settled = {rating["pair_id"] for rating in ratings if rating["settles"]}
+        ratings = [rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating))
+
+
+def _counts(rating: Row, settled: Collection[int]) -> bool:
+    """Tell whether the result counts a rating: it was blind, and no later one settles its pair."""
+    return not rating["knew"] and (bool(rating["settles"]) or rating["pair_id"] not in settled)
 
 
 def _is_one_round(rating: Row) -> bool:
@@ -51,7 +57,7 @@ def _ratings(store: ReviewStore, name: str) -> list[Row]:
                   CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
                   one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
                   a_tags AS tags_a, b_tags AS tags_b, a_stars AS stars_a, b_stars AS stars_b, comment, correction,
-                  flagged, knew, rated_at, prompts.turns AS turns
+                  flagged, knew, settles, rated_at, pair_id, prompts.turns AS turns
            FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN reviews ON reviews.id = pairs.review_id
            JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses ra ON ra.id = a_response_id JOIN contenders one ON one.id = ra.contender_id

@@ -1,5 +1,6 @@
 """Finished responses read from a file and put to the prompts they answer. Knows no table and no model."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from core.errors import ReviewError
 _FIELDS = (
     "model_response", "model_output", "generated", "generation", "prediction", "response", "completion", "answer", "output",
 )  # fmt: skip
+
+_ENDINGS = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ def read_responses(path: Path) -> ImportedResponses:
     by_row: dict[int, str] = {}
     for row in rows:
         if isinstance(response := row.get(field), str):
+            response = response.replace("\r\n", "\n")  # line ends of another system would tell whose responses these are
             number = _number(row.get("row"))
             if number is not None:
                 by_row[number] = response
@@ -53,7 +57,7 @@ def read_responses(path: Path) -> ImportedResponses:
                 by_prompt.setdefault(key, response)
     if not by_prompt and not by_row:
         raise ReviewError(f"{path.name} does not say what its responses answer: give each row its prompt or its 'row'.")
-    return ImportedResponses(path.name.split(".")[0], raw.content_hash, by_prompt, by_row)
+    return ImportedResponses(_ENDINGS.sub("", path.name), raw.content_hash, by_prompt, by_row)
 
 
 def _asked(row: Mapping[str, object]) -> str | None:

@@ -6,6 +6,7 @@ Nothing that is there is ever overwritten.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def imported_sentence(found: Imported) -> str:
 def _fields(row: RawRow) -> dict[str, Any]:
     if not isinstance(row.value, Mapping):
         raise ReviewError(f"{row.problem or 'it is not an object with fields'}.")
+    if missing := [column for column in _NEEDED if row.value.get(column) is None]:
+        raise ReviewError(f"it has no {', '.join(missing)}.")
     return {key: _unguarded(value) for key, value in row.value.items()}
 
 
@@ -93,15 +96,26 @@ def _add(
         **{f"{side}_stars": asdict(rating)[side]["stars"] for side in "ab"},
         **{f"{side}_tags": json.dumps(asdict(rating)[side]["tags"]) for side in "ab"},
     }  # fmt: skip
+    settles = int(str(given.get("settles", "")) in _TRUE)
     winner = {"a": pair[a], "b": pair[b]}.get(rating.verdict)
-    when = str(given.get("rated_at") or now())
+    when = _when(given.get("rated_at"))
     with store.database.transaction() as tables:
         asked = [values["pair_id"], reviewer]
         if list(tables.query("SELECT 1 FROM verdicts WHERE pair_id = ? AND reviewer = ?", asked)):
             return False
-        tables.table("verdicts").insert({**values, **sides, "winner_response_id": winner, "rated_at": when})
+        tables.table("verdicts").insert({**values, **sides, "settles": settles, "winner_response_id": winner, "rated_at": when})
         tables.table("verdict_log").insert({**values, "action": "imported", "at": now()})
     return True
+
+
+def _when(value: object) -> str:
+    """Return a time as our own are written; ours where none is given. Raises ReviewError for what is no time."""
+    if not value:
+        return now()
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat(timespec="milliseconds")
+    except ValueError:
+        raise ReviewError(f"'{value}' is no time: write rated_at as 2026-01-31T12:00:00+00:00.") from None
 
 
 def _rating(given: Mapping[str, Any]) -> Rating:
@@ -112,7 +126,7 @@ def _rating(given: Mapping[str, Any]) -> Rating:
 
 
 def _stars(value: object) -> object:
-    return int(value) if isinstance(value, str) and value.strip().isdigit() else value or None
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value or None
 
 
 def _tags(value: object) -> Sequence[object]:

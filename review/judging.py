@@ -92,7 +92,7 @@ class Judge:
         if self._settles:
             return [self.pair(pair_id) for pair_id in self._disputes.next_ids(count, passed_over, shown)]
         pairs = [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over, shown)]
-        again = self._repeats.due(self.progress()[0], shown) if repeats else None
+        again = self._repeats.due(self.progress()[0], {*shown, *passed_over}) if repeats else None
         return pairs if again is None else [*pairs, self.pair(again, again=True)]
 
     def pair(self, pair_id: int, *, again: bool = False) -> Pair:
@@ -102,19 +102,23 @@ class Judge:
         """
         row = self._database.one(
             """SELECT pairs.id, data_row, prompt, expected, one.text AS first_text, two.text AS second_text,
-                      first_response_id, second_response_id
+                      first_response_id, second_response_id, given.a_response_id AS shown_as_a
                FROM pairs JOIN prompts ON prompts.id = pairs.prompt_id
                JOIN responses one ON one.id = first_response_id JOIN responses two ON two.id = second_response_id
+               LEFT JOIN verdicts given ON given.pair_id = pairs.id AND given.reviewer = ?
                WHERE pairs.id = ? AND pairs.review_id = ?""",
-            [pair_id, self._review["id"]],
+            [self.reviewer, pair_id, self._review["id"]],
         )
         if row is None:
             raise ReviewError(f"The review '{self._review['name']}' has no pair {pair_id}.")
         sides = [(row["first_text"], row["first_response_id"]), (row["second_text"], row["second_response_id"])]
-        if self._puts_second_first(pair_id) is not again:
+        swaps = self._puts_second_first(pair_id)
+        if row["shown_as_a"] is not None:  # as it lay when it was judged, here or where the rating comes from
+            swaps = row["shown_as_a"] != row["first_response_id"]
+        if swaps is not again:
             sides.reverse()
         (a, a_id), (b, b_id) = sides
-        named = (named_model(a, self._contenders), named_model(b, self._contenders))
+        named = (named_model(a, self._contenders), named_model(b, self._contenders) if b_id != a_id else "")
         asked = (row["id"], row["data_row"], row["prompt"], row["expected"])
         return Pair(*asked, a, b, a_id, b_id, named, self._review["answers"], again)
 
@@ -137,12 +141,12 @@ class Judge:
             "correction": rating.correction,
             "flagged": int(rating.flagged),
             "knew": int(rating.knew),
-            "settles": int(self._settles),
             "rated_at": now(),
         }
         with self._database.transaction() as tables:
             earlier = list(tables.table("verdicts").rows_where("pair_id = ? AND reviewer = ?", [pair_id, self.reviewer]))
             self._log(tables, "changed" if earlier else "rated", values)
+            values["settles"] = earlier[0]["settles"] if earlier else int(self._settles and self._disputes.has(pair_id))
             if earlier:
                 tables.table("verdicts").update(earlier[0]["id"], values)
                 return int(earlier[0]["id"])
@@ -152,19 +156,21 @@ class Judge:
 
     def rate_again(self, pair_id: int, rating: Rating) -> None:
         """Keep what a reviewer says of a pair that they see for the second time. Raises ReviewError when they do not."""
+        check_fits(rating, self._review["answers"])
         self.judged(pair_id)
-        pair = self.pair(pair_id, again=True)
+        winner = self.pair(pair_id, again=True).winner(rating.verdict)
         with self._database.transaction() as tables:
-            self._repeats.save(tables, pair_id, rating.verdict, pair.winner(rating.verdict))
+            self._repeats.save(tables, pair_id, rating, winner)
 
     def history(self, count: int, before: int = 0) -> list[Judged]:
         """Return this reviewer's latest verdicts, the last one first; of those given ``before`` a pair's where it is named."""
         rows = self._database.query(
             """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
-               WHERE review_id = :review AND reviewer = :reviewer AND (:before = 0 OR (rated_at, verdicts.id) <
+               WHERE review_id = :review AND reviewer = :reviewer AND settles >= :settles
+               AND (:before = 0 OR (rated_at, verdicts.id) <
                      (SELECT rated_at, id FROM verdicts WHERE pair_id = :before AND reviewer = :reviewer))
                ORDER BY rated_at DESC, verdicts.id DESC LIMIT :count""",
-            {"review": self._review["id"], "reviewer": self.reviewer, "before": before, "count": count},
+            {"review": self._review["id"], "reviewer": self.reviewer, "before": before, "count": count, "settles": self._settles},
         )
         return [self._judged(row) for row in rows]
 
@@ -184,14 +190,14 @@ class Judge:
             last = next(
                 tables.query(
                     """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
-                       WHERE review_id = ? AND reviewer = ? ORDER BY rated_at DESC, verdicts.id DESC LIMIT 1""",
-                    [self._review["id"], self.reviewer],
+                       WHERE review_id = ? AND reviewer = ? AND settles >= ? ORDER BY rated_at DESC, verdicts.id DESC LIMIT 1""",
+                    [self._review["id"], self.reviewer, self._settles],
                 ),
                 None,
             )
             if last is None:
                 raise ReviewError("There is nothing to undo.")
-            again = self._repeats.last(tables)
+            again = None if self._settles else self._repeats.last(tables)
             if again is not None and again["rated_at"] >= last["rated_at"]:
                 self._repeats.remove(tables, again["pair_id"])
                 return self.pair(again["pair_id"], again=True)

@@ -100,6 +100,8 @@ def add_contenders(workspace: Workspace, name: str, words: Sequence[str]) -> Non
         known = {contender.name for contender in store.contenders(review["id"])}
         entrants = find_entrants(workspace, words, store.examples(review["id"]))
         more = [entrant for entrant in entrants if entrant.name not in known]
+        if len({entrant.name for entrant in more}) < len(more):
+            raise ReviewError("Two of these contenders have one name: add each once, and rename files that are called alike.")
         if not more:
             raise ReviewError("They take part in this review already: choose other contenders to add.")
         for entrant in more:

@@ -54,8 +54,20 @@ class Walk:
         review = self._database.one("SELECT pair_count, open_count FROM reviews WHERE id = ?", [self._review["id"]])
         walk = self._walk()
         assert review is not None
-        left = min(review["open_count"], review["pair_count"] - walk["judged"])
+        left = min(review["open_count"] - self._own_open(), review["pair_count"] - walk["judged"])
         return walk["judged"], walk["judged"] + left
+
+    def _own_open(self) -> int:
+        """Return how many pairs others are still to judge that this reviewer has judged; of one person per pair there is none."""
+        if self._review["overlap"] < 2:
+            return 0
+        row = self._database.one(
+            """SELECT count(*) AS n FROM verdicts JOIN pairs ON pairs.id = pair_id
+               WHERE reviewer = ? AND review_id = ? AND is_open = 1""",
+            [self._reviewer, self._review["id"]],
+        )
+        assert row is not None
+        return int(row["n"])
 
     def next_ids(self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = ()) -> list[int]:
         """Return the next pairs that want a verdict of this reviewer, without those ``shown`` already, those passed over last.

@@ -4,12 +4,14 @@ What is said the second time is kept apart and never counted as a verdict.
 """
 
 import hashlib
+import json
 from collections.abc import Collection
 
 from sqlite_utils import Database as SqliteUtils
 
 from core.storage.database import Database
 from core.storage.workspace import now
+from review.rating import Rating
 from review.store import Row
 
 _APART = 5  # verdicts between the two at least, so that the first is not just remembered
@@ -46,12 +48,14 @@ class Repeats:
         )
         return row["pair_id"] if row else None
 
-    def save(self, tables: SqliteUtils, pair_id: int, verdict: str, winner: int | None) -> None:
-        """Keep what was said the second time, in a transaction."""
-        tables.execute(
-            "INSERT OR REPLACE INTO repeats (pair_id, reviewer, verdict, winner_response_id, rated_at) VALUES (?, ?, ?, ?, ?)",
-            [pair_id, self._reviewer, verdict, winner, now()],
-        )
+    def save(self, tables: SqliteUtils, pair_id: int, rating: Rating, winner: int | None) -> None:
+        """Keep what was said the second time, in a transaction; A and B are as they were shown then."""
+        key = {"pair_id": pair_id, "reviewer": self._reviewer, "verdict": rating.verdict, "winner_response_id": winner}
+        marks = {"flagged": int(rating.flagged), "knew": int(rating.knew), "rated_at": now()}
+        sides: Row = {f"{side}_stars": said.stars for side, said in (("a", rating.a), ("b", rating.b))}
+        sides |= {f"{side}_tags": json.dumps(said.tags) for side, said in (("a", rating.a), ("b", rating.b))}
+        texts = {"comment": rating.comment, "correction": rating.correction}
+        tables.table("repeats").insert({**key, **marks, **sides, **texts}, replace=True)
 
     def last(self, tables: SqliteUtils) -> Row | None:
         """Return this reviewer's latest second look, or None."""

@@ -53,6 +53,7 @@ class Filters:
     split: str = ""  # of the prompt
 
 
+NO_CATEGORY = "(none)"  # asks for prompts without one
 EVERYTHING = Filters()
 
 
@@ -64,9 +65,10 @@ def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING
            FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN prompts ON prompts.id = pairs.prompt_id
            JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
            JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = ? AND ? IN ('', reviewer) AND ? IN ('', category)
-                 AND ? IN ('', prompts.split) ORDER BY verdicts.id""",
-        [review_id, filters.reviewer, filters.category, filters.split],
+           WHERE pairs.review_id = :review AND :reviewer IN ('', reviewer)
+                 AND (:category = '' OR category = CASE :category WHEN '(none)' THEN '' ELSE :category END)
+                 AND :split IN ('', prompts.split) ORDER BY verdicts.id""",
+        {"review": review_id, "reviewer": filters.reviewer, "category": filters.category, "split": filters.split},
     )
     votes = [
         Vote(

@@ -71,7 +71,7 @@ class Endpoint:
         for further in range(_TRIES - 1, -1, -1):
             try:
                 answer = httpx.post(f"{self.address}/chat/completions", json=question, headers=headers, timeout=_TIMEOUT_S)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
                 raise ModelError(f"{self.address} does not answer ({error}): check the address and that it runs.") from error
             if answer.status_code not in _BUSY or not further:
                 break
@@ -93,9 +93,13 @@ class Endpoint:
 def find_endpoint(words: str) -> Endpoint:
     """Return the endpoint that ``ADDRESS#MODEL`` names. Raises ModelError when it names none."""
     address, _, model = words.partition("#")
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not model.strip() or parts.username:
-        raise ModelError(f"'{words}' is no endpoint: write http://HOST:PORT/v1#MODEL.")
+    try:
+        parts = urlsplit(address)
+        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or not model.strip() or "@" in address:
+        raise ModelError(f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write http://HOST:PORT/v1#MODEL.")
     return Endpoint(address.rstrip("/").removesuffix("/chat/completions"), model.strip())
 
 

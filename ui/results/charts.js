@@ -30,6 +30,7 @@ function draw() {
 function read() {
   try { shown = JSON.parse(props.value); } catch (error) { shown = null; }
   if (!shown?.review) shown = null;
+  if (!shown) for (const name of ["win-rates", "losses"]) part(`${name}-box`).hidden = true;
   requestAnimationFrame(draw);
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from review.report import Match, Report
+from review.votes import NO_CATEGORY
 from review.wording import loss_sentence
 
 Figure = dict[str, Any]
@@ -23,7 +24,11 @@ def draw_win_rates(report: Report) -> Figure | None:
     Each point carries what the pairs behind it are found by: the two contenders and the category.
     """
     lines = [(_title(match), match, "") for match in report.matches]
-    lines += [(f"{name or 'no category'}: {_title(match)}", match, name) for name, found in report.categories for match in found]
+    lines += [
+        (f"{name or 'no category'}: {_title(match)}", match, name or NO_CATEGORY)
+        for name, found in report.categories
+        for match in found
+    ]
     decided = [(title, match, category) for title, match, category in lines if match.win_rate is not None]
     if not decided:
         return None

@@ -10,6 +10,7 @@ from review.remarks import Said
 from review.report import Agreement, Match, Report
 from review.singles import SinglesReport
 from review.statistics import ENOUGH_EVIDENCE
+from review.votes import NO_CATEGORY
 from review.wording import (
     agreement_sentence,
     disputes_sentence,
@@ -180,7 +181,7 @@ def _categories(report: Report) -> Markup:
             name or "none", match.contender, match.against, match.wins, match.ties, match.both_bad, match.losses,
             "–" if match.win_rate is None else f"{match.win_rate:.0%}",
             "–" if match.win_rate is None else f"{match.interval[0]:.0%} to {match.interval[1]:.0%}",
-            _meeting(match), name, match.pairs,
+            _meeting(match), name or NO_CATEGORY, match.pairs,
         )
         for name, found in report.categories
         for match in found

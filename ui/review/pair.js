@@ -26,9 +26,9 @@ function put(name, text) {
 function paint(pair) {
   current = pair;
   reopened = false;
-  clearTimeout(waiting);
+  clearInterval(waiting);
   const others = Boolean(who) && !pair && !who.settles && done < total;  // all that is left is on other people's screens
-  if (others) waiting = setTimeout(() => guarded(advance), 20000);
+  if (others) waiting = setInterval(() => guarded(advance), 20000);
   part("end").textContent = others ? "The other pairs are on other people's screens just now. This page looks again by itself."
     : who?.settles ? "There is no disagreement left that you could settle. The result is under Results."
       : "All pairs are judged. The result is under Results.";
@@ -59,7 +59,6 @@ function paint(pair) {
 function showKind(answers) {
   const single = answers !== "pairs";
   element.querySelector(".sides").classList.toggle("single", single);
-  element.querySelector(".views").hidden = false;
   part("other").hidden = single;
   part("heading").textContent = single ? "Response" : "A";
   for (const name of ["scroll", "differences"]) element.querySelector(`[data-view=${name}]`).hidden = single;
@@ -85,6 +84,7 @@ function showAnswers() {
 }
 
 function switchView(name) {
+  if (current && current.answers !== "pairs" && name !== "markdown") return;  // one response has nothing to differ from
   view = { ...view, [name]: !view[name] };
   if (view[name] && name === "differences") view.markdown = false;
   if (view[name] && name === "markdown") view.differences = false;
@@ -202,9 +202,8 @@ async function showPeople() {
   if (!who || element.offsetParent === null || document.hidden) return;
   const answer = await server.list_people({ review: who.review });
   if (asked !== who || !answer || answer.error) return;
-  const differ = answer.disputed ? `; reviewers differ on ${answer.disputed}` : "";
   part("people").textContent = answer.people.length ? `${answer.people.map((person) => `${visible(person.name)} ${person.judged}`).join(", ")}: `
-    + `${answer.ratings} ratings of ${answer.pairs} pairs${differ}` : "";
+    + `${answer.ratings} ratings of ${answer.pairs} ${current && current.answers !== "pairs" ? "responses" : "pairs"}` : "";
 }
 setInterval(() => { if (element.isConnected) showPeople().catch(() => {}); }, 10000);
 

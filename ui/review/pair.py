@@ -87,7 +87,8 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     @answers_errors
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
-        return services.reviews.people(str(question.get("review", "")))
+        found = services.reviews.people(str(question.get("review", "")))
+        return {name: found[name] for name in ("people", "pairs", "ratings")}  # that others differ would tell how they judge
 
     return [list_verdicts, open_verdict, list_people]
 
