@@ -138,6 +138,7 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")
     second.get_by_role("button", name="Resume").click()
+    expect(second.locator("#monitor [data-part=state]")).to_have_text(re.compile("waiting|training"), timeout=60_000)
     expect(state).to_have_text("training", timeout=60_000)
     second.get_by_role("button", name="Stop and keep the best").click()
     expect(state).to_have_text("stopped", timeout=60_000)

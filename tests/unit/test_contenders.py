@@ -190,10 +190,23 @@ def test_an_address_where_nobody_listens_fails_the_review_and_it_can_be_continue
     assert review["state"] == "failed" and "does not answer" in review["message"]
 
 
-@pytest.mark.parametrize("words", ["ftp://x/v1#m", "http://x/v1", "http://x/v1#", "http://user:key@x/v1#m", "http:///v1#m"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ftp://x/v1#m",
+        "http://x/v1",
+        "http://x/v1#",
+        "http://user:key@x/v1#m",
+        "http:///v1#m",
+        "http://h:abc/v1#m",
+        "http://[bad#m",
+        "http://:secret@h/v1#m",
+    ],
+)
 def test_what_is_no_endpoint_is_refused(words: str) -> None:
-    with pytest.raises(ModelError, match="is no endpoint"):
+    with pytest.raises(ModelError, match="is no endpoint") as refusal:
         find_endpoint(words)
+    assert "secret" not in str(refusal.value)
 
 
 def test_prompts_without_answers_are_asked_in_turn(workspace: Workspace, tmp_path: Path) -> None:

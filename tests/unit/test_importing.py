@@ -46,18 +46,39 @@ def test_what_is_exported_comes_in_elsewhere_unchanged(tmp_path: Path, small_fil
     assert Judge(second, "r", "amina").undo().id  # is one's own like any other
 
 
+def test_an_imported_verdict_can_be_changed_and_taken_back_whatever_the_sides_here(tmp_path: Path, small_file: Path) -> None:
+    first = write_review(Workspace(tmp_path / "one"), small_file, TEXTS, 16)
+    judge = Judge(first, "r", "amina")
+    for pair in judge.next_pairs(16):
+        judge.rate(pair.id, make_rating("a" if pair.a.startswith("base") else "b"))
+    file = tmp_path / "out.csv"
+    file.write_text(export_review(first, "r", "csv"), newline="")
+    second = write_review(Workspace(tmp_path / "two"), small_file, TEXTS, 16)
+    import_ratings(second, "r", file)
+    judge = Judge(second, "r", "amina")
+    for number in range(1, 17):
+        given = judge.judged(number)
+        assert getattr(given.pair, given.rating.verdict).startswith("base")
+        judge.rate(number, make_rating("tie"))
+    assert report_review(second, "r").matches[0].ties == 16
+    for _ in range(16):
+        judge.undo()
+    assert report_review(second, "r").matches[0].wins == 16
+
+
 def test_bad_rows_are_told_of_and_stop_no_others(workspace: Workspace, small_file: Path, tmp_path: Path) -> None:
     store = write_review(workspace, small_file, TEXTS, 3)
     good = {"row": 1, "reviewer": "amina", "a": "tuned", "b": "base", "verdict": "a"}
     rows = [
         good, good | {"row": 9}, good | {"b": "other"}, good | {"verdict": "better"}, good | {"row": 2, "reviewer": " "},
         good | {"row": 3, "stars_a": 9}, good | {"row": "x"}, good | {"row": 2, "verdict": "both_bad"},
+        {"row": 3, "reviewer": "juma"}, good | {"row": 3, "rated_at": "yesterday"}, good | {"row": 3, "stars_a": "²"},
     ]  # fmt: skip
     file = tmp_path / "ratings.json"
     file.write_text(json.dumps(rows))
     found = import_ratings(store, "r", file)
-    assert (found.added, found.known, [row for row, _ in found.refused]) == (2, 0, [2, 3, 4, 5, 6, 7])
-    assert "2 ratings added, 0 were there already, 6 refused. Row 2: this review has no pair of tuned and base in row 9." in (
+    assert (found.added, found.known, [row for row, _ in found.refused]) == (2, 0, [2, 3, 4, 5, 6, 7, 9, 10, 11])
+    assert "2 ratings added, 0 were there already, 9 refused. Row 2: this review has no pair of tuned and base in row 9." in (
         imported_sentence(found)
     )
     [first] = store.database.query("SELECT verdict, winner_response_id = a_response_id AS is_a FROM verdicts WHERE verdict = 'a'")

@@ -1,5 +1,6 @@
 """Several people, one review: unrated pairs first, what tells most, second looks, disagreements settled."""
 
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
 from review.choosing import expected_gains
+from review.exports import export_review
 from review.judging import Judge
 from review.rating import make_rating
 from review.report import report_review
@@ -171,6 +173,50 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     judges["juma"].rate(pairs[2].id, make_rating(side_of("tuned", judges["juma"].pair(pairs[2].id).a)))  # thinks again
     assert report_review(store, "r").disputed == 1
     assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
+
+
+def test_ones_own_verdict_or_an_undisputed_pair_is_settled_by_nobody(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, TEXTS, 4)
+    for person, verdict in (("amina", "a"), ("juma", "tie"), ("neema", "both_bad")):
+        Judge(store, "r", person).rate(1, make_rating(verdict))
+    Judge(store, "r", "amina").rate(2, make_rating("a"))
+    own = Judge(store, "r", "neema", settles=True)
+    own.rate(1, make_rating("tie"))  # reopened: still a verdict like the others
+    own.rate(2, make_rating("b"))  # nobody differs there
+    assert store.database.query("SELECT * FROM verdicts WHERE settles = 1") == []
+    assert own.history(5) == []
+    with pytest.raises(ReviewError, match="nothing to undo"):
+        own.undo()
+    third = Judge(store, "r", "asha", settles=True)
+    third.rate(1, make_rating("a"))
+    Judge(store, "r", "asha").rate(1, make_rating("b"))  # changed on the usual way, it settles all the same
+    assert report_review(store, "r").settled == 1
+
+
+def test_training_rows_leave_out_what_was_outvoted_or_not_blind(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, TEXTS, 4)
+    amina, juma, neema = (Judge(store, "r", name) for name in ("amina", "juma", "neema"))
+    amina.rate(1, make_rating(side_of("base", amina.pair(1).a)))
+    juma.rate(1, make_rating(side_of("tuned", juma.pair(1).a)))
+    amina.rate(2, make_rating("a", knew=True))
+    settling = Judge(store, "r", "neema", settles=True)
+    settling.rate(1, make_rating(side_of("tuned", neema.pair(1).a)))
+    rows = [json.loads(line) for line in export_review(store, "r", "dpo").splitlines()]
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [("tuned", "base")]
+    assert len(export_review(store, "r", "jsonl").splitlines()) == 4
+
+
+def test_what_is_said_of_a_pair_seen_again_is_kept(workspace: Workspace, small_file: Path) -> None:
+    store = with_repeats(write_review(workspace, small_file, TEXTS, 20), 50)
+    judge = Judge(store, "r", "amina")
+    for pair in judge.next_pairs(12):
+        judge.rate(pair.id, make_rating("tie"))
+    *_, again = judge.next_pairs(1, repeats=True)
+    judge.rate_again(again.id, make_rating("a", "hm", a={"stars": 2, "tags": ["repeats"]}, flagged=True))
+    [row] = store.database.query("SELECT verdict, comment, a_stars, a_tags, flagged FROM repeats")
+    assert row == {"verdict": "a", "comment": "hm", "a_stars": 2, "a_tags": '["repeats"]', "flagged": 1}
+    with pytest.raises(ReviewError, match="must be one of"):
+        judge.rate_again(again.id, make_rating("pass"))
 
 
 def test_people_are_told_of_by_how_much_they_judged_alone(workspace: Workspace, small_file: Path) -> None:

@@ -114,13 +114,16 @@ function paintDifferences(run) {
   }));
 }
 
+// An answer that never comes must not be the last that was asked for.
+const soon = (answer) => Promise.race([answer, new Promise((_, fail) => setTimeout(() => fail(new Error("late")), 15000))]);
+
 async function ask() {
   if (document.hidden || !element.isConnected || element.offsetParent === null) return;
   if (asking) { again = true; return; }
   asking = true; again = false;
   const question = { run: chosen, compare: [...compared], ...look };
   try {
-    const answer = await server.watch_runs(question);
+    const answer = await soon(server.watch_runs(question));
     if (!answer || answer.error) { say("trouble", answer?.error || "Fuata does not answer; is it still running?"); return; }
     say("trouble", "");
     if (answer.run) paintRun(answer.run, question); else { drawn = ""; element.dataset.state = ""; }
