@@ -89,6 +89,8 @@ def test_test_rows_are_those_no_contender_has_learnt(workspace: Workspace, datas
     from core.data.splits import SplitSettings, split_examples
 
     plan = plan_review(workspace, dataset, "r", [models[1], runs[0]], RowChoice("test"), Sampling())
-    assert plan.examples == split_examples(dataset.examples, SplitSettings(seed=1)).test
+    expected = split_examples(dataset.examples, SplitSettings(seed=1)).test
+    assert [example.row for example in plan.examples] == [example.row for example in expected]
+    assert {example.split for example in plan.examples} == {"test"}
     with pytest.raises(WorkspaceError, match="trained on different splits"):
         plan_review(workspace, dataset, "r", runs, RowChoice("test"), Sampling())
