@@ -3,9 +3,8 @@
 Nothing that is there is ever overwritten.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from core.errors import ReviewError
 from core.storage.workspace import now
 from review.rating import Rating, check_fits, check_reviewer, make_rating
 from review.store import ReviewStore
+from review.votes import rating_columns
 
 _NEEDED = ("row", "reviewer", "a", "b", "verdict")
 _TRUE = {"1", "true", "True", "yes"}
@@ -90,12 +90,7 @@ def _add(
     except (KeyError, ValueError):
         raise ReviewError(f"this review has no pair of {a} and {b} in row {given['row']}.") from None
     sides = {"a_response_id": pair[a], "b_response_id": pair[b]}
-    values = {
-        "pair_id": pair["\0pair"], "reviewer": reviewer, "verdict": rating.verdict, "comment": rating.comment,
-        "correction": rating.correction, "flagged": int(rating.flagged), "knew": int(rating.knew),
-        **{f"{side}_stars": asdict(rating)[side]["stars"] for side in "ab"},
-        **{f"{side}_tags": json.dumps(asdict(rating)[side]["tags"]) for side in "ab"},
-    }  # fmt: skip
+    values = {"pair_id": pair["\0pair"], "reviewer": reviewer, **rating_columns(rating)}
     settles = int(str(given.get("settles", "")) in _TRUE)
     winner = {"a": pair[a], "b": pair[b]}.get(rating.verdict)
     when = _when(given.get("rated_at"))

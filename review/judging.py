@@ -1,7 +1,6 @@
 """Which pair next, verdicts, undo. A verdict that was returned from here is on disk."""
 
 import hashlib
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +16,7 @@ from review.rating import Rating, check_fits, check_reviewer
 from review.repeats import Repeats
 from review.rubric import Rubric
 from review.store import ReviewStore, Row
-from review.votes import stored_remarks
+from review.votes import rating_columns, stored_remarks
 
 _LOGGED = ("pair_id", "verdict", "a_tags", "b_tags", "a_stars", "b_stars", "comment", "correction", "flagged", "knew")
 
@@ -129,18 +128,10 @@ class Judge:
         values: Row = {
             "pair_id": pair_id,
             "reviewer": self.reviewer,
-            "verdict": rating.verdict,
+            **rating_columns(rating),
             "a_response_id": pair.a_response_id,
             "b_response_id": pair.b_response_id,
             "winner_response_id": pair.winner(rating.verdict),
-            "a_tags": json.dumps(rating.a.tags),
-            "b_tags": json.dumps(rating.b.tags),
-            "a_stars": rating.a.stars,
-            "b_stars": rating.b.stars,
-            "comment": rating.comment,
-            "correction": rating.correction,
-            "flagged": int(rating.flagged),
-            "knew": int(rating.knew),
             "rated_at": now(),
         }
         with self._database.transaction() as tables:

@@ -4,7 +4,6 @@ What is said the second time is kept apart and never counted as a verdict.
 """
 
 import hashlib
-import json
 from collections.abc import Collection
 
 from sqlite_utils import Database as SqliteUtils
@@ -13,6 +12,7 @@ from core.storage.database import Database
 from core.storage.workspace import now
 from review.rating import Rating
 from review.store import Row
+from review.votes import rating_columns
 
 _APART = 5  # verdicts between the two at least, so that the first is not just remembered
 
@@ -50,12 +50,8 @@ class Repeats:
 
     def save(self, tables: SqliteUtils, pair_id: int, rating: Rating, winner: int | None) -> None:
         """Keep what was said the second time, in a transaction; A and B are as they were shown then."""
-        key = {"pair_id": pair_id, "reviewer": self._reviewer, "verdict": rating.verdict, "winner_response_id": winner}
-        marks = {"flagged": int(rating.flagged), "knew": int(rating.knew), "rated_at": now()}
-        sides: Row = {f"{side}_stars": said.stars for side, said in (("a", rating.a), ("b", rating.b))}
-        sides |= {f"{side}_tags": json.dumps(said.tags) for side, said in (("a", rating.a), ("b", rating.b))}
-        texts = {"comment": rating.comment, "correction": rating.correction}
-        tables.table("repeats").insert({**key, **marks, **sides, **texts}, replace=True)
+        key = {"pair_id": pair_id, "reviewer": self._reviewer, "winner_response_id": winner, "rated_at": now()}
+        tables.table("repeats").insert({**key, **rating_columns(rating)}, replace=True)
 
     def last(self, tables: SqliteUtils) -> Row | None:
         """Return this reviewer's latest second look, or None."""

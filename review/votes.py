@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from review.rating import Remarks
+from review.rating import Rating, Remarks
 from review.store import ReviewStore, Row
 
 UNDECIDED = ("tie", "both_bad")
@@ -112,6 +112,15 @@ def read_second_looks(store: ReviewStore, review_id: int) -> list[SecondLook]:
         )
         for row in rows
     ]
+
+
+def rating_columns(rating: Rating) -> Row:
+    """Return what a reviewer says as the columns that hold it, wherever it is written down."""
+    sides: Row = {}
+    for side, said in (("a", rating.a), ("b", rating.b)):
+        sides |= {f"{side}_stars": said.stars, f"{side}_tags": json.dumps(said.tags)}
+    texts = {"verdict": rating.verdict, "comment": rating.comment, "correction": rating.correction}
+    return {**texts, **sides, "flagged": int(rating.flagged), "knew": int(rating.knew)}
 
 
 def stored_remarks(row: Row) -> tuple[Remarks, Remarks]:

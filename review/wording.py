@@ -1,5 +1,6 @@
 """A result as words and as an object for ``--json``. Knows no table and no screen."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -162,10 +163,7 @@ def report_text(report: Report) -> str:
             interval = f"{standing.low:.0f} to {standing.high:.0f}"
             lines.append(f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, {standing.bouts} verdicts")
     lines += [agreement_sentence(report.agreement)] if report.agreement.pairs else []
-    for said in report.said:
-        words = "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))
-        lines += [f"{said.contender}: {words}"] if words else []
-    return "\n".join([*lines, *(side_sentence(person) for person in report.reviewers)])
+    return "\n".join([*lines, *_said_lines(report.said), *(side_sentence(person) for person in report.reviewers)])
 
 
 def singles_object(report: SinglesReport) -> dict[str, Any]:
@@ -179,10 +177,13 @@ def singles_text(report: SinglesReport) -> str:
     lines = [f"{report.review}: {report.ratings} ratings of {report.responses} responses by {len(report.people)} reviewers"]
     lines += [left_out_sentence(report)] if report.left_out else []
     lines += [passed_sentence(one) for one in report.passed]
-    for said in report.said:
-        words = "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))
-        lines += [f"{said.contender}: {words}"] if words else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *_said_lines(report.said)])
+
+
+def _said_lines(everything: Sequence[Said]) -> list[str]:
+    """Return a line for each contender of which something was said."""
+    found = [(said.contender, "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))) for said in everything]
+    return [f"{contender}: {words}" for contender, words in found if words]
 
 
 def passed_sentence(one: Passed) -> str:
