@@ -43,7 +43,7 @@ from core.training.events import StepDone
 from core.training.flat_rows import flatten
 from core.training.job import TrainingJob
 from core.training.loop import train
-from core.training.memory import peak_memory_mib
+from core.training.memory import keep_freed_memory, peak_memory_mib
 from core.training.settings import TrainingSettings
 
 _BATCH = 8
@@ -284,6 +284,7 @@ def _trl_arm(model: Any, rows: Rows) -> list[Step]:
 def _fuata_arm(model: Any, rows: Rows) -> list[Step]:
     settings = TrainingSettings(epochs=1, batch_size=_BATCH, learning_rate=5e-5, checkpoint_every_s=86_400, watched_prompts=0)
     clock = _Clock()
+    keep_freed_memory()  # as `core train` does
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
             run="speed", model=model, settings=settings, train=rows, validation=(), watched=(), pad_id=0,

@@ -51,8 +51,10 @@ _WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
     from core.training.group import enlarged_group, joined_group
+    from core.training.memory import keep_freed_memory
     from core.training.run import execute
 
+    keep_freed_memory()
     failures: list[str] = []
     with joined_group() as met:
         name = met.from_first(lambda: _run_to_train(chosen, Workspace(chosen.workspace)))  # the first makes the tables, too

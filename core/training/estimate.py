@@ -23,7 +23,8 @@ _BYTES = 4  # of a number in float32
 _LOGITS = 2**23  # numbers at a time (head.py)
 _STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values, sums
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
-_UNFUSED_GELU_COPIES = 12  # GPT-2's gelu_new is a formula of many steps, each kept
+_UNGATED_COPIES = 2  # before and after the activation
+_UNGATED = {"gelu", "gelu_new", "gelu_fast", "relu"}  # activations of the layouts without a gate, like GPT-2's
 _ADAPTED = 1.5  # adapters keep a second set of most of it
 _FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
@@ -38,8 +39,8 @@ def memory_mib(plan: RunPlan) -> float | None:
     if not (hidden and blocks and weights):
         return None
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
-    kinds = str(config.get("activation_function") or config.get("hidden_act") or "")
-    copies = _UNFUSED_GELU_COPIES if kinds == "gelu_new" else _INNER_COPIES
+    kind = str(config.get("activation_function") or config.get("hidden_act") or "")
+    copies = _UNGATED_COPIES if kind in _UNGATED else _INNER_COPIES
     of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
     kept = blocks * of_a_block
     if plan.settings.method != "full":
@@ -128,7 +129,9 @@ def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
 
 def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, config: dict[str, Any]) -> int:
     """Return how many tokens the flat row of a batch holds; with dropout its rows share none of them."""
-    dropouts = [value for name, value in config.items() if ("drop" in name) and isinstance(value, float) and value > 0]
+    of_other_heads = ("summary_", "classifier_")
+    names = [name for name in config if "drop" in name and not name.startswith(of_other_heads)]
+    dropouts = [name for name in names if isinstance(config[name], float) and config[name] > 0]
     if dropouts or (plan.settings.method != "full" and plan.settings.lora_dropout > 0):
         return sum(len(row.ids) - 1 for row in rows)
     nodes: dict[tuple[int, int], int] = {}

@@ -32,11 +32,11 @@ def loss_through(
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             logits = functional.linear(hidden[part], weight, bias).float()  # (rows, V)
-            normaliser = logits.logsumexp(dim=1, keepdim=True)
-            at_target = logits.gather(1, targets[part, None])
-            total += (normaliser - at_target).squeeze(1) @ weights[part]
+            logs = functional.log_softmax(logits, dim=1)
+            at_target = logs.gather(1, targets[part, None])
+            total -= at_target.squeeze(1) @ weights[part]
             if gradient is not None:
-                by_logits = logits.sub_(normaliser).exp_()
+                by_logits = logs.exp_()
                 by_logits.scatter_add_(1, targets[part, None], torch.full_like(at_target, -1.0)).mul_(weights[part, None])
                 by_logits = by_logits.to(hidden.dtype)
                 gradient[part] = by_logits @ weight

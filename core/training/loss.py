@@ -5,8 +5,9 @@ Shapes: B rows, T positions, N tokens of a flat row, K trained tokens, D numbers
 What is done otherwise than a plain call would, and changes nothing but the time and memory it takes: no attention mask is given
 (right padding under a causal mask is never attended by a real token); logits are computed only where something is learnt; where
 a model's attention allows it the batch is one flat row of its tokens, what rows begin with in common computed once
-(flat_rows.py); and where its output layer is a plain one, the loss goes through it in chunks (head.py). Whether a model allows it
-is not looked up but tried: both ways must give the same logits before the first batch.
+(flat_rows.py); where its output layer is a plain one, the loss goes through it in chunks (head.py); and activations and adapters
+that are known are computed in one pass (quick_layers.py). Whether a model allows flat rows is not looked up but tried: both ways
+must give the same logits before the first batch.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
 from core.training.flat_rows import FlatRows, flat_call, flatten, understand_flat_rows
 from core.training.head import loss_through
+from core.training.quick_layers import quicken
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,6 +50,7 @@ class BatchLoss:
         self._head: torch.nn.Linear | None = None
         self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
         self._precision: torch.dtype | None = None  # what the model allows is found out in its own
+        quicken(model)
         self.obstacle = self._find_obstacle()
         self._precision = precision
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -18,18 +19,38 @@ from core.training.speed import _measured
 from tests.conftest import POCKET, ROOT
 from ui.train.views import ready_markup
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 
 @pytest.fixture(scope="module")
 def larger_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty-four million random parameters."""
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import LlamaConfig
 
-    folder = tmp_path_factory.mktemp("larger")
-    torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=8192, hidden_size=512, intermediate_size=1408, num_hidden_layers=8, num_attention_heads=8,
         num_key_value_heads=8, max_position_embeddings=512, bos_token_id=None, eos_token_id=0, pad_token_id=0,
     )  # fmt: skip
+    return saved(config, tmp_path_factory.mktemp("larger"))
+
+
+@pytest.fixture(scope="module")
+def ungated_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty million in GPT-2's layout, whose blocks keep less."""
+    from transformers import GPT2Config
+
+    config = GPT2Config(
+        vocab_size=8192, n_embd=512, n_layer=8, n_head=8, n_positions=512, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=None, eos_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    return saved(config, tmp_path_factory.mktemp("ungated"))
+
+
+def saved(config: "PreTrainedConfig", folder: Path) -> Path:
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(POCKET / file, folder / file)
@@ -47,13 +68,16 @@ def rows(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("larger", "method", "frugal"),
-    [(False, "full", False), (True, "full", False), (True, "lora", False), (True, "full", True)],
-)
+    ("model", "method", "frugal"),
+    [
+        ("pocket", "full", False), ("larger", "full", False), ("larger", "lora", False), ("larger", "full", True),
+        ("ungated", "full", False), ("ungated", "lora", False),
+    ],
+)  # fmt: skip
 def test_a_run_takes_the_memory_that_was_told(
-    workspace: Workspace, rows: Path, larger_model: Path, larger: bool, method: Method, frugal: bool
+    workspace: Workspace, rows: Path, larger_model: Path, ungated_model: Path, model: str, method: Method, frugal: bool
 ) -> None:
-    name = str(larger_model) if larger else "pocket"
+    name = {"pocket": "pocket", "larger": str(larger_model), "ungated": str(ungated_model)}[model]
     changes = {"batch_size": 8, "gradient_accumulation": 1, "epochs": 1, "gradient_checkpointing": frugal}
     chosen = change_settings(default_settings(name, method), changes)
     told = memory_mib(plan_run(load_dataset(rows), chosen, workspace))

@@ -1,0 +1,103 @@
+"""Layers computed in fewer passes are the same functions, and all that is not known for certain is left as it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.models.adapters import AdapterShape, add_lora
+from core.models.catalogue import find_model
+from core.models.loading import load_model
+from core.training.quick_layers import _Adapted, quicken
+
+IDS = torch.tensor([[5, 6, 7, 8, 9], [11, 12, 13, 14, 15]])
+
+
+def adapted(folder: Path, **shape: Any) -> Any:
+    """A model with an adapter whose second matrices are not zero, as a fresh one's are."""
+    given = {"rank": 4, "alpha": 8.0, "dropout": 0.0, **shape}
+    model = add_lora(load_model(find_model(str(folder), lambda _: None)), AdapterShape(**given), seed=1, base_model=str(folder))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.05)
+    return model.eval()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for every layer that was computed in our way."""
+    seen: list[int] = []
+    usual = _Adapted.apply
+    monkeypatch.setattr(_Adapted, "apply", lambda *values: (seen.append(1), usual(*values))[1])
+    return seen
+
+
+@pytest.mark.parametrize("layout", ["gpt2", "llama", "qwen3"])
+def test_an_adapter_computes_and_learns_what_pefts_does(tiny_models: dict[str, Path], layout: str, calls: list[int]) -> None:
+    ours, theirs = adapted(tiny_models[layout]), adapted(tiny_models[layout])
+    quicken(ours)
+    quicken(ours)  # once is enough
+    mine, expected = ours(IDS).logits, theirs(IDS).logits
+    assert len(calls) == sum(hasattr(module, "lora_A") for module in ours.modules())
+    torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
+    for logits in (mine, expected):
+        logits.square().mean().backward()
+    pairs = [(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True) if other.requires_grad]
+    assert pairs
+    for one, other in pairs:
+        assert float((one.grad - other.grad).norm()) <= 1e-5 * float(other.grad.norm())
+    with torch.no_grad():  # an adapter that is added to the weights, or put aside, is nothing to compute
+        calls.clear()
+        with ours.disable_adapter(), theirs.disable_adapter():
+            assert torch.equal(ours(IDS).logits, theirs(IDS).logits)
+        assert not calls
+        torch.testing.assert_close(ours.merge_and_unload()(IDS).logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def in_training(model: Any) -> None:
+    model.train()
+
+
+def in_bfloat16(model: Any) -> None:
+    for name, parameter in model.named_parameters():
+        if "lora" in name:
+            parameter.data = parameter.data.bfloat16()
+
+
+def with_thawed_weights(model: Any) -> None:
+    for parameter in model.parameters():
+        parameter.requires_grad_(requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "change"),
+    [({"kind": "dora"}, None), ({"dropout": 0.5}, in_training), ({}, in_bfloat16), ({}, with_thawed_weights)],
+    ids=["DoRA", "dropout", "another type", "weights that learn"],
+)
+def test_what_is_not_one_product_added_to_frozen_weights_stays_pefts(
+    tiny_models: dict[str, Path], shape: dict[str, Any], change: Callable[[Any], None] | None, calls: list[int]
+) -> None:
+    ours, theirs = adapted(tiny_models["llama"], **shape), adapted(tiny_models["llama"], **shape)
+    quicken(ours)
+    for model in (ours, theirs):
+        if change:
+            change(model)
+    found = []
+    for model in (ours, theirs):
+        torch.manual_seed(3)
+        found.append(model(IDS).logits)
+    assert torch.equal(*found)
+    assert not calls
+
+
+def test_gelu_written_out_becomes_one_kernel_of_the_same_function(tiny_models: dict[str, Path]) -> None:
+    ours, theirs = (load_model(find_model(str(tiny_models["gpt2"]), lambda _: None)) for _ in range(2))
+    quicken(ours)
+    kinds = {type(module) for module in ours.modules()}
+    assert torch.nn.GELU in kinds and not any("GELUActivation" in kind.__name__ for kind in kinds)
+    one, other = (model(IDS).logits for model in (ours, theirs))
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
