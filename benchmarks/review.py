@@ -35,14 +35,14 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    found = [_one_reviewer(count) for count in chosen.pairs]
+    found = [_one_reviewer(count, after_others) for count in chosen.pairs for after_others in (False, True)]
     crowd = _crowd(chosen.people, 1000)
     if chosen.json:
         print(json.dumps({"one": found, "crowd": crowd}))
         return
     for line in found:
         print(
-            f"{line['pairs']:9,} pairs: next {line['next_p50_ms']:.2f} ms (p95 {line['next_p95_ms']:.2f}), "
+            f"{line['pairs']:9,} pairs, {'judged by others' if line['after_others'] else 'judged by nobody'}: next {line['next_p50_ms']:.2f} ms (p95 {line['next_p95_ms']:.2f}), "
             f"save {line['save_p50_ms']:.2f} ms (p95 {line['save_p95_ms']:.2f}), progress {line['progress_p50_ms']:.2f} ms"
         )
     print(
@@ -51,17 +51,21 @@ def main() -> None:
     )
 
 
-def _one_reviewer(count: int) -> dict[str, float]:
+def _one_reviewer(count: int, after_others: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
-        judge = Judge(_review(workspace, count), "r", "amina")
+        store = _review(workspace, count)
+        if after_others:
+            with store.database.transaction() as tables:
+                tables.execute("UPDATE pairs SET verdict_count = 1")  # as the triggers of a verdict on each would
+        judge = Judge(store, "r", "amina")
         timings: dict[str, list[float]] = {"next": [], "save": [], "progress": []}
         for _ in range(_VOTES):
             [pair] = _timed(timings["next"], lambda: judge.next_pairs(1))
             _timed(timings["save"], lambda pair=pair: judge.rate(pair.id, make_rating("a")))
             _timed(timings["progress"], judge.progress)
         workspace.close()
-    found: dict[str, float] = {"pairs": count}
+    found: dict[str, float] = {"pairs": count, "after_others": after_others}
     for name, values in timings.items():
         found |= {f"{name}_p50_ms": statistics.median(values), f"{name}_p95_ms": sorted(values)[-len(values) // 20]}
     return found

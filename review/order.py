@@ -1,10 +1,10 @@
 """Which pairs a reviewer sees next, in a time that does not grow with their number. Knows no prompt and no response.
 
-Every pair has a random place on a circle, fixed when it is made, and a reviewer begins at a place of their own. Pairs that nobody
-has judged come first; an index holds just those, by who meets whom: between three contenders or more the meeting whose verdict
-tells most comes next, but for a share that is left to chance, so that every meeting goes on being looked at. Then the reviewer
-walks round the circle once, past what others have judged; another index holds only the pairs that still want a verdict. Pairs
-that were passed over, or opened again behind the walker, are looked for when the round is done.
+Every pair has a random place on a circle, fixed when it is made, and a reviewer begins at a place of their own. Between three
+contenders or more the meeting whose verdict tells most comes next, but for a share that is left to chance, so that every meeting
+goes on being looked at. Of a meeting, pairs that nobody has judged come first; an index holds just those. When there are none in
+any meeting, the reviewer walks round each meeting's circle once, past what others have judged; another index holds only the pairs
+that still want a verdict. Pairs that were passed over, or opened again behind the walker, are looked for when the round is done.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ _HELD_S = 600.0  # how long a pair that is shown to somebody is kept from others
 _ROUNDING = 1e-12  # of a distance that was subtracted and is added again
 _LEFT_TO_CHANCE = 64  # of 256: the share of meetings that are not chosen for what they tell
 _WANTED = """
-    SELECT id, place FROM pairs INDEXED BY {index} WHERE review_id = :review AND is_open = 1 AND place >= :low AND place < :high
-    {and_that}
+    SELECT id, place FROM pairs INDEXED BY {index} WHERE review_id = :review AND low_id = :low_id AND high_id = :high_id
+    AND is_open = 1 AND place >= :low AND place < :high {and_that}
     AND NOT EXISTS (SELECT 1 FROM verdicts WHERE pair_id = pairs.id AND reviewer = :reviewer)
     AND (:overlap = 0 OR verdict_count < :overlap - (SELECT count(*) FROM holds
          WHERE pair_id = pairs.id AND reviewer <> :reviewer AND until > :now))
     AND id NOT IN (SELECT value FROM json_each(:without))
-    ORDER BY place LIMIT :count
+    ORDER BY place LIMIT 1
 """
-_OPEN = _WANTED.format(index="open_pairs", and_that="")
-_UNRATED = _WANTED.format(index="unrated_pairs", and_that="AND verdict_count = 0 AND low_id = :low_id AND high_id = :high_id")
+_OPEN = _WANTED.format(index="open_meetings", and_that="")
+_UNRATED = _WANTED.format(index="unrated_pairs", and_that="AND verdict_count = 0")
 
 
 class Walk:
@@ -52,10 +52,10 @@ class Walk:
     def progress(self) -> tuple[int, int]:
         """Return how many pairs this reviewer has judged, and that and how many more there may be for them."""
         review = self._database.one("SELECT pair_count, open_count FROM reviews WHERE id = ?", [self._review["id"]])
-        walk = self._walk()
+        judged = self._judged()
         assert review is not None
-        left = min(review["open_count"] - self._own_open(), review["pair_count"] - walk["judged"])
-        return walk["judged"], walk["judged"] + left
+        left = min(review["open_count"] - self._own_open(), review["pair_count"] - judged)
+        return judged, judged + left
 
     def _own_open(self) -> int:
         """Return how many pairs others are still to judge that this reviewer has judged; of one person per pair there is none."""
@@ -82,21 +82,19 @@ class Walk:
         return found
 
     def _find(self, count: int, passed_over: Collection[int], shown: Collection[int]) -> list[int]:
-        walk, found = self._walk(), list[int]()
-        number = walk["judged"] + len(shown)
-        while len(found) < count and (pair := self._unrated(number + len(found), {*found, *passed_over, *shown})) is not None:
+        number, found = self._judged() + len(shown), list[int]()
+        while len(found) < count and (pair := self._next(number + len(found), passed_over, {*found, *shown})) is not None:
             found.append(pair)
-        for first, without in ((walk["went"], passed_over), (0.0, passed_over), (0.0, ())):
-            if len(found) < count:
-                wanted = self._wanted(_OPEN, first, count - len(found), {*found, *without, *shown})
-                found += [row["id"] for row in wanted]
         return found
 
-    def _unrated(self, number: int, without: Collection[int]) -> int | None:
-        """Return a pair that nobody has judged, this reviewer's ``number``-th, or None."""
-        for meeting in self._in_order(number):
-            if wanted := self._wanted(_UNRATED, 0.0, 1, without, meeting):
-                return int(wanted[0]["id"])
+    def _next(self, number: int, passed_over: Collection[int], shown: Collection[int]) -> int | None:
+        """Return this reviewer's ``number``-th pair, or None where all is judged."""
+        meetings = self._in_order(number)
+        rest = {*passed_over, *shown}
+        for sql, is_ahead, without in ((_UNRATED, False, rest), (_OPEN, True, rest), (_OPEN, False, rest), (_OPEN, False, shown)):
+            for meeting in meetings:
+                if wanted := self._wanted(sql, self._went(meeting) if is_ahead else 0.0, without, meeting):
+                    return int(wanted["id"])
         return None
 
     def _in_order(self, number: int) -> Sequence[Meeting]:
@@ -124,38 +122,43 @@ class Walk:
 
         What only they have judged is in no one's way, for the index of the first pairs has let go of it.
         """
-        row = next(iter(tables.query("SELECT place, verdict_count FROM pairs WHERE id = ?", [pair_id])))
+        row = next(iter(tables.query("SELECT place, verdict_count, low_id, high_id FROM pairs WHERE id = ?", [pair_id])))
         if judged and row["verdict_count"] == 1:
             return
-        went = self._walk()["went"]
+        meeting = (row["low_id"], row["high_id"])
+        went = self._went(meeting)
         if judged:
-            ahead = self._wanted(_OPEN, went, 1, ())
-            went = self._distance(ahead[0]["place"]) if ahead else 1.0
+            ahead = self._wanted(_OPEN, went, (), meeting)
+            went = self._distance(ahead["place"]) if ahead else 1.0
         else:
             went = min(went, self._distance(row["place"]))
-        sql = "UPDATE walks SET went = ? WHERE review_id = ? AND reviewer = ?"
-        tables.execute(sql, [went, self._review["id"], self._reviewer])
+        sql = "INSERT OR REPLACE INTO ways (review_id, reviewer, low_id, high_id, went) VALUES (?, ?, ?, ?, ?)"
+        tables.execute(sql, [self._review["id"], self._reviewer, *meeting, went])
 
     def _distance(self, place: float) -> float:
         return float(max((place - self._start) % 1.0 - _ROUNDING, 0.0))
 
-    def _walk(self) -> Row:
-        row = self._database.one(
-            "SELECT went, judged FROM walks WHERE review_id = ? AND reviewer = ?", [self._review["id"], self._reviewer]
-        )
-        return row or {"went": 0.0, "judged": 0}
+    def _judged(self) -> int:
+        sql = "SELECT judged FROM walks WHERE review_id = ? AND reviewer = ?"
+        row = self._database.one(sql, [self._review["id"], self._reviewer])
+        return int(row["judged"]) if row else 0
 
-    def _wanted(self, sql: str, first: float, count: int, without: Collection[int], meeting: Meeting | None = None) -> list[Row]:
-        """Return wanted pairs from a distance from the beginning on, of one meeting where the query asks for it."""
-        found: list[Row] = []
+    def _went(self, meeting: Meeting) -> float:
+        """Return how far round a meeting's circle this reviewer is, from 0 to 1."""
+        sql = "SELECT went FROM ways WHERE review_id = ? AND reviewer = ? AND low_id = ? AND high_id = ?"
+        row = self._database.one(sql, [self._review["id"], self._reviewer, *meeting])
+        return float(row["went"]) if row else 0.0
+
+    def _wanted(self, sql: str, first: float, without: Collection[int], meeting: Meeting) -> Row | None:
+        """Return the next wanted pair of a meeting from a distance from the beginning on."""
         for low, high in self._arcs(first):
             asked = {
                 "review": self._review["id"], "reviewer": self._reviewer, "overlap": self._review["overlap"], "now": time.time(),
-                "low": low, "high": high, "without": str(sorted(without)), "count": count - len(found),
-                **(dict(zip(("low_id", "high_id"), meeting, strict=True)) if meeting else {}),
+                "low_id": meeting[0], "high_id": meeting[1], "low": low, "high": high, "without": str(sorted(without)),
             }  # fmt: skip
-            found += self._database.query(sql, asked)
-        return found
+            if found := self._database.one(sql, asked):
+                return found
+        return None
 
     def _arcs(self, first: float) -> Iterator[tuple[float, float]]:
         """Yield the stretches of the circle from a distance to its end, each without a jump from 1 to 0."""

@@ -11,7 +11,7 @@ from review.ranking import Bout, Ranking, rank
 from review.remarks import Said, count_remarks
 from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
 from review.store import Contender, ReviewStore
-from review.votes import EVERYTHING, Filters, SecondLook, Vote, decisive, read_second_looks, read_votes
+from review.votes import EVERYTHING, Filters, SecondLook, Vote, by_pair, decisive, read_second_looks, read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
         categories=_categories(counted, contenders),
         losses=_losses(counted, entrants),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
-        agreement=_agreement([vote for vote in votes if not vote.settles], contenders),
+        agreement=_agreement(votes, contenders),
         said=count_remarks(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
@@ -214,11 +214,12 @@ def _reviewer(name: str, votes: Sequence[Vote], looks: Sequence[SecondLook]) -> 
 
 def _agreement(votes: Sequence[Vote], contenders: Sequence[str]) -> Agreement:
     """Compare verdicts as first, second, tie or both bad: with names, pairs of different contenders would differ by nature."""
-    units: dict[int, dict[str, str]] = {}
-    for vote in votes:
+
+    def label(vote: Vote) -> str:
         first, second = sorted((vote.a, vote.b), key=contenders.index)
-        place = {first: "first", second: "second"}
-        units.setdefault(vote.pair, {})[vote.reviewer] = place.get(vote.outcome, vote.outcome)
+        return {first: "first", second: "second"}.get(vote.outcome, vote.outcome)
+
+    units = by_pair(votes, label)
     people = list(dict.fromkeys(vote.reviewer for vote in votes))
     kappas = []
     for one, other in combinations(people, 2):

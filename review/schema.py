@@ -5,7 +5,7 @@ from typing import Any
 from sqlite_utils import Database, Migrations
 
 from review.schema_order import ORDER
-from review.schema_together import TOGETHER
+from review.schema_together import BY_MEETING, TOGETHER
 
 review_tables = Migrations("review")
 
@@ -204,3 +204,10 @@ def m009_second_looks(db: Database) -> Any:
         db.execute(f"ALTER TABLE repeats ADD COLUMN {column}")
     for column in ("flagged", "knew"):
         db.execute(f"ALTER TABLE repeats ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
+@review_tables()
+def m010_by_meeting(db: Database) -> Any:
+    """Let reviewers walk by who meets whom past what others have judged, and stars that differ be a disagreement."""
+    for statement in BY_MEETING:
+        db.execute(statement)

@@ -1,4 +1,7 @@
-"""What the sixth migration runs: counts that triggers keep, whoever writes a verdict. Knows no migration."""
+"""What the sixth migration runs, counts that triggers keep, whoever writes a verdict; and the tenth, which mends two of them.
+
+Knows no migration.
+"""
 
 _A_WON = "CASE {row}.verdict WHEN 'a' THEN 1.0 WHEN 'b' THEN 0.0 ELSE 0.5 END"
 _COUNT = """
@@ -8,9 +11,12 @@ _COUNT = """
     WHERE pairs.id = {row}.pair_id AND a.id = {row}.a_response_id AND b.id = {row}.b_response_id
     ON CONFLICT DO UPDATE SET score = score + excluded.score, verdicts = verdicts + excluded.verdicts;
 """
+_DIFFER = "count(DISTINCT coalesce(winner_response_id, verdict)) > 1"
+_STARS = "CASE verdict WHEN 'stars' THEN a_stars END"
+_DIFFER_IN_STARS = f"coalesce(max({_STARS}) - min({_STARS}), 0) >= 2"  # four stars and five are the same opinion
 _DISPUTE = """
     UPDATE pairs SET is_disputed = (
-        SELECT count(DISTINCT coalesce(winner_response_id, verdict)) > 1 AND total(settles) = 0
+        SELECT ({differ}) AND total(settles) = 0
         FROM verdicts WHERE pair_id = {row}.pair_id AND knew = 0
     ) WHERE id = {row}.pair_id;
 """
@@ -23,6 +29,16 @@ _MEETING = """
 
 def _counted(row: str, sign: int) -> str:
     return _COUNT.format(row=row, sign=sign, won=_A_WON.format(row=row))
+
+
+def _keeping_count(differ: str) -> tuple[str, ...]:
+    """Return the triggers that keep tallies and disagreements; verdicts disagree where ``differ`` is true of them."""
+    new, old = (_DISPUTE.format(row=row, differ=differ) for row in ("NEW", "OLD"))
+    return (
+        f"CREATE TRIGGER verdict_tallied AFTER INSERT ON verdicts BEGIN {_counted('NEW', 1)} {new} END",
+        f"CREATE TRIGGER verdict_untallied AFTER DELETE ON verdicts BEGIN {_counted('OLD', -1)} {old} END",
+        f"CREATE TRIGGER verdict_retallied AFTER UPDATE ON verdicts BEGIN {_counted('OLD', -1)} {_counted('NEW', 1)} {new} END",
+    )
 
 
 TOGETHER = (
@@ -47,10 +63,7 @@ TOGETHER = (
         JOIN responses a ON a.id = a_response_id JOIN responses b ON b.id = b_response_id GROUP BY 1, 2, 3""",  # noqa: S608
     """UPDATE pairs SET is_disputed = 1 WHERE verdict_count > 1 AND (SELECT count(DISTINCT coalesce(winner_response_id, verdict))
        FROM verdicts WHERE pair_id = pairs.id AND knew = 0) > 1""",
-    f"CREATE TRIGGER verdict_tallied AFTER INSERT ON verdicts BEGIN {_counted('NEW', 1)} {_DISPUTE.format(row='NEW')} END",
-    f"CREATE TRIGGER verdict_untallied AFTER DELETE ON verdicts BEGIN {_counted('OLD', -1)} {_DISPUTE.format(row='OLD')} END",
-    f"""CREATE TRIGGER verdict_retallied AFTER UPDATE ON verdicts
-        BEGIN {_counted("OLD", -1)} {_counted("NEW", 1)} {_DISPUTE.format(row="NEW")} END""",
+    *_keeping_count(_DIFFER),
     "ALTER TABLE reviews ADD COLUMN repeats REAL NOT NULL DEFAULT 0",  # percent of pairs that a reviewer is shown twice
     """CREATE TABLE repeats (                    -- a pair judged for the second time, sides exchanged: never counted as a verdict
         pair_id INTEGER NOT NULL REFERENCES pairs(id) ON DELETE CASCADE,
@@ -60,4 +73,22 @@ TOGETHER = (
         rated_at TEXT NOT NULL,
         PRIMARY KEY (pair_id, reviewer)
     ) WITHOUT ROWID""",
+)
+
+BY_MEETING = (
+    "DROP INDEX open_pairs",
+    "CREATE INDEX open_meetings ON pairs(review_id, low_id, high_id, place) WHERE is_open = 1",
+    "ALTER TABLE walks DROP COLUMN went",  # whoever is on the way looks from their beginning again
+    """CREATE TABLE ways (
+        review_id INTEGER NOT NULL REFERENCES reviews(id) ON DELETE CASCADE,
+        reviewer TEXT NOT NULL,
+        low_id INTEGER NOT NULL REFERENCES contenders(id) ON DELETE CASCADE,
+        high_id INTEGER NOT NULL REFERENCES contenders(id) ON DELETE CASCADE,
+        went REAL NOT NULL,                     -- how far round the circle of their pairs, from the reviewer's own beginning
+        PRIMARY KEY (review_id, reviewer, low_id, high_id)
+    ) WITHOUT ROWID""",
+    *(f"DROP TRIGGER verdict_{name}" for name in ("tallied", "untallied", "retallied")),
+    *_keeping_count(f"{_DIFFER} OR {_DIFFER_IN_STARS}"),
+    f"""UPDATE pairs SET is_disputed = 1 WHERE verdict_count > 1 AND (SELECT ({_DIFFER_IN_STARS}) AND total(settles) = 0
+       FROM verdicts WHERE pair_id = pairs.id AND knew = 0)""",  # noqa: S608 - our words
 )

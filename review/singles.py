@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from review.agreement import krippendorff_alpha
+from review.agreement import krippendorff_alpha, numbers_differ
 from review.remarks import Said, count_remarks
 from review.statistics import effective_count, wilson_interval
 from review.store import ReviewStore
-from review.votes import EVERYTHING, Filters, Vote, decisive, read_votes
+from review.votes import EVERYTHING, Filters, Vote, by_pair, decisive, read_votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,13 @@ class SinglesReport:
     answers: str  # "pass" or "stars"
     responses: int
     ratings: int
+    settled: int  # responses that a later verdict has settled, which alone counts for them
+    disputed: int  # responses on which reviewers differ still, by two stars or more where there are stars
     left_out: int  # ratings of reviewers who knew whose response it is
     people: dict[str, int]  # ratings by reviewer
     passed: tuple[Passed, ...]  # of a review of "pass"
     said: tuple[Said, ...]  # stars and tags, by contender
-    alpha: float | None  # Krippendorff's, between reviewers who judged the same responses; of "pass" only
+    alpha: float | None  # Krippendorff's, between reviewers who judged the same responses; stars by their distance
 
 
 def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> SinglesReport:
@@ -57,11 +59,13 @@ def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING)
         answers=review["answers"],
         responses=review["pair_count"],
         ratings=len(votes),
+        settled=len({vote.pair for vote in votes if vote.settles}),
+        disputed=store.people(name)["disputed"],
         left_out=len(given) - len(votes),
         people=people,
         passed=tuple(_passed(contender, counted) for contender in contenders) if judged else (),
-        said=count_remarks(votes, contenders, single=True),
-        alpha=_alpha([vote for vote in votes if not vote.settles]) if judged else None,
+        said=count_remarks(votes if judged else counted, contenders, single=True),
+        alpha=_alpha(votes, judged=judged),
     )
 
 
@@ -76,8 +80,8 @@ def _passed(contender: str, votes: Sequence[Vote]) -> Passed:
     return Passed(contender, passed, len(own) - passed, interval)
 
 
-def _alpha(votes: Sequence[Vote]) -> float | None:
-    units: dict[int, list[str]] = {}
-    for vote in votes:
-        units.setdefault(vote.pair, []).append(vote.verdict)
-    return krippendorff_alpha([unit for unit in units.values() if len(unit) > 1])
+def _alpha(votes: Sequence[Vote], *, judged: bool) -> float | None:
+    if judged:
+        return krippendorff_alpha([list(said.values()) for said in by_pair(votes, lambda vote: vote.verdict).values()])
+    stars = by_pair(votes, lambda vote: vote.remarks[0].stars or 0)  # there are some: they are the verdict
+    return krippendorff_alpha([list(said.values()) for said in stars.values()], numbers_differ)

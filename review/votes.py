@@ -1,13 +1,15 @@
 """Verdicts as values, read from the tables: who judged what, between whom, and how. Knows no statistics."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from review.rating import Rating, Remarks
 from review.store import ReviewStore, Row
 
 UNDECIDED = ("tie", "both_bad")
+Label = TypeVar("Label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,15 @@ def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING
         for row in rows
     ]  # fmt: skip
     return [vote for vote in votes if not filters.tag or filters.tag in vote.tags]
+
+
+def by_pair(votes: Sequence[Vote], label: Callable[[Vote], Label]) -> dict[int, dict[str, Label]]:
+    """Return what each reviewer said of each pair, without verdicts that settle: those knew that others differ."""
+    said: dict[int, dict[str, Label]] = {}
+    for vote in votes:
+        if not vote.settles:
+            said.setdefault(vote.pair, {})[vote.reviewer] = label(vote)
+    return said
 
 
 def decisive(votes: Sequence[Vote]) -> list[Vote]:

@@ -111,14 +111,15 @@ def tags_sentence(said: Said) -> str:
     return ", ".join(f"{tag} {count:,}" for tag, count in said.tags.items())
 
 
-def disputes_sentence(report: Report) -> str:
+def disputes_sentence(report: Report | SinglesReport) -> str:
     """Say where reviewers differ and what was settled; '' where they do not."""
     parts = []
+    what = "pair" if isinstance(report, Report) else "response"
     if report.disputed:
-        which = "1 pair" if report.disputed == 1 else f"{report.disputed:,} pairs"
+        which = f"1 {what}" if report.disputed == 1 else f"{report.disputed:,} {what}s"
         parts.append(f"On {which} reviewers differ: somebody else can settle that.")
     if report.settled:
-        which = "1 pair was" if report.settled == 1 else f"{report.settled:,} pairs were"
+        which = f"1 {what} was" if report.settled == 1 else f"{report.settled:,} {what}s were"
         parts.append(f"{which} settled by a later verdict, which alone counts there.")
     return " ".join(parts)
 
@@ -175,9 +176,21 @@ def singles_object(report: SinglesReport) -> dict[str, Any]:
 def singles_text(report: SinglesReport) -> str:
     """Return the result of a review of single responses as words."""
     lines = [f"{report.review}: {report.ratings} ratings of {report.responses} responses by {len(report.people)} reviewers"]
-    lines += [left_out_sentence(report)] if report.left_out else []
+    lines += [words for words in (left_out_sentence(report), disputes_sentence(report)) if words]
     lines += [passed_sentence(one) for one in report.passed]
+    lines += [alpha_sentence(report)] if report.alpha is not None else []
     return "\n".join([*lines, *_said_lines(report.said)])
+
+
+def alpha_sentence(report: SinglesReport) -> str:
+    """Say how far reviewers of the same responses agree; '' where that cannot be told."""
+    if report.alpha is None:
+        return ""
+    distance = ", where two stars apart weigh four times as much as one" if report.answers == "stars" else ""
+    return (
+        f"Krippendorff’s alpha between reviewers of the same responses: {report.alpha:.2f} (1 is perfect agreement, 0 what "
+        f"chance would give{distance})."
+    )
 
 
 def _said_lines(everything: Sequence[Said]) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from review.agreement import cohen_kappa, krippendorff_alpha
+from review.agreement import cohen_kappa, krippendorff_alpha, numbers_differ
 from review.length_control import control_length
 from review.logistic import fit_logistic
 from review.ranking import Bout, rank
@@ -126,6 +126,9 @@ def test_alpha_is_the_published_one_and_evalicas() -> None:
     assert krippendorff_alpha(units) == pytest.approx(0.743, abs=0.0005)
     table = pd.DataFrame([[None if label == "." else float(label) for label in row] for row in rows])
     assert krippendorff_alpha(units) == pytest.approx(evalica.alpha(table, distance="nominal").alpha, abs=1e-9)
+    numbers = [[int(label) for label in unit] for unit in units]
+    assert krippendorff_alpha(numbers, numbers_differ) == pytest.approx(0.849, abs=0.0005)
+    assert krippendorff_alpha(numbers, numbers_differ) == pytest.approx(evalica.alpha(table, distance="interval").alpha, abs=1e-9)
 
 
 @given(st.lists(st.lists(st.sampled_from("abtn"), max_size=4), max_size=12))

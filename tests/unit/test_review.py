@@ -365,11 +365,24 @@ def test_stars_and_tags_belong_to_the_contender_whichever_side_it_was_on(workspa
         judge.rate(pair.id, make_rating(side_of("tuned", pair.a), a=said[names[0]], b=said[names[1]]))
     base, tuned = report_review(store, "r").said
     assert base.tags == {"wrong fact": 12} and tuned.tags == {}
-    assert base.stars == Stars(12, 2.0, (2.0, 2.0))
-    assert tuned.stars is not None and tuned.stars.interval is not None
-    spread = 1.959964 * (12 * 0.25 * 12 / 11) ** 0.5 / 12  # by hand: the standard error of a mean of 12, half 4, half 5
-    assert (tuned.stars.mean, tuned.stars.interval[1] - 4.5) == pytest.approx((4.5, spread))
-    assert "base: 2.0 of 5 stars (2.0 to 2.0) in 12; wrong fact 12" in report_text(report_review(store, "r"))
+    assert base.stars is not None and tuned.stars is not None and base.stars.interval and tuned.stars.interval
+    counts = {1: 0.2, 2: 0.2, 3: 0.2, 4: 6.2, 5: 6.2}  # by hand: six verdicts each for 4 and 5, one more shared among all five
+    middle = sum(stars * count for stars, count in counts.items()) / 13
+    variance = sum(count * (stars - middle) ** 2 for stars, count in counts.items()) / 13 / 14
+    assert (tuned.stars.mean, 4.5 - tuned.stars.interval[0]) == pytest.approx((4.5, 1.959964 * variance**0.5))
+    assert base.stars.mean == 2 and 0.2 < base.stars.interval[1] - 2 < 0.5  # twelve times the same is no certainty
+    low, high = base.stars.interval
+    assert f"base: 2.0 of 5 stars ({low:.1f} to {high:.1f}) in 12; wrong fact 12" in report_text(report_review(store, "r"))
+
+
+def test_the_interval_of_stars_is_that_of_a_clustered_mean_where_they_differ_much() -> None:
+    stars = [(prompt, 1 + prompt * 7 % 5) for prompt in range(200)]
+    found = mean_stars(stars)
+    assert found is not None and found.interval is not None
+    deviation = sum((given - found.mean) ** 2 for _, given in stars)
+    assert found.interval[1] - found.mean == pytest.approx(1.959964 * (200 / 199 * deviation) ** 0.5 / 200)
+    sure = mean_stars([(prompt, 5) for prompt in range(200)])
+    assert sure is not None and sure.interval is not None and sure.interval[1] == 5 and 4.9 < sure.interval[0] < 5
 
 
 def test_stars_on_the_same_prompts_are_no_new_prompts() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
+from review.behind import disputed_pairs
 from review.exports import export_review
 from review.importing import Imported, import_ratings
 from review.judging import Judge
@@ -102,6 +103,35 @@ def test_disagreements_on_single_responses_are_settled_too(workspace: Workspace,
     report = report_singles(store, "r")
     assert [(one.passed, one.failed) for one in report.passed if one.rate is not None] == [(0, 1)]
     assert report.alpha == 0.0  # one response, two people, two verdicts: as chance would
+
+
+def test_stars_that_differ_by_two_are_a_disagreement_for_somebody_to_settle(workspace: Workspace, small_file: Path) -> None:
+    store = single_review(workspace, small_file, "stars")
+    pairs = [pair.id for pair in Judge(store, "r", "amina").next_pairs(24)]
+    for person, given in (("amina", (5, 5, 5, 2)), ("juma", (5, 4, 3, 5))):
+        for pair, stars in zip(pairs, given, strict=False):
+            Judge(store, "r", person).rate(pair, make_rating("stars", a={"stars": stars}))
+    report = report_singles(store, "r")
+    assert (report.disputed, report.settled) == (2, 0)
+    assert "On 2 responses reviewers differ" in singles_text(report)
+    assert 'data-behind="disputed"' in singles_markup(report)
+    chance = sum((one - other) ** 2 for one in (5, 5, 5, 2, 5, 4, 3, 5) for other in (5, 5, 5, 2, 5, 4, 3, 5)) / 7
+    assert report.alpha == pytest.approx(1 - 2 * (0 + 1 + 4 + 9) / chance)
+    assert "two stars apart weigh four times" in singles_text(report)
+    third = Judge(store, "r", "neema", settles=True)
+    assert {pair.id for pair in third.next_pairs(9)} == set(pairs[2:4])
+    third.rate(pairs[3], make_rating("stars", a={"stars": 4}))
+    report = report_singles(store, "r")
+    assert (report.disputed, report.settled, report.ratings) == (1, 1, 9)
+    given = [said.stars for said in report.said if said.stars]
+    assert sum(stars.count for stars in given) == 7  # the one that settles alone counts for its response
+    listed = disputed_pairs(store, "r")
+    assert [[words for _, words, _ in pair.said] for pair in listed] == [
+        ["5 of 5 stars", "3 of 5 stars"], ["2 of 5 stars", "5 of 5 stars", "4 of 5 stars (settles it)"]
+    ]  # fmt: skip
+    assert [len(pair.responses) for pair in listed] == [1, 1]
+    Judge(store, "r", "juma").rate(pairs[2], make_rating("stars", a={"stars": 4}))  # thinks again
+    assert report_singles(store, "r").disputed == 0
 
 
 def test_exports_take_good_ones_and_bad_ones_and_come_in_again(tmp_path: Path, small_file: Path) -> None:

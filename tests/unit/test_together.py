@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
+from review.behind import disputed_pairs
 from review.choosing import expected_gains
 from review.exports import export_review
 from review.judging import Judge
@@ -21,6 +22,7 @@ from review.store import ReviewStore
 from review.votes import read_votes
 from review.wording import disputes_sentence, report_text, side_sentence
 from tests.reviews import write_review
+from ui.results.views import result_markup
 
 TEXTS = {"base": "base", "tuned": "tuned"}
 
@@ -98,6 +100,29 @@ def test_between_several_what_tells_most_is_asked_but_for_a_share_left_to_chance
     assert all(row["verdicts"] == 0 and row["score"] == 0 for row in store.database.query("SELECT * FROM tallies"))
 
 
+def test_what_others_have_judged_is_chosen_by_what_tells_most_too(workspace: Workspace, small_file: Path) -> None:
+    """After everything is judged once, the two that are alike are asked about, not the one that always loses."""
+    store = write_review(workspace, small_file, {"base": "base", "tuned": "tuned", "other": "other"}, 40)
+    first = Judge(store, "r", "amina")
+    chance = random.Random(1)
+    while pairs := first.next_pairs(1):
+        [pair] = pairs
+        names = (pair.a, pair.b)
+        better = chance.choice(names) if "base" not in names else next(name for name in names if name != "base")
+        first.rate(pair.id, make_rating(side_of(better, pair.a)))
+    second, seen = Judge(store, "r", "juma"), list[int]()
+    met: Counter[frozenset[str]] = Counter()
+    while pairs := second.next_pairs(2):
+        pair = pairs[len(seen) % len(pairs)]  # not always in the order they came
+        if len(seen) < 40:
+            met[frozenset((pair.a, pair.b))] += 1
+        second.rate(pair.id, make_rating(side_of(max(pair.a, pair.b), pair.a)))
+        seen.append(pair.id)
+    assert met[frozenset(("tuned", "other"))] > 20
+    assert len(met) == 3  # a quarter is left to chance
+    assert len(seen) == len(set(seen)) == 120 == second.progress()[0]
+
+
 def test_a_share_of_pairs_is_shown_twice_with_the_sides_exchanged(workspace: Workspace, small_file: Path) -> None:
     store = with_repeats(write_review(workspace, small_file, TEXTS, 40), 20)
     judge, again, known = Judge(store, "r", "amina"), [], {}
@@ -154,6 +179,8 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     report = report_review(store, "r")
     assert (report.disputed, report.settled, report.ratings) == (3, 0, 20)
     assert "On 3 pairs reviewers differ" in report_text(report)
+    assert [len(pair.said) for pair in disputed_pairs(store, "r")] == [2, 2, 2]
+    assert 'data-behind="disputed"' in result_markup(report)
     assert Judge(store, "r", "amina", settles=True).next_pairs(5) == []  # not by one of the two
     third = Judge(store, "r", "neema", settles=True)
     assert third.progress() == (0, 3)
@@ -168,11 +195,16 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     assert (match.wins, match.losses) == (1, 2 + 15)  # of base: the disagreement left, 14 agreed, and 2 settled count once
     assert report.agreement.pairs == 10  # of the first two alone
     assert "2 pairs were settled by a later verdict" in disputes_sentence(report)
+    listed = disputed_pairs(store, "r")
+    assert [len(pair.said) for pair in listed] == [2, 3, 3]  # what is open first; nothing of what was said is gone
+    assert {name for name, _, _ in listed[0].said} == {"amina", "juma"}
+    assert ("neema", "tuned better (settles it)", "") in listed[1].said
     assert third.undo().id == pairs[1].id
     assert report_review(store, "r").disputed == 2
     judges["juma"].rate(pairs[2].id, make_rating(side_of("tuned", judges["juma"].pair(pairs[2].id).a)))  # thinks again
     assert report_review(store, "r").disputed == 1
     assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
+    assert 'data-behind="disputed"' not in result_markup(replace(report, disputed=0, settled=0))
 
 
 def test_ones_own_verdict_or_an_undisputed_pair_is_settled_by_nobody(workspace: Workspace, small_file: Path) -> None:

@@ -17,7 +17,7 @@ function paint(name, figure) {
 function draw() {
   if (shown && !window.Plotly) { setTimeout(draw, 200); return; }  // its script comes after the page
   if (!shown || element.offsetParent === null && !element.getClientRects().length) return;
-  part("loss-words").textContent = shown.loss_words;
+  part("loss-words").textContent = shown.loss_words || "";
   paint("win-rates", shown.win_rates);
   paint("losses", shown.losses);
   part("win-rates").removeAllListeners?.("plotly_click");

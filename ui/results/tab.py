@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from core.errors import ReviewError
 from core.storage.folders import write_file
-from review.behind import pairs_behind
+from review.behind import JudgedPair, disputed_pairs, pairs_behind
 from review.exports import export_review
 from review.importing import import_ratings, imported_sentence
 from review.rating import TAGS
@@ -22,7 +22,7 @@ from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import answers_errors, shows_user_errors
 from ui.results.charts import result_figures
 from ui.results.report import write_result
-from ui.results.views import result_markup, singles_markup
+from ui.results.views import DISPUTED, result_markup, singles_markup
 from ui.review.views import review_choices
 from ui.services import Choice, Services
 
@@ -78,7 +78,7 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
             return gr.skip(), gr.skip()
         asked = Filters(person or "", tag or "", category or "", split or "")
         if services.reviews.find(name)["answers"] != "pairs":
-            return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({})
+            return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({"review": name, **asdict(asked)})
         report = report_review(services.reviews, name, asked)
         return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
 
@@ -134,18 +134,25 @@ def _lay_out_filters() -> tuple[_Filters, gr.Button]:
 def _pairs_function(services: Services) -> Callable[..., Any]:
     @answers_errors
     def list_pairs(question: dict[str, Any]) -> dict[str, Any]:
-        meeting = question.get("meeting")
-        if not isinstance(meeting, list) or len(meeting) != 2:
-            raise ReviewError("Say which two contenders.")
-        first, second, outcome = str(meeting[0]), str(meeting[1]), str(question.get("outcome", ""))
-        asked = Filters(*(str(question.get(name, "")) for name in ("reviewer", "tag", "category", "split")))
-        found = pairs_behind(services.reviews, str(question.get("review", "")), (first, second), outcome, asked)
-        words = {"": "all verdicts", "tie": "tie", "both_bad": "both bad"}.get(outcome, f"{outcome} better")
-        title = f"{first} against {second}, {words}: {len(found):,} {'pair' if len(found) == 1 else 'pairs'}"
+        found, what = _asked_pairs(services, question)
+        title = f"{what}: {len(found):,} {'pair' if len(found) == 1 else 'pairs'}"
         pairs = [asdict(pair) for pair in found[:_MOST_SHOWN]]
         return {"title": title, "pairs": pairs, "left": max(len(found) - _MOST_SHOWN, 0)}
 
     return list_pairs
+
+
+def _asked_pairs(services: Services, question: dict[str, Any]) -> tuple[list[JudgedPair], str]:
+    """Return the pairs that the page asks for, and what they are in words."""
+    name, meeting, outcome = str(question.get("review", "")), question.get("meeting"), str(question.get("outcome", ""))
+    if outcome == DISPUTED:
+        return disputed_pairs(services.reviews, name), "Where reviewers differ, or did"
+    if not isinstance(meeting, list) or len(meeting) != 2:
+        raise ReviewError("Say which two contenders.")
+    first, second = str(meeting[0]), str(meeting[1])
+    asked = Filters(*(str(question.get(part, "")) for part in ("reviewer", "tag", "category", "split")))
+    words = {"": "all verdicts", "tie": "tie", "both_bad": "both bad"}.get(outcome, f"{outcome} better")
+    return pairs_behind(services.reviews, name, (first, second), outcome, asked), f"{first} against {second}, {words}"
 
 
 def _write_export(services: Services, name: str, wanted: str) -> Path:

@@ -13,6 +13,7 @@ from review.statistics import ENOUGH_EVIDENCE
 from review.votes import NO_CATEGORY
 from review.wording import (
     agreement_sentence,
+    alpha_sentence,
     disputes_sentence,
     left_out_sentence,
     length_sentence,
@@ -23,6 +24,7 @@ from review.wording import (
     tags_sentence,
 )
 
+DISPUTED = "disputed"  # asks for the pairs on which reviewers differ
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
     "An interval that spans 50 % leaves open who is better. Verdicts on one prompt count in it as far as they tell something "
@@ -32,7 +34,7 @@ _HOW_TO_READ = (
 
 def result_markup(report: Report) -> Markup:
     """Return a report: counts, the ranking, then every match as a bar, an interval and a sentence, then the reviewers."""
-    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Comments: {}. Corrections: {}. {} {}</p>").format(
+    head = Markup("<p><b>{}</b>: {} ratings of {} pairs. Comments: {}. Corrections: {}. {} {} {}</p>").format(
         report.review,
         f"{report.ratings:,}",
         f"{report.pairs:,}",
@@ -40,6 +42,7 @@ def result_markup(report: Report) -> Markup:
         report.corrections,
         left_out_sentence(report),
         disputes_sentence(report),
+        _disputes(report),
     )
     parts = [head]
     if report.ranking and report.ratings:
@@ -54,9 +57,10 @@ def result_markup(report: Report) -> Markup:
 
 def singles_markup(report: SinglesReport) -> Markup:
     """Return the result of a review of single responses."""
-    head = Markup("<p><b>{}</b>: {} ratings of {} responses by {}. {}</p>").format(
+    head = Markup("<p><b>{}</b>: {} ratings of {} responses by {}. {} {} {}</p>").format(
         report.review, f"{report.ratings:,}", f"{report.responses:,}",
         ", ".join(f"{name} ({count:,})" for name, count in report.people.items()) or "nobody", left_out_sentence(report),
+        disputes_sentence(report), _disputes(report),
     )  # fmt: skip
     parts = [head]
     for one in report.passed:
@@ -64,11 +68,17 @@ def singles_markup(report: SinglesReport) -> Markup:
         words = Markup("<p>{}</p>").format(passed_sentence(one))
         bar = _span(one.rate, one.interval, "Share that passes") if one.rate is not None else Markup("")
         parts.append(Markup('<article class="fuata-result">{}{}{}</article>').format(title, words, bar))
-    if report.alpha is not None:
-        note = f"Krippendorff’s alpha between reviewers: {report.alpha:.2f} (1 is perfect agreement, 0 what chance would give)."
-        parts.append(Markup("<p>{}</p>").format(note))
+    if agreed := alpha_sentence(report):
+        parts.append(Markup("<p>{}</p>").format(agreed))
     parts.append(_said(report.said))
     return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
+
+
+def _disputes(report: Report | SinglesReport) -> Markup:
+    """Return the button that lists the pairs on which reviewers differ or did, where there are any."""
+    if not report.disputed and not report.settled:
+        return Markup("")
+    return Markup('<button type="button" class="link" data-behind="{}" data-meeting="null">Show them</button>').format(DISPUTED)
 
 
 def _ranking(ranking: Ranking) -> Markup:
