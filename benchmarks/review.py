@@ -35,14 +35,15 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
-    found = [_one_reviewer(count, after_others) for count in chosen.pairs for after_others in (False, True)]
+    found = [_one_reviewer(count, after_others=after_others) for count in chosen.pairs for after_others in (False, True)]
     crowd = _crowd(chosen.people, 1000)
     if chosen.json:
         print(json.dumps({"one": found, "crowd": crowd}))
         return
     for line in found:
         print(
-            f"{line['pairs']:9,} pairs, {'judged by others' if line['after_others'] else 'judged by nobody'}: next {line['next_p50_ms']:.2f} ms (p95 {line['next_p95_ms']:.2f}), "
+            f"{line['pairs']:9,} pairs, judged by {'others' if line['after_others'] else 'nobody'}: "
+            f"next {line['next_p50_ms']:.2f} ms (p95 {line['next_p95_ms']:.2f}), "
             f"save {line['save_p50_ms']:.2f} ms (p95 {line['save_p95_ms']:.2f}), progress {line['progress_p50_ms']:.2f} ms"
         )
     print(
@@ -51,7 +52,7 @@ def main() -> None:
     )
 
 
-def _one_reviewer(count: int, after_others: bool) -> dict[str, float]:
+def _one_reviewer(count: int, *, after_others: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         store = _review(workspace, count)
