@@ -113,6 +113,16 @@ class ReviewStore:
         rows = self.database.query("SELECT * FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
         return [Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"])) for row in rows]
 
+    def waiting_for(self, run: str) -> str:
+        """Return the name of a review that a run, or a model of one of its steps, has not answered wholly; '' for none."""
+        row = self.database.one(
+            """SELECT reviews.name FROM reviews JOIN contenders ON review_id = reviews.id
+               WHERE state <> 'ready' AND kind = 'model' AND (contenders.name = :run OR
+               substr(contenders.name, 1, length(:run) + 1) = :run || '@')""",
+            {"run": run},
+        )
+        return str(row["name"]) if row else ""
+
     def unanswered(self, contender_id: int) -> list[tuple[int, list[Turn], str]]:
         """Return (prompt id, turns, expected answer) of every prompt that a contender has not answered yet."""
         rows = self.database.query(

@@ -180,6 +180,13 @@ def test_a_run_is_renamed_and_what_cannot_be_done_is_said(services: Services, op
     services.runs.record("first", RunStarted("first", 0, 9, 3, 34, 2, 1, 1, "cpu"))
     services.runs.record("first", StepDone(9, 3, 1.0, 1e-4, 1.0, 90, 900.0, 600.0, 3))
     services.runs.record("first", RunFinished(9, "completed", 9, 1.0, 3.0))
+    store = write_review(services.workspace, small_file, {"first@9": "one", "base": "other"}, 3)
+    with store.database.transaction() as tables:
+        tables.execute("UPDATE reviews SET state = 'stopped'")
+    refused = change({"run": "first", "action": "rename", "value": "second"})["error"]
+    assert "The review 'r' still wants answers of 'first'" in refused and store.waiting_for("firs") == ""
+    with store.database.transaction() as tables:
+        tables.execute("UPDATE reviews SET state = 'ready'")
     assert change({"run": "first", "action": "rename", "value": " second "}) == {"done": "rename"}
     view = watch({"run": "second"})["run"]
     assert (view["name"], view["epochs"], view["can_extend"], view["can_merge"]) == ("second", 3, False, False)

@@ -55,7 +55,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             "resume": lambda: _resume(services, name),
             "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
             "extend": lambda: _extend(services, name, question.get("value")),
-            "rename": lambda: rename_run(services.workspace, name, str(question.get("value", "")).strip()),
+            "rename": lambda: _rename(services, name, str(question.get("value", "")).strip()),
             "merge": lambda: _merge(services, name),
             "discard": lambda: delete_run(services.workspace, name),
         }
@@ -86,6 +86,14 @@ def _merge(services: Services, name: str) -> str:
     with held(folder.with_name(".merge.lock"), f"The adapter of '{name}' is being merged already."):
         merge_run(services.workspace, name, folder)
     return f"The model with its adapter merged in is in {folder.resolve()}"
+
+
+def _rename(services: Services, name: str, wanted: str) -> None:
+    if review := services.reviews.waiting_for(name):
+        raise WorkspaceError(
+            f"The review '{review}' still wants answers of '{name}' and finds it by that name: continue it first."
+        )
+    rename_run(services.workspace, name, wanted)
 
 
 def _resume(services: Services, name: str) -> None:
