@@ -9,6 +9,8 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from core.storage.workspace import Workspace
+from review.judging import Judge
+from review.rating import make_rating
 from tests.reviews import write_review
 from tests.serving import Server
 
@@ -205,3 +207,31 @@ def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(page: Page,
     [row] = workspace.database.query("SELECT verdict, reviewer FROM verdicts")
     workspace.close()
     assert (row["verdict"], row["reviewer"]) == ("b", "Amina")
+
+
+@pytest.mark.parametrize("answers", ["pairs", "stars"])
+def test_results_list_where_reviewers_differ(page: Page, server: Server, small_file: Path, answers: str) -> None:
+    workspace = Workspace(server.workspace)
+    store = write_review(workspace, small_file, {"base": "<b>One.</b>", "tuned": "Two."}, 3, answers=answers)
+    pairs = [pair.id for pair in Judge(store, "r", "Amina").next_pairs(3)]
+    for person, stars in (("Amina", 5), ("Juma", 2)):
+        for pair in pairs:
+            judge = Judge(store, "r", person)
+            side = "a" if (judge.pair(pair).a == "Two.") == (stars == 5) else "b"
+            judge.rate(pair, make_rating(side) if answers == "pairs" else make_rating("stars", a={"stars": stars}))
+    workspace.close()
+    page.goto(f"{server.url}/?tab=results")
+    what = "pairs" if answers == "pairs" else "responses"
+    expect(page.locator("#result")).to_contain_text(f"On 3 {what} reviewers differ")
+    page.get_by_role("button", name="Show them").click()
+    listed = page.get_by_role("dialog", name="Pairs behind the number")
+    expect(listed).to_contain_text("Where reviewers differ, or did: 3 pairs")
+    expect(listed.locator("article")).to_have_count(3)
+    words = ("tuned better", "base better") if answers == "pairs" else ("5 of 5 stars", "2 of 5 stars")
+    for person, said in zip(("Amina", "Juma"), words, strict=True):
+        expect(listed.locator("article").first).to_contain_text(f"{person}: {said}")
+    if answers == "pairs":
+        expect(listed.locator("article").first).to_contain_text("<b>One.</b>")
+        listed.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="base better: 3").click()
+        expect(listed).to_contain_text("base against tuned, base better: 3 pairs")

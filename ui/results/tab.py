@@ -55,7 +55,7 @@ class _Filters:
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` counts anew."""
     filters, again = _lay_out_filters()
-    result = gr.HTML("<p>Make a review and judge some pairs first.</p>", elem_id="result")
+    result = gr.HTML("<p>Counting …</p>", elem_id="result")
     charts = gr.HTML(
         json.dumps({}),
         **static_files(Path(__file__).parent, "charts"),
@@ -75,7 +75,7 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     @shows_user_errors
     def show(name: str | None, person: str | None, tag: str | None, category: str | None, split: str | None) -> Any:
         if not name:
-            return gr.skip(), gr.skip()
+            return "<p>Make a review and judge some pairs first.</p>", json.dumps({})
         asked = Filters(person or "", tag or "", category or "", split or "")
         if services.reviews.find(name)["answers"] != "pairs":
             return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({"review": name, **asdict(asked)})

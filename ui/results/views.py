@@ -185,13 +185,13 @@ def _categories(report: Report) -> Markup:
     lines = Markup("").join(
         Markup(
             "<tr><td>{}</td><td>{} against {}</td><td>{} / {} / {} / {}</td><td>{}</td><td>{}</td>"
-            '<td><button type="button" class="link" data-behind="" data-meeting="{}" data-category="{}">{} pairs</button>'
+            '<td><button type="button" class="link" data-behind="" data-meeting="{}" data-category="{}">{}</button>'
             "</td></tr>"
         ).format(
             name or "none", match.contender, match.against, match.wins, match.ties, match.both_bad, match.losses,
             "–" if match.win_rate is None else f"{match.win_rate:.0%}",
             "–" if match.win_rate is None else f"{match.interval[0]:.0%} to {match.interval[1]:.0%}",
-            _meeting(match), name or NO_CATEGORY, match.pairs,
+            _meeting(match), name or NO_CATEGORY, "1 pair" if match.pairs == 1 else f"{match.pairs:,} pairs",
         )
         for name, found in report.categories
         for match in found
