@@ -10,6 +10,7 @@ from review.logistic import fit_logistic
 from review.statistics import Z95
 
 _LEAST = 20  # verdicts; fewer do not tell length and quality apart
+_LEAST_EACH_WAY = 5  # verdicts where either is no longer than the other: else equal lengths lie beyond all that was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ def control_length(
     terms for the instruction's difficulty: figures are not those of their leaderboard).
     """
     differences = np.array([first - second for first, second in lengths], dtype=np.float64)
-    if len(scores) < _LEAST or differences.std() == 0:
+    each_way = min((differences >= 0).sum(), (differences <= 0).sum())
+    if len(scores) < _LEAST or differences.std() == 0 or each_way < _LEAST_EACH_WAY:
         return None
     features = np.stack([np.ones(len(scores)), np.tanh(differences / differences.std())], axis=1)
     fitted = fit_logistic(features, np.array(scores, dtype=np.float64), prompts)
@@ -42,6 +44,11 @@ def control_length(
         return None
     (constant, effect), covariance = fitted
     half = Z95 * math.sqrt(max(covariance[0, 0], 0.0))
-    rate, low, high = (1 / (1 + math.exp(-value)) for value in (constant, constant - half, constant + half))
+    rate, low, high = (_chance(value) for value in (constant, constant - half, constant + half))
     is_sure = abs(effect) > Z95 * math.sqrt(max(covariance[1, 1], 0.0))
     return LengthControlled(rate, low, high, float(effect), bool(is_sure))
+
+
+def _chance(log_odds: float) -> float:
+    """Return the chance that log odds stand for, however large they are."""
+    return (1 + math.tanh(log_odds / 2)) / 2

@@ -173,11 +173,30 @@ def test_length_control_finds_the_rate_at_equal_lengths() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "lengths"),
-    [([1.0] * 5, [(1, 2)] * 5), ([1.0, 0.0] * 20, [(3, 3)] * 40), ([1.0] * 40, [(n, 40 - n) for n in range(40)])],
-    ids=["too few", "all equally long", "all one way"],
+    [
+        ([1.0] * 5, [(1, 2)] * 5),
+        ([1.0, 0.0] * 20, [(3, 3)] * 40),
+        ([1.0] * 40, [(n, 40 - n) for n in range(40)]),
+        ([1.0, 0.0, 0.5, 0.0] * 10, [(260 + n % 7, 121) for n in range(40)]),
+    ],
+    ids=["too few", "all equally long", "all one way", "one always longer"],
 )
 def test_length_control_is_silent_where_it_cannot_tell(scores: list[float], lengths: list[tuple[int, int]]) -> None:
     assert control_length(scores, lengths, range(len(scores))) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3000), st.integers(0, 3000) | st.just(100)),
+        min_size=20, max_size=60,
+    )
+)  # fmt: skip
+def test_length_control_says_something_sensible_or_nothing(verdicts: list[tuple[float, int, int]]) -> None:
+    scores, lengths = [score for score, _, _ in verdicts], [(first, second) for _, first, second in verdicts]
+    found = control_length(scores, lengths, range(len(scores)))
+    if found is not None:
+        assert 0 <= found.low <= found.rate <= found.high <= 1 and math.isfinite(found.effect)
+        assert min(sum(first >= second for first, second in lengths), sum(first <= second for first, second in lengths)) >= 5
 
 
 def test_verdicts_on_one_prompt_that_always_agree_count_as_one() -> None:
