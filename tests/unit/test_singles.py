@@ -21,7 +21,7 @@ from review.store import ReviewStore
 from review.wording import singles_object, singles_text
 from tests.reviews import write_review
 from ui.results.report import write_result
-from ui.results.views import singles_markup
+from ui.results.singles import singles_markup
 from ui.review.pair import pair_object
 
 TEXTS = {"base": "base {prompt}", "tuned": "tuned {prompt}"}

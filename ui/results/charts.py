@@ -23,9 +23,10 @@ def draw_win_rates(report: Report) -> Figure | None:
 
     Each point carries what the pairs behind it are found by: the two contenders and the category.
     """
+    several = len(report.matches) > 1
     lines = [(_title(match), match, "") for match in report.matches]
     lines += [
-        (f"{name or 'no category'}: {_title(match)}", match, name or NO_CATEGORY)
+        (f"{name or 'no category'}{f': {_title(match)}' if several else ''}", match, name or NO_CATEGORY)
         for name, found in report.categories
         for match in found
     ]
@@ -51,7 +52,7 @@ def draw_win_rates(report: Report) -> Figure | None:
         "height": _MARGINS_PX + _ROW_PX * len(decided),
         "margin": {"l": 10, "r": 20, "t": 20, "b": 50},
         "xaxis": axis,
-        "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True},
+        "yaxis": {"autorange": "reversed", "automargin": True, "ticklabelstandoff": 8, "fixedrange": True},
         "shapes": [half],
         "showlegend": False,
     }

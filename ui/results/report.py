@@ -12,7 +12,8 @@ from review.singles import report_singles
 from review.store import ReviewStore
 from ui.offline import facts_table, offline_page, plots
 from ui.results.charts import draw_losses, draw_win_rates
-from ui.results.views import result_markup, singles_markup
+from ui.results.singles import singles_markup
+from ui.results.views import result_markup
 
 _LOOK = Path(__file__).parents[1] / "static" / "result.css"
 _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }

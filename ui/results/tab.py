@@ -21,8 +21,10 @@ from review.votes import Filters
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import answers_errors, shows_user_errors
 from ui.results.charts import result_figures
+from ui.results.pieces import DISPUTED
 from ui.results.report import write_result
-from ui.results.views import DISPUTED, result_markup, singles_markup
+from ui.results.singles import singles_markup
+from ui.results.views import result_markup
 from ui.review.views import review_choices
 from ui.services import Choice, Services
 

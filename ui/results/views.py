@@ -1,30 +1,23 @@
-"""What the Results screen shows, as safe markup made from a report."""
+"""What the Results screen shows of a review of pairs, as safe markup made from a report."""
 
 import json
-from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from review.ranking import Ranking, Standing
-from review.remarks import Said
 from review.report import Agreement, Match, Report
-from review.singles import SinglesReport
 from review.statistics import ENOUGH_EVIDENCE
 from review.votes import NO_CATEGORY
 from review.wording import (
     agreement_sentence,
-    alpha_sentence,
     disputes_sentence,
     left_out_sentence,
     length_sentence,
     match_sentence,
-    passed_sentence,
     side_sentence,
-    stars_sentence,
-    tags_sentence,
 )
+from ui.results.pieces import disputes_markup, said_markup, span_markup
 
-DISPUTED = "disputed"  # asks for the pairs on which reviewers differ
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
     "An interval that spans 50 % leaves open who is better. Verdicts on one prompt count in it as far as they tell something "
@@ -42,7 +35,7 @@ def result_markup(report: Report) -> Markup:
         report.corrections,
         left_out_sentence(report),
         disputes_sentence(report),
-        _disputes(report),
+        disputes_markup(report),
     )
     parts = [head]
     if report.ranking and report.ratings:
@@ -51,34 +44,8 @@ def result_markup(report: Report) -> Markup:
     if report.categories:
         parts.append(_categories(report))
     if report.ratings:
-        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), _said(report.said), _people(report)]
+        parts += [Markup('<p class="fuata-note">{}</p>').format(_HOW_TO_READ), said_markup(report.said), _people(report)]
     return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
-
-
-def singles_markup(report: SinglesReport) -> Markup:
-    """Return the result of a review of single responses."""
-    head = Markup("<p><b>{}</b>: {} ratings of {} responses by {}. {} {} {}</p>").format(
-        report.review, f"{report.ratings:,}", f"{report.responses:,}",
-        ", ".join(f"{name} ({count:,})" for name, count in report.people.items()) or "nobody", left_out_sentence(report),
-        disputes_sentence(report), _disputes(report),
-    )  # fmt: skip
-    parts = [head]
-    for one in report.passed:
-        title = Markup("<h3>{}</h3>").format(one.contender)
-        words = Markup("<p>{}</p>").format(passed_sentence(one))
-        bar = _span(one.rate, one.interval, "Share that passes") if one.rate is not None else Markup("")
-        parts.append(Markup('<article class="fuata-result">{}{}{}</article>').format(title, words, bar))
-    if agreed := alpha_sentence(report):
-        parts.append(Markup("<p>{}</p>").format(agreed))
-    parts.append(_said(report.said))
-    return Markup('<section aria-label="Result" data-ratings="{}">{}</section>').format(report.ratings, Markup("").join(parts))
-
-
-def _disputes(report: Report | SinglesReport) -> Markup:
-    """Return the button that lists the pairs on which reviewers differ or did, where there are any."""
-    if not report.disputed and not report.settled:
-        return Markup("")
-    return Markup('<button type="button" class="link" data-behind="{}" data-meeting="null">Show them</button>').format(DISPUTED)
 
 
 def _ranking(ranking: Ranking) -> Markup:
@@ -110,24 +77,6 @@ def _standing(standing: Standing, low: float, high: float) -> Markup:
         100 * (standing.low - low) / span, 100 * (standing.high - standing.low) / span,
         100 * (standing.rating - low) / span, f"{standing.bouts:,}",
     )  # fmt: skip
-
-
-def _said(everything: Sequence[Said]) -> Markup:
-    """Return what was said of single responses, a line for each contender; nothing where nothing was."""
-    lines = [
-        Markup("<tr><td>{}</td><td>{}</td><td>{}</td></tr>").format(
-            said.contender, stars_sentence(said) or "–", tags_sentence(said) or "–"
-        )
-        for said in everything
-    ]
-    if not any(said.stars or said.tags for said in everything):
-        return Markup("")
-    return Markup(
-        '<article class="fuata-result" aria-label="Stars and tags"><h3>Stars and tags</h3>'
-        '<div class="scroll" tabindex="0" aria-label="Table of stars and tags"><table>'
-        "<thead><tr><th>contender</th><th>stars, 95 % interval</th><th>tags</th></tr></thead><tbody>{}</tbody></table></div>"
-        "</article>"
-    ).format(Markup("").join(lines))
 
 
 def _people(report: Report) -> Markup:
@@ -219,20 +168,7 @@ def _rate(match: Match) -> Markup:
 def _interval(match: Match) -> Markup:
     if match.win_rate is None:
         return Markup("")
-    return _span(match.win_rate, match.interval, "Win rate")
-
-
-def _span(rate: float, interval: tuple[float, float], what: str) -> Markup:
-    """Return a share and its interval on a line from 0 to 100 %."""
-    low, high = interval
-    return Markup(
-        '<div class="interval" role="img" aria-label="{} {} with interval {} to {}"><em></em>'
-        '<i style="left:{:.2f}%;width:{:.2f}%"></i><b style="left:{:.2f}%"></b>'
-        '<small style="left:0">0 %</small><small style="left:50%;transform:translateX(-50%)">50 %</small>'
-        '<small style="right:0">100 %</small></div>'
-    ).format(
-        what, f"{rate:.0%}", f"{low:.0%}", f"{high:.0%}", 100 * low, 100 * (high - low), 100 * rate
-    )  # fmt: skip
+    return span_markup(match.win_rate, match.interval, "Win rate")
 
 
 def _evidence(match: Match) -> Markup:
