@@ -190,7 +190,8 @@ class ReviewStore:
         rows = self.database.query(sql, [review["id"]])
         sql = "SELECT count(*) AS n FROM pairs INDEXED BY disputed_pairs WHERE review_id = ? AND is_disputed = 1"
         disputed = self.database.one(sql, [review["id"]]) or {"n": 0}
-        return {"people": rows, "pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
+        counts = {"pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
+        return {"people": rows, "answers": review["answers"], **counts}
 
     def kinds(self, name: str) -> tuple[list[str], list[str]]:
         """Return the categories and the splits of a review's prompts."""

@@ -203,7 +203,7 @@ async function showPeople() {
   const answer = await server.list_people({ review: who.review });
   if (asked !== who || !answer || answer.error) return;
   part("people").textContent = answer.people.length ? `${answer.people.map((person) => `${visible(person.name)} ${person.judged}`).join(", ")}: `
-    + `${answer.ratings} ratings of ${answer.pairs} ${current && current.answers !== "pairs" ? "responses" : "pairs"}` : "";
+    + `${answer.ratings} ratings of ${answer.pairs} ${answer.answers === "pairs" ? "pairs" : "responses"}` : "";
 }
 setInterval(() => { if (element.isConnected) showPeople().catch(() => {}); }, 10000);
 
