@@ -19,7 +19,7 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees for its next step, where its C library is glibc; elsewhere nothing changes.
 
     By default a tensor's memory goes back to the system with the tensor, and the next one's comes page by page, each cleared:
-    5 to 12 % of a step's time (benchmarks/LOG.md, 2026-11-23). The peak stays the same, so this is for a process that trains and
+    5 to 12 % of a step's time (benchmarks/LOG.md, 2026-11-24). The peak stays the same, so this is for a process that trains and
     ends, not for one that people leave open. The numbers are those of malloc.h.
     """
     if not sys.platform.startswith("linux"):
