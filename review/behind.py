@@ -1,11 +1,16 @@
 """The pairs behind a number of the result: what was asked, answered and said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
+from core.errors import ReviewError
 from review.rating import MOST_STARS
 from review.store import ReviewStore
 from review.votes import EVERYTHING, Filters, Vote, decisive, read_votes
+
+MOST_SHOWN = 50  # pairs at a time
+OUTCOMES = ("", "first", "second", "tie", "both_bad")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +25,30 @@ class JudgedPair:
     said: tuple[tuple[str, str, str], ...]  # reviewer, outcome in words, comment
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The first of the pairs behind a number, and how many there are."""
+
+    total: int
+    pairs: list[JudgedPair]
+
+
 def pairs_behind(
     store: ReviewStore, name: str, meeting: tuple[str, str], outcome: str = "", filters: Filters = EVERYTHING
-) -> list[JudgedPair]:
-    """Return the pairs of two contenders on which counted verdicts have an ``outcome``; '' takes every one.
+) -> Behind:
+    """Return the pairs of two contenders on which counted verdicts have an ``outcome``.
 
-    An outcome is the better contender's name, ``tie`` or ``both_bad``. Raises ReviewError when there is no such review.
+    An outcome is ``first`` or ``second`` where that contender of the two is better, ``tie``, ``both_bad``, or '' for every one.
+    Raises ReviewError when there is no such review or outcome.
     """
+    if outcome not in OUTCOMES:
+        raise ReviewError(f"There is no outcome '{outcome}': say one of {', '.join(filter(None, OUTCOMES))}.")
     review = store.find(name)
     votes = decisive([vote for vote in read_votes(store, review["id"], filters) if not vote.knew])
-    wanted = [vote for vote in votes if {vote.a, vote.b} == set(meeting) and outcome in {"", _named(vote)}]
-    return list(_pairs(store, wanted))
+    return _behind(store, (vote for vote in votes if {vote.a, vote.b} == set(meeting) and _has(vote, outcome, meeting)))
 
 
-def disputed_pairs(store: ReviewStore, name: str) -> list[JudgedPair]:
+def disputed_pairs(store: ReviewStore, name: str) -> Behind:
     """Return the pairs on which reviewers differ, and then those on which they did until somebody settled it, with all verdicts.
 
     Raises ReviewError when there is no such review.
@@ -43,31 +58,39 @@ def disputed_pairs(store: ReviewStore, name: str) -> list[JudgedPair]:
     votes = [vote for vote in read_votes(store, review["id"]) if not vote.knew]
     pairs = dict.fromkeys([*(row["id"] for row in rows), *(vote.pair for vote in votes if vote.settles)])
     place = {pair: number for number, pair in enumerate(pairs)}
-    return list(_pairs(store, sorted((vote for vote in votes if vote.pair in place), key=lambda vote: place[vote.pair])))
+    return _behind(store, sorted((vote for vote in votes if vote.pair in place), key=lambda vote: place[vote.pair]))
 
 
-def _pairs(store: ReviewStore, votes: list[Vote]) -> Iterator[JudgedPair]:
-    for pair in dict.fromkeys(vote.pair for vote in votes):
-        row = store.database.one(
-            """SELECT data_row, category, prompt, expected, one.name AS one, a.text AS a, two.name AS two, b.text AS b,
-               first_response_id = second_response_id AS is_single FROM pairs
-               JOIN prompts ON prompts.id = pairs.prompt_id
-               JOIN responses a ON a.id = first_response_id JOIN contenders one ON one.id = a.contender_id
-               JOIN responses b ON b.id = second_response_id JOIN contenders two ON two.id = b.contender_id WHERE pairs.id = ?""",
-            [pair],
-        )
-        assert row is not None
-        said = tuple((vote.reviewer, _in_words(vote), vote.comment) for vote in votes if vote.pair == pair)
-        responses = ((row["one"], row["a"]), (row["two"], row["b"]))[: 1 if row["is_single"] else 2]
-        yield JudgedPair(row["data_row"], row["category"], row["prompt"], row["expected"], responses, said)
+def _behind(store: ReviewStore, votes: Iterable[Vote]) -> Behind:
+    by_pair: dict[int, list[Vote]] = {}
+    for vote in votes:
+        by_pair.setdefault(vote.pair, []).append(vote)
+    return Behind(len(by_pair), [_judged(store, pair, said) for pair, said in islice(by_pair.items(), MOST_SHOWN)])
 
 
-def _named(vote: Vote) -> str:
-    return vote.outcome.removeprefix("\0")
+def _judged(store: ReviewStore, pair: int, votes: list[Vote]) -> JudgedPair:
+    row = store.database.one(
+        """SELECT data_row, category, prompt, expected, one.name AS one, a.text AS a, two.name AS two, b.text AS b,
+           first_response_id = second_response_id AS is_single FROM pairs
+           JOIN prompts ON prompts.id = pairs.prompt_id
+           JOIN responses a ON a.id = first_response_id JOIN contenders one ON one.id = a.contender_id
+           JOIN responses b ON b.id = second_response_id JOIN contenders two ON two.id = b.contender_id WHERE pairs.id = ?""",
+        [pair],
+    )
+    assert row is not None
+    said = tuple((vote.reviewer, _in_words(vote), vote.comment) for vote in votes)
+    responses = ((row["one"], row["a"]), (row["two"], row["b"]))[: 1 if row["is_single"] else 2]
+    return JudgedPair(row["data_row"], row["category"], row["prompt"], row["expected"], responses, said)
+
+
+def _has(vote: Vote, outcome: str, meeting: tuple[str, str]) -> bool:
+    if outcome in {"first", "second"} and vote.verdict in {"a", "b"}:
+        return vote.outcome == meeting[outcome == "second"]
+    return outcome in {"", vote.verdict}
 
 
 def _in_words(vote: Vote) -> str:
     stars = vote.remarks[0].stars
-    words = {"tie": "tie", "both_bad": "both bad", "pass": "pass", "fail": "fail", "stars": f"{stars} of {MOST_STARS} stars"}
-    said = words.get(_named(vote), f"{_named(vote)} better")
+    words = {"both_bad": "both bad", "a": f"{vote.a} better", "b": f"{vote.b} better", "stars": f"{stars} of {MOST_STARS} stars"}
+    said = words.get(vote.verdict, vote.verdict)
     return f"{said} (settles it)" if vote.settles else said

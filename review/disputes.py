@@ -11,6 +11,15 @@ _DISPUTED = """
 """
 
 
+def count_settled(database: Database, review_id: int) -> int:
+    """Return how many pairs of a review a blind later verdict has settled."""
+    sql = """SELECT count(DISTINCT pair_id) AS n FROM verdicts JOIN pairs ON pairs.id = pair_id
+             WHERE review_id = ? AND settles = 1 AND knew = 0"""
+    row = database.one(sql, [review_id])
+    assert row is not None
+    return int(row["n"])
+
+
 class Disputes:
     """The disagreements of others that one person may settle."""
 

@@ -118,13 +118,8 @@ class Walk:
         return expected_gains(tallies)
 
     def note(self, tables: SqliteUtils, pair_id: int, *, judged: bool) -> None:
-        """Remember, in the transaction of a verdict, how far this reviewer is, or that a pair is to be seen again.
-
-        What only they have judged is in no one's way, for the index of the first pairs has let go of it.
-        """
-        row = next(iter(tables.query("SELECT place, verdict_count, low_id, high_id FROM pairs WHERE id = ?", [pair_id])))
-        if judged and row["verdict_count"] == 1:
-            return
+        """Remember, in the transaction of a verdict, how far this reviewer is, or that a pair is to be seen again."""
+        row = next(iter(tables.query("SELECT place, low_id, high_id FROM pairs WHERE id = ?", [pair_id])))
         meeting = (row["low_id"], row["high_id"])
         went = self._went(meeting)
         if judged:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from review.agreement import cohen_kappa, krippendorff_alpha
+from review.disputes import count_settled
 from review.length_control import LengthControlled, control_length
 from review.ranking import Bout, Ranking, rank
 from review.remarks import Said, count_remarks
@@ -148,7 +149,7 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
         pairs=review["pair_count"],
         ratings=len(votes),
         left_out=len(given) - len(votes),
-        settled=len({vote.pair for vote in votes if vote.settles}),
+        settled=count_settled(store.database, review["id"]),
         disputed=store.people(name)["disputed"],
         reviewers=tuple(_reviewer(person, votes, looks) for person in dict.fromkeys(vote.reviewer for vote in votes)),
         matches=tuple(_match(first, second, counted) for first, second in combinations(contenders, 2)),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from review.agreement import krippendorff_alpha, numbers_differ
+from review.disputes import count_settled
 from review.remarks import Said, count_remarks
 from review.statistics import effective_count, wilson_interval
 from review.store import ReviewStore
@@ -59,7 +60,7 @@ def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING)
         answers=review["answers"],
         responses=review["pair_count"],
         ratings=len(votes),
-        settled=len({vote.pair for vote in votes if vote.settles}),
+        settled=count_settled(store.database, review["id"]),
         disputed=store.people(name)["disputed"],
         left_out=len(given) - len(votes),
         people=people,

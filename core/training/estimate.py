@@ -39,8 +39,7 @@ def memory_mib(plan: RunPlan) -> float | None:
     if not (hidden and blocks and weights):
         return None
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
-    kind = str(config.get("activation_function") or config.get("hidden_act") or "")
-    copies = _UNGATED_COPIES if kind in _UNGATED else _INNER_COPIES
+    copies = _INNER_COPIES if _is_gated(config) else _UNGATED_COPIES
     of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
     kept = blocks * of_a_block
     if plan.settings.method != "full":
@@ -111,6 +110,12 @@ def parameter_count(folder: Path) -> int:
             return 0
         total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
     return total
+
+
+def _is_gated(config: dict[str, Any]) -> bool:
+    """Tell whether a layout's MLP multiplies its activation by a gate; Gemma's does under an activation's plain name, too."""
+    kind = str(config.get("activation_function") or config.get("hidden_act") or "")
+    return kind not in _UNGATED or str(config.get("model_type")).startswith("gemma")
 
 
 def _largest_batch(plan: RunPlan, config: dict[str, Any]) -> int:

@@ -21,6 +21,9 @@ def keep_freed_memory() -> None:
     By default a tensor's memory goes back to the system with the tensor, and the next one's comes page by page, each cleared:
     5 to 12 % of a step's time (benchmarks/LOG.md, 2026-11-24). The peak stays the same, so this is for a process that trains and
     ends, not for one that people leave open. The numbers are those of malloc.h.
+
+    A glibc before 2.35 takes no mapping threshold above 32 MiB, and one that takes none is left alone: any of the other two
+    would end its own adapting of that threshold, which is worse than nothing.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -28,5 +31,6 @@ def keep_freed_memory() -> None:
     if mallopt is None:
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    for option, size in ((mmap_threshold, 2**30), (trim_threshold, 2**30), (top_pad, 2**26)):
-        mallopt(option, size)
+    if any(mallopt(mmap_threshold, size) for size in (2**30, 2**25)):  # it answers 0 to what it does not take
+        mallopt(trim_threshold, 2**30)
+        mallopt(top_pad, 2**26)

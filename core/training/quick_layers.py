@@ -68,7 +68,8 @@ def _is_plain(layer: Any, x: torch.Tensor) -> bool:
     down, up = layer.lora_A[names[0]], layer.lora_B[names[0]]
     dropout = layer.lora_dropout[names[0]]
     return (
-        type(base) in {torch.nn.Linear, Conv1D}
+        x.dim() > 1
+        and type(base) in {torch.nn.Linear, Conv1D}
         and not any(parameter.requires_grad for parameter in base.parameters())
         and names[0] not in layer.lora_variant  # DoRA and others compute something else
         and down.bias is None

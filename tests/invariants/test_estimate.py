@@ -12,7 +12,7 @@ import torch
 
 from core.data.dataset import load_dataset
 from core.storage.workspace import Workspace
-from core.training.estimate import free_memory_mib, memory_mib, operations, parameter_count
+from core.training.estimate import _is_gated, free_memory_mib, memory_mib, operations, parameter_count
 from core.training.preparation import plan_run
 from core.training.settings import Method, change_settings, default_settings
 from core.training.speed import _measured
@@ -64,6 +64,17 @@ def rows(tmp_path: Path) -> Path:
     found = [{"instruction": f"Say {n} words.", "output": "a fine day " * (n % 24 + 1)} for n in range(40)]
     path.write_text(json.dumps(found), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(
+    ("config", "gated"),
+    [
+        ({"model_type": "gpt2", "activation_function": "gelu_new"}, False), ({"model_type": "gpt_neox", "hidden_act": "gelu"}, False),
+        ({"model_type": "gemma", "hidden_act": "gelu"}, True), ({"model_type": "llama", "hidden_act": "silu"}, True),
+    ],
+)  # fmt: skip
+def test_a_gate_is_known_from_a_models_config(config: dict[str, str], gated: bool) -> None:
+    assert _is_gated(config) is gated
 
 
 @pytest.mark.slow

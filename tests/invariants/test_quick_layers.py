@@ -10,6 +10,7 @@ import torch
 from core.models.adapters import AdapterShape, add_lora
 from core.models.catalogue import find_model
 from core.models.loading import load_model
+from core.training.memory import keep_freed_memory
 from core.training.quick_layers import _Adapted, quicken
 
 IDS = torch.tensor([[5, 6, 7, 8, 9], [11, 12, 13, 14, 15]])
@@ -101,3 +102,37 @@ def test_gelu_written_out_becomes_one_kernel_of_the_same_function(tiny_models: d
     assert torch.nn.GELU in kinds and not any("GELUActivation" in kind.__name__ for kind in kinds)
     one, other = (model(IDS).logits for model in (ours, theirs))
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapted_layer_takes_one_token_without_a_batch(tiny_models: dict[str, Path], calls: list[int]) -> None:
+    ours, theirs = adapted(tiny_models["llama"]), adapted(tiny_models["llama"])
+    quicken(ours)
+    mine, their = (next(module for module in model.modules() if hasattr(module, "lora_A")) for model in (ours, theirs))
+    x = torch.randn(mine.in_features)
+    assert torch.equal(mine(x), their(x)) and not calls
+
+
+@pytest.mark.parametrize(
+    ("largest", "set_to"),
+    [
+        (2**30, [(-3, 2**30), (-1, 2**30), (-2, 2**26)]), (2**25, [(-3, 2**30), (-3, 2**25), (-1, 2**30), (-2, 2**26)]),
+        (0, [(-3, 2**30), (-3, 2**25)]),
+    ],
+    ids=["glibc 2.35", "before", "none that is known"],
+)  # fmt: skip
+def test_memory_is_kept_only_where_the_c_library_takes_a_threshold(
+    monkeypatch: pytest.MonkeyPatch, largest: int, set_to: list[tuple[int, int]]
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        def __init__(self, _name: None) -> None: ...
+
+        def mallopt(self, option: int, size: int) -> int:
+            asked.append((option, size))
+            return int(option != -3 or size <= largest)
+
+    monkeypatch.setattr("core.training.memory.sys.platform", "linux")
+    monkeypatch.setattr("core.training.memory.ctypes.CDLL", Library)
+    keep_freed_memory()
+    assert asked == set_to

@@ -52,16 +52,36 @@ def test_categories_are_counted_by_themselves(judged: ReviewStore) -> None:
 
 def test_the_pairs_behind_a_number_are_those_it_counts(judged: ReviewStore) -> None:
     meeting = ("base", "tuned")
-    won = pairs_behind(judged, "r", meeting, "base")
+    won = pairs_behind(judged, "r", meeting, "first").pairs
     assert sorted(pair.row for pair in won) == [1, 5, 7, 11]
     first = next(pair for pair in won if pair.row == 1)
     assert dict(first.responses) == {"base": "base", "tuned": "tuned"} and first.said == (("amina", "base better", "so"),)
-    assert sorted(pair.row for pair in pairs_behind(judged, "r", meeting, "tie")) == [3, 9]
-    assert len(pairs_behind(judged, "r", meeting)) == 12
-    assert len(pairs_behind(judged, "r", meeting, "tuned", Filters(category="sums"))) == 6
-    assert pairs_behind(judged, "r", meeting, "both_bad") == [] == pairs_behind(judged, "r", ("base", "nobody"))
+    assert sorted(pair.row for pair in pairs_behind(judged, "r", meeting, "tie").pairs) == [3, 9]
+    assert pairs_behind(judged, "r", meeting).total == 12
+    assert pairs_behind(judged, "r", meeting, "second", Filters(category="sums")).total == 6
+    assert pairs_behind(judged, "r", meeting, "both_bad").pairs == [] == pairs_behind(judged, "r", ("base", "nobody")).pairs
     with pytest.raises(ReviewError, match="no review 'x'"):
         pairs_behind(judged, "x", meeting)
+    with pytest.raises(ReviewError, match="no outcome 'base': say one of first"):
+        pairs_behind(judged, "r", meeting, "base")
+
+
+def test_many_pairs_behind_a_number_are_counted_and_the_first_shown(judged: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("review.behind.MOST_SHOWN", 5)
+    found = pairs_behind(judged, "r", ("base", "tuned"))
+    assert (found.total, len(found.pairs)) == (12, 5)
+
+
+def test_contenders_may_be_called_like_a_verdict(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, {"tie": "one", "pass": "two"}, 2)
+    judge = Judge(store, "r", "amina")
+    won, even = judge.next_pairs(2)
+    judge.rate(won.id, make_rating("a" if won.a == "one" else "b"))
+    judge.rate(even.id, make_rating("tie"))
+    meeting = ("tie", "pass")
+    for outcome, said in (("first", "tie better"), ("tie", "tie")):
+        [pair] = pairs_behind(store, "r", meeting, outcome).pairs
+        assert pair.said == (("amina", said, ""),)
 
 
 def test_figures_show_what_the_report_says_and_plotly_takes_them(judged: ReviewStore) -> None:

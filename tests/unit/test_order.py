@@ -54,6 +54,15 @@ def test_everybody_sees_every_pair_once_in_an_order_of_their_own(workspace: Work
     counts(store)
 
 
+def test_a_meeting_that_one_person_has_judged_alone_is_not_looked_through_again(workspace: Workspace, small_file: Path) -> None:
+    store = write_review(workspace, small_file, {"base": "base", "tuned": "tuned", "other": "other"}, 20)
+    assert len(judge_all(store, "amina")) == 60
+    ways = store.database.query("SELECT went FROM ways WHERE reviewer = 'amina'")
+    assert [way["went"] for way in ways] == [1.0, 1.0, 1.0]
+    Judge(store, "r", "amina").undo()
+    assert len(judge_all(store, "amina")) == 1
+
+
 @pytest.mark.parametrize("overlap", [1, 2])
 def test_few_people_share_the_pairs_out_and_none_is_judged_too_often(
     workspace: Workspace, small_file: Path, overlap: int

@@ -114,7 +114,7 @@ def test_stars_that_differ_by_two_are_a_disagreement_for_somebody_to_settle(work
     report = report_singles(store, "r")
     assert (report.disputed, report.settled) == (2, 0)
     assert "On 2 responses reviewers differ" in singles_text(report)
-    assert 'data-behind="disputed"' in singles_markup(report)
+    assert "data-disputed" in singles_markup(report)
     chance = sum((one - other) ** 2 for one in (5, 5, 5, 2, 5, 4, 3, 5) for other in (5, 5, 5, 2, 5, 4, 3, 5)) / 7
     assert report.alpha == pytest.approx(1 - 2 * (0 + 1 + 4 + 9) / chance)
     assert "two stars apart weigh four times" in singles_text(report)
@@ -125,7 +125,7 @@ def test_stars_that_differ_by_two_are_a_disagreement_for_somebody_to_settle(work
     assert (report.disputed, report.settled, report.ratings) == (1, 1, 9)
     given = [said.stars for said in report.said if said.stars]
     assert sum(stars.count for stars in given) == 7  # the one that settles alone counts for its response
-    listed = disputed_pairs(store, "r")
+    listed = disputed_pairs(store, "r").pairs
     assert [[words for _, words, _ in pair.said] for pair in listed] == [
         ["5 of 5 stars", "3 of 5 stars"], ["2 of 5 stars", "5 of 5 stars", "4 of 5 stars (settles it)"]
     ]  # fmt: skip

@@ -178,8 +178,8 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     report = report_review(store, "r")
     assert (report.disputed, report.settled, report.ratings) == (3, 0, 20)
     assert "On 3 pairs reviewers differ" in report_text(report)
-    assert [len(pair.said) for pair in disputed_pairs(store, "r")] == [2, 2, 2]
-    assert 'data-behind="disputed"' in result_markup(report)
+    assert [len(pair.said) for pair in disputed_pairs(store, "r").pairs] == [2, 2, 2]
+    assert "data-disputed" in result_markup(report)
     assert Judge(store, "r", "amina", settles=True).next_pairs(5) == []  # not by one of the two
     third = Judge(store, "r", "neema", settles=True)
     assert third.progress() == (0, 3)
@@ -194,7 +194,7 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     assert (match.wins, match.losses) == (1, 2 + 15)  # of base: the disagreement left, 14 agreed, and 2 settled count once
     assert report.agreement.pairs == 10  # of the first two alone
     assert "2 pairs were settled by a later verdict" in disputes_sentence(report)
-    listed = disputed_pairs(store, "r")
+    listed = disputed_pairs(store, "r").pairs
     assert [len(pair.said) for pair in listed] == [2, 3, 3]  # what is open first; nothing of what was said is gone
     assert {name for name, _, _ in listed[0].said} == {"amina", "juma"}
     assert ("neema", "tuned better (settles it)", "") in listed[1].said
@@ -203,7 +203,7 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     judges["juma"].rate(pairs[2].id, make_rating(side_of("tuned", judges["juma"].pair(pairs[2].id).a)))  # thinks again
     assert report_review(store, "r").disputed == 1
     assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
-    assert 'data-behind="disputed"' not in result_markup(replace(report, disputed=0, settled=0))
+    assert "data-disputed" not in result_markup(replace(report, disputed=0, settled=0))
 
 
 def test_ones_own_verdict_or_an_undisputed_pair_is_settled_by_nobody(workspace: Workspace, small_file: Path) -> None:

@@ -23,7 +23,7 @@ function draw() {
   part("win-rates").removeAllListeners?.("plotly_click");
   part("win-rates").on?.("plotly_click", (event) => {
     const [first, second, category] = event.points[0].customdata;
-    open([first, second], "", category);
+    open({ meeting: [first, second], category });
   });
 }
 
@@ -56,10 +56,10 @@ function article(pair) {
   return made;
 }
 
-async function open(meeting, outcome, category) {
+async function open(asked) {
   if (!shown) return;
-  const question = { review: shown.review, reviewer: shown.reviewer, tag: shown.tag, category: category || shown.category, split: shown.split, meeting, outcome };
-  const answer = await server.list_pairs(question);
+  const { review, reviewer, tag, split } = shown;
+  const answer = await server.list_pairs({ review, reviewer, tag, split, ...asked, category: asked.category || shown.category });
   const failed = !answer || answer.error;
   part("title").textContent = failed ? answer?.error || "Fuata does not answer. Is it still running?" : answer.title;
   part("pairs").replaceChildren(...(failed ? [] : answer.pairs.map(article)));
@@ -68,8 +68,10 @@ async function open(meeting, outcome, category) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("#result [data-behind]");
-  if (button && element.isConnected) open(JSON.parse(button.dataset.meeting), button.dataset.behind, button.dataset.category || "");
+  const button = event.target.closest?.("#result :is([data-behind], [data-disputed])");
+  if (!button || !element.isConnected) return;
+  const { behind, meeting, category } = button.dataset;
+  open(meeting ? { meeting: JSON.parse(meeting), outcome: behind, category } : { disputed: true });
 });
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) draw(); }).observe(element);
 watch("value", read);

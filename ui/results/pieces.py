@@ -9,8 +9,6 @@ from review.report import Report
 from review.singles import SinglesReport
 from review.wording import stars_sentence, tags_sentence
 
-DISPUTED = "disputed"  # asks for the pairs on which reviewers differ
-
 
 def said_markup(everything: Sequence[Said]) -> Markup:
     """Return what was said of single responses, a line for each contender; nothing where nothing was."""
@@ -47,4 +45,4 @@ def disputes_markup(report: Report | SinglesReport) -> Markup:
     """Return the button that lists the pairs on which reviewers differ or did, where there are any."""
     if not report.disputed and not report.settled:
         return Markup("")
-    return Markup('<button type="button" class="link" data-behind="{}" data-meeting="null">Show them</button>').format(DISPUTED)
+    return Markup('<button type="button" class="fuata-link" data-disputed>Show them</button>')

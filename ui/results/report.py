@@ -17,7 +17,8 @@ from ui.results.views import result_markup
 
 _LOOK = Path(__file__).parents[1] / "static" / "result.css"
 _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }
-.fuata-note { color: #475569; } .fuata-result button.link { text-decoration: none; } button { pointer-events: none; }
+.fuata-note { color: #475569; } button { pointer-events: none; } button.fuata-link { text-decoration: none !important; }
+[data-disputed] { display: none; } /* there is nobody to ask */
 """
 
 

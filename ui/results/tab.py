@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from core.errors import ReviewError
 from core.storage.folders import write_file
-from review.behind import JudgedPair, disputed_pairs, pairs_behind
+from review.behind import Behind, disputed_pairs, pairs_behind
 from review.exports import export_review
 from review.importing import import_ratings, imported_sentence
 from review.rating import TAGS
@@ -21,7 +21,6 @@ from review.votes import Filters
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.errors import answers_errors, shows_user_errors
 from ui.results.charts import result_figures
-from ui.results.pieces import DISPUTED
 from ui.results.report import write_result
 from ui.results.singles import singles_markup
 from ui.results.views import result_markup
@@ -31,7 +30,6 @@ from ui.services import Choice, Services
 EVERYBODY: Choice = ("everybody", "")
 ANY_SPLIT: Choice = ("all rows", "")
 ANY_CATEGORY: Choice = ("all categories", "")
-_MOST_SHOWN = 50  # pairs behind a number at a time
 ANY_TAG: Choice = ("any tag or none", "")
 _FORMATS = [
     ("CSV table", "csv"),
@@ -137,24 +135,25 @@ def _pairs_function(services: Services) -> Callable[..., Any]:
     @answers_errors
     def list_pairs(question: dict[str, Any]) -> dict[str, Any]:
         found, what = _asked_pairs(services, question)
-        title = f"{what}: {len(found):,} {'pair' if len(found) == 1 else 'pairs'}"
-        pairs = [asdict(pair) for pair in found[:_MOST_SHOWN]]
-        return {"title": title, "pairs": pairs, "left": max(len(found) - _MOST_SHOWN, 0)}
+        title = f"{what}: {found.total:,} {'pair' if found.total == 1 else 'pairs'}"
+        return {"title": title, "pairs": [asdict(pair) for pair in found.pairs], "left": found.total - len(found.pairs)}
 
     return list_pairs
 
 
-def _asked_pairs(services: Services, question: dict[str, Any]) -> tuple[list[JudgedPair], str]:
+def _asked_pairs(services: Services, question: dict[str, Any]) -> tuple[Behind, str]:
     """Return the pairs that the page asks for, and what they are in words."""
     name, meeting, outcome = str(question.get("review", "")), question.get("meeting"), str(question.get("outcome", ""))
-    if outcome == DISPUTED:
+    if question.get("disputed"):
         return disputed_pairs(services.reviews, name), "Where reviewers differ, or did"
     if not isinstance(meeting, list) or len(meeting) != 2:
         raise ReviewError("Say which two contenders.")
     first, second = str(meeting[0]), str(meeting[1])
     asked = Filters(*(str(question.get(part, "")) for part in ("reviewer", "tag", "category", "split")))
-    words = {"": "all verdicts", "tie": "tie", "both_bad": "both bad"}.get(outcome, f"{outcome} better")
-    return pairs_behind(services.reviews, name, (first, second), outcome, asked), f"{first} against {second}, {words}"
+    found = pairs_behind(services.reviews, name, (first, second), outcome, asked)
+    better = {"first": f"{first} better", "second": f"{second} better"}
+    words = {**better, "tie": "tie", "both_bad": "both bad"}.get(outcome, "all verdicts")
+    return found, f"{first} against {second}, {words}"
 
 
 def _write_export(services: Services, name: str, wanted: str) -> Path:

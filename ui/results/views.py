@@ -109,10 +109,10 @@ def match_markup(match: Match) -> Markup:
 
 def _bar(match: Match) -> Markup:
     parts = [
-        ("wins", match.wins, f"{match.contender} better", match.contender),
+        ("wins", match.wins, f"{match.contender} better", "first"),
         ("ties", match.ties, "tie", "tie"),
         ("bad", match.both_bad, "both bad", "both_bad"),
-        ("losses", match.losses, f"{match.against} better", match.against),
+        ("losses", match.losses, f"{match.against} better", "second"),
     ]
     spans = Markup("").join(
         Markup(
@@ -134,7 +134,7 @@ def _categories(report: Report) -> Markup:
     lines = Markup("").join(
         Markup(
             "<tr><td>{}</td><td>{} against {}</td><td>{} / {} / {} / {}</td><td>{}</td><td>{}</td>"
-            '<td><button type="button" class="link" data-behind="" data-meeting="{}" data-category="{}">{}</button>'
+            '<td><button type="button" class="fuata-link" data-behind="" data-meeting="{}" data-category="{}">{}</button>'
             "</td></tr>"
         ).format(
             name or "none", match.contender, match.against, match.wins, match.ties, match.both_bad, match.losses,
