@@ -9,8 +9,8 @@ from review.rating import MOST_STARS
 from review.store import ReviewStore
 from review.votes import EVERYTHING, Filters, Vote, decisive, read_votes
 
-MOST_SHOWN = 50  # pairs at a time
-OUTCOMES = ("", "first", "second", "tie", "both_bad")
+_MOST_SHOWN = 50  # pairs at a time
+_OUTCOMES = ("", "first", "second", "tie", "both_bad")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def pairs_behind(
     An outcome is ``first`` or ``second`` where that contender of the two is better, ``tie``, ``both_bad``, or '' for every one.
     Raises ReviewError when there is no such review or outcome.
     """
-    if outcome not in OUTCOMES:
-        raise ReviewError(f"There is no outcome '{outcome}': say one of {', '.join(filter(None, OUTCOMES))}.")
+    if outcome not in _OUTCOMES:
+        raise ReviewError(f"There is no outcome '{outcome}': say one of {', '.join(filter(None, _OUTCOMES))}.")
     review = store.find(name)
     votes = decisive([vote for vote in read_votes(store, review["id"], filters) if not vote.knew])
     return _behind(store, (vote for vote in votes if {vote.a, vote.b} == set(meeting) and _has(vote, outcome, meeting)))
@@ -65,7 +65,7 @@ def _behind(store: ReviewStore, votes: Iterable[Vote]) -> Behind:
     by_pair: dict[int, list[Vote]] = {}
     for vote in votes:
         by_pair.setdefault(vote.pair, []).append(vote)
-    return Behind(len(by_pair), [_judged(store, pair, said) for pair, said in islice(by_pair.items(), MOST_SHOWN)])
+    return Behind(len(by_pair), [_judged(store, pair, said) for pair, said in islice(by_pair.items(), _MOST_SHOWN)])
 
 
 def _judged(store: ReviewStore, pair: int, votes: list[Vote]) -> JudgedPair:

@@ -67,7 +67,7 @@ def test_the_pairs_behind_a_number_are_those_it_counts(judged: ReviewStore) -> N
 
 
 def test_many_pairs_behind_a_number_are_counted_and_the_first_shown(judged: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.behind.MOST_SHOWN", 5)
+    monkeypatch.setattr("review.behind._MOST_SHOWN", 5)
     found = pairs_behind(judged, "r", ("base", "tuned"))
     assert (found.total, len(found.pairs)) == (12, 5)
 

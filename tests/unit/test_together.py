@@ -19,7 +19,7 @@ from review.judging import Judge
 from review.rating import make_rating
 from review.report import report_review
 from review.store import ReviewStore
-from review.votes import read_votes
+from review.votes import Filters, read_votes
 from review.wording import disputes_sentence, report_text, side_sentence
 from tests.reviews import write_review
 from ui.results.views import result_markup
@@ -194,6 +194,8 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(workspace: W
     assert (match.wins, match.losses) == (1, 2 + 15)  # of base: the disagreement left, 14 agreed, and 2 settled count once
     assert report.agreement.pairs == 10  # of the first two alone
     assert "2 pairs were settled by a later verdict" in disputes_sentence(report)
+    of_one = report_review(store, "r", Filters(reviewer="amina"))
+    assert (of_one.disputed, of_one.settled) == (1, 2)  # as in the list, which knows no filters
     listed = disputed_pairs(store, "r").pairs
     assert [len(pair.said) for pair in listed] == [2, 3, 3]  # what is open first; nothing of what was said is gone
     assert {name for name, _, _ in listed[0].said} == {"amina", "juma"}

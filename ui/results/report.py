@@ -17,7 +17,7 @@ from ui.results.views import result_markup
 
 _LOOK = Path(__file__).parents[1] / "static" / "result.css"
 _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }
-.fuata-note { color: #475569; } button { pointer-events: none; } button.fuata-link { text-decoration: none !important; }
+.fuata-note { color: #475569; } button { pointer-events: none; } button.fuata-link { text-decoration: none; }
 [data-disputed] { display: none; } /* there is nobody to ask */
 """
 
@@ -37,7 +37,7 @@ def write_result(store: ReviewStore, name: str) -> Markup:
         if review["rubric"]
         else "",
     )
-    return offline_page(f"Review {name}", body, Markup(_COLOURS + _LOOK.read_text(encoding="utf-8")))  # noqa: S704 - our own
+    return offline_page(f"Review {name}", body, Markup(_LOOK.read_text(encoding="utf-8") + _COLOURS))  # noqa: S704 - our own
 
 
 def _result(store: ReviewStore, name: str, *, single: bool) -> tuple[Markup, list[dict[str, Any]]]:
