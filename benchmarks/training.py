@@ -2,7 +2,8 @@
 
 Every arm is a process of its own, so that its peak memory is its own; the arms take turns, round after round, so that a noisy
 machine is noisy for all; what is reported is the median of the rounds and its ratio to the Hugging Face Trainer's. All arms
-read the same rows, batches of 8, float32, no dropout, AdamW, and as many threads.
+are given the same epoch of rows and stopped after so many steps of it: batches of 8, float32, no dropout, AdamW, and as many
+threads. The longest row comes in the first step, which is not timed, so that every peak is that of an epoch.
 
 - book: the loop of Raschka, "Build a Large Language Model (From Scratch)", chapter 7: padded to the longest row of the batch,
   the loss over all positions of the padded batch, plain AdamW
@@ -27,8 +28,9 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from core.data.dataset import load_dataset
-from core.prompts.batches import IGNORED, collate
+from core.prompts.batches import IGNORED, collate, plan_epoch
 from core.prompts.encoding import EncodedRow
 from core.training.events import StepDone
 from core.training.flat_rows import flatten
@@ -48,11 +50,13 @@ from core.training.settings import TrainingSettings
 
 _BATCH = 8
 _WARM_UP = 2  # steps that are not timed
+_EPOCH = 4096  # rows that are made up
+_LONGEST = 512  # tokens of a row with Alpaca-like lengths; longer ones are cut, as Alpaca's own recipe does
 _PREAMBLE = 23  # tokens of Alpaca's in GPT-2's vocabulary
 _SHARED = Path(__file__).parents[2] / "shared" / "data"
 Figures = dict[str, Any]
 Rows = list[EncodedRow]
-Step = tuple[float, int]  # seconds, real tokens
+Step = tuple[float, Rows]  # seconds, what it learnt from
 
 
 def main() -> None:
@@ -128,7 +132,7 @@ def _in_a_process(chosen: argparse.Namespace, arm: str, model: str, method: str,
 
 def _run_arm(chosen: argparse.Namespace) -> Figures:
     torch.set_num_threads(chosen.threads)
-    rows = _rows(chosen, os.environ["FUATA_ROWS"])[: _BATCH * (chosen.steps + _WARM_UP)]
+    rows = _longest_first(_rows(chosen, os.environ["FUATA_ROWS"]))
     model = _model(chosen.models[0])
     if chosen.methods[0] == "lora":
         from core.models.adapters import AdapterShape, add_lora
@@ -136,10 +140,12 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
         model = add_lora(model, AdapterShape(8, 16, 0.0), seed=1, base_model=model.config.name_or_path)
     arms = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "trl": _trl_arm, "fuata": _fuata_arm}
     arm = arms[chosen.arm]
-    took = arm(model, rows)
-    seconds, tokens = (sum(part) for part in zip(*took[_WARM_UP:], strict=True))
-    ops = _useful_operations(model, rows) * tokens / sum(len(row.ids) for row in rows)
-    return {"tokens_per_s": tokens / seconds, "peak_mib": peak_memory_mib(), "gflops": ops / seconds / 1e9}
+    timed = arm(model, rows, chosen.steps + _WARM_UP)[_WARM_UP:]
+    peak = peak_memory_mib()
+    seconds = sum(took for took, _ in timed)
+    tokens = sum(len(row.ids) for _, part in timed for row in part)
+    ops = _useful_operations(model, [part for _, part in timed])
+    return {"tokens_per_s": tokens / seconds, "peak_mib": peak, "gflops": ops / seconds / 1e9}
 
 
 def _rows(chosen: argparse.Namespace, kind: str) -> Rows:
@@ -149,15 +155,22 @@ def _rows(chosen: argparse.Namespace, kind: str) -> Rows:
     words = _vocabulary(chosen.models[0])
     preamble = [chance.randrange(1, words) for _ in range(_PREAMBLE)]
     rows = []
-    for number in range(_BATCH * (chosen.steps + _WARM_UP)):
+    for number in range(_EPOCH):
         if kind == "alpaca":  # log-normal lengths like those of Alpaca's 52 thousand rows
             asked, answer = max(5, round(chance.lognormvariate(2.9, 0.5))), max(3, round(chance.lognormvariate(3.7, 0.9)))
         else:
             answer = max(int(kind) // 3, 1)
             asked = max(int(kind) - answer - _PREAMBLE, 1)
         ids = [*preamble, *(chance.randrange(1, words) for _ in range(asked + answer))]
-        rows.append(EncodedRow(number, tuple(ids[:1000]), tuple(at >= _PREAMBLE + asked for at in range(len(ids)))[:1000]))
+        longest = _LONGEST if kind == "alpaca" else len(ids)
+        rows.append(EncodedRow(number, tuple(ids[:longest]), tuple(at >= _PREAMBLE + asked for at in range(len(ids)))[:longest]))
     return rows
+
+
+def _longest_first(rows: Rows) -> Rows:
+    """Return the rows with the longest in front, where a trainer that knows no longest rows meets it in its first batch."""
+    longest = max(range(len(rows)), key=lambda at: len(rows[at].ids))
+    return [rows[longest], *rows[:longest], *rows[longest + 1 :]]
 
 
 def _book_rows(file: Path, tokenizer: Path, model: str) -> Rows:
@@ -195,74 +208,78 @@ def _model(name: str) -> Any:
     ).train()
 
 
-def _book_arm(model: Any, rows: Rows) -> list[Step]:
+def _book_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     """Compute the loss over all positions; padding after the first end token is masked by -100 but computed all the same."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.1, fused=False, foreach=False)
     clock = _Clock()
-    for part in _batches(rows):
+    for part in islice(_batches(rows), steps):
         batch = collate(part, 0, mask_prompt=False)
         optimizer.zero_grad()
         logits = model(input_ids=batch.inputs).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        clock.step(batch.real_tokens)
+        clock.step(part)
     return clock.steps
 
 
-def _peft_arm(model: Any, rows: Rows) -> list[Step]:
+def _peft_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-5)
     clock = _Clock()
-    for part in _batches(rows):
+    for part in islice(_batches(rows), steps):
         inputs = _with_labels(part)
         optimizer.zero_grad()
         model(**inputs).loss.backward()
         optimizer.step()
-        clock.step(int(inputs["attention_mask"].sum()))
+        clock.step(part)
     return clock.steps
 
 
-def _trainer_arm(model: Any, rows: Rows) -> list[Step]:
+def _trainer_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     clock = _Clock()
-    tokens: deque[int] = deque()
+    joined: deque[Rows] = deque()  # it fetches a batch before it needs it
 
     def join(part: Rows) -> dict[str, torch.Tensor]:
-        inputs = _with_labels(part)
-        tokens.append(int(inputs["attention_mask"].sum()))
-        return inputs
+        joined.append(part)
+        return _with_labels(part)
 
     class Listener(TrainerCallback):
         def on_step_end(self, *_values: Any, **_named: Any) -> None:
-            clock.step(tokens.popleft())
+            clock.step(joined.popleft())
+
+    class InOrder(Trainer):
+        """Takes the rows as they come: they are in a random order, but for the longest."""
+
+        def _get_train_sampler(self, *_values: Any) -> Any:
+            return torch.utils.data.SequentialSampler(rows)
 
     with tempfile.TemporaryDirectory() as folder:
         options = TrainingArguments(
-            folder, per_device_train_batch_size=_BATCH, num_train_epochs=1, learning_rate=5e-5, report_to=[], save_strategy="no",
+            folder, per_device_train_batch_size=_BATCH, max_steps=steps, learning_rate=5e-5, report_to=[], save_strategy="no",
             logging_strategy="no", use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
         )  # fmt: skip
-        Trainer(model, options, data_collator=join, train_dataset=rows, callbacks=[Listener()]).train()  # type: ignore[arg-type]
+        InOrder(model, options, data_collator=join, train_dataset=rows, callbacks=[Listener()]).train()  # type: ignore[arg-type]
     return clock.steps
 
 
-def _trl_arm(model: Any, rows: Rows) -> list[Step]:
+def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     """Give SFTTrainer tokens and which of them belong to the completion; its collator pads and masks."""
     from datasets import Dataset
     from transformers import AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     clock = _Clock()
-    lengths = [len(row.ids) for row in rows]
-    steps = iter([sum(lengths[start : start + _BATCH]) for start in range(0, len(rows), _BATCH)])
+    parts = _batches(rows)
 
     class Listener(TrainerCallback):
         def on_step_end(self, *_values: Any, **_named: Any) -> None:
-            clock.step(next(steps))
+            clock.step(next(parts))
 
     class InOrder(SFTTrainer):  # type: ignore[misc]
-        """Takes the rows as they come, so that a step's real tokens are known."""
+        """Takes the rows as they come, so that it is known which ones a step learnt from."""
 
         def _get_train_sampler(self, *_values: Any) -> Any:
             return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -273,7 +290,7 @@ def _trl_arm(model: Any, rows: Rows) -> list[Step]:
     data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": [int(one) for one in row.trained]} for row in rows])
     with tempfile.TemporaryDirectory() as folder:
         options = SFTConfig(
-            folder, per_device_train_batch_size=_BATCH, num_train_epochs=1, learning_rate=5e-5, report_to=[], save_strategy="no",
+            folder, per_device_train_batch_size=_BATCH, max_steps=steps, learning_rate=5e-5, report_to=[], save_strategy="no",
             logging_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False, gradient_checkpointing=False,
             completion_only_loss=True, max_length=None,
         )  # fmt: skip
@@ -281,7 +298,7 @@ def _trl_arm(model: Any, rows: Rows) -> list[Step]:
     return clock.steps
 
 
-def _fuata_arm(model: Any, rows: Rows) -> list[Step]:
+def _fuata_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     settings = TrainingSettings(epochs=1, batch_size=_BATCH, learning_rate=5e-5, checkpoint_every_s=86_400, watched_prompts=0)
     clock = _Clock()
     keep_freed_memory()  # as `core train` does
@@ -291,11 +308,10 @@ def _fuata_arm(model: Any, rows: Rows) -> list[Step]:
             checkpoint=Path(folder) / "checkpoint", best=Path(folder) / "model", kept_at=Path, save=lambda *_: None,
             answer=lambda *_: [],
         )  # fmt: skip
-        before = 0
-        for event in train(job):
-            if isinstance(event, StepDone):
-                clock.step(event.seen_tokens - before)
-                before = event.seen_tokens
+        plan = plan_epoch([len(row.ids) for row in rows], _BATCH, settings.seed, 0)
+        done = (event for event in train(job) if isinstance(event, StepDone))
+        for indices, _ in zip(plan[:steps], done, strict=False):  # a run is left in the middle of its epoch
+            clock.step([rows[index] for index in indices])
     return clock.steps
 
 
@@ -306,9 +322,9 @@ class _Clock:
         self.steps: list[Step] = []
         self._last = time.perf_counter()
 
-    def step(self, tokens: int) -> None:
+    def step(self, rows: Rows) -> None:
         now = time.perf_counter()
-        self.steps.append((now - self._last, tokens))
+        self.steps.append((now - self._last, rows))
         self._last = now
 
 
@@ -327,8 +343,8 @@ def _with_labels(part: Rows) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def _useful_operations(model: Any, rows: Rows) -> float:
-    """Return the multiplications and additions that training on the rows cannot do without, attention's left out.
+def _useful_operations(model: Any, batches: Sequence[Rows]) -> float:
+    """Return the multiplications and additions that training on batches cannot do without, attention's left out.
 
     Two a weight and token forward and four backward, two of them only where the weight is trained; the output layer only where
     something is learnt; a beginning that a batch's rows have in common once.
@@ -341,7 +357,7 @@ def _useful_operations(model: Any, rows: Rows) -> float:
     per_token = sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in body)
     per_target = head.numel() * (6 if head.requires_grad else 4)
     total = 0.0
-    for part in _batches(sorted(rows, key=lambda row: len(row.ids))):
+    for part in batches:
         flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True)
         total += per_token * flat.ids.numel() + per_target * flat.kept.numel()
     return total
