@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,7 @@ from core.prompts.encoding import EncodedRow
 from core.training.events import StepDone
 from core.training.flat_rows import flatten
 from core.training.job import TrainingJob
+from core.training.last_layer import last_layer, read_modules
 from core.training.loop import train
 from core.training.memory import keep_freed_memory, peak_memory_mib
 from core.training.settings import TrainingSettings
@@ -347,19 +348,26 @@ def _useful_operations(model: Any, batches: Sequence[Rows]) -> float:
     """Return the multiplications and additions that training on batches cannot do without, attention's left out.
 
     Two a weight and token forward and four backward, two of them only where the weight is trained; the output layer only where
-    something is learnt; a beginning that a batch's rows have in common once.
+    something is learnt, and what only it reads of the last one; a beginning that a batch's rows have in common once.
     """
     head = model.get_output_embeddings().weight
     lookups = ("wte", "wpe", "embed")
     body = [
         p for name, p in model.named_parameters() if p.ndim == 2 and p is not head and not any(word in name for word in lookups)
     ]
-    per_token = sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in body)
+    layer = last_layer(model.get_base_model() if hasattr(model, "get_base_model") else model)
+    only_read = {id(p) for module in read_modules(layer) for p in module.parameters()} if layer else set()
+
+    def per_token(weights: Iterable[torch.nn.Parameter]) -> float:
+        return float(sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in weights))
+
+    everywhere = per_token(p for p in body if id(p) not in only_read)
+    where_read = per_token(p for p in body if id(p) in only_read)
     per_target = head.numel() * (6 if head.requires_grad else 4)
     total = 0.0
     for part in batches:
         flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True)
-        total += per_token * flat.ids.numel() + per_target * flat.kept.numel()
+        total += everywhere * flat.ids.numel() + where_read * flat.read.numel() + per_target * flat.kept.numel()
     return total
 
 

@@ -1,6 +1,7 @@
 """A batch as one flat row of tokens: no padding is computed, and what rows begin with in common only once.
 
-Shapes: B rows, T positions of the longest, N tokens of the flat row, H heads, D numbers a head, K trained tokens.
+Shapes: B rows, T positions of the longest, N tokens of the flat row, R of them where something is learnt, K trained tokens (two
+rows may learn different ones at the same place), H heads, D numbers a head.
 
 Everything but attention works on each token by itself, so a transformers model computes a flat row as it is; attention,
 registered under a name of our own, puts the rows together again and hands them to PyTorch's causal kernel. Computing a common
@@ -32,6 +33,7 @@ class FlatRows:
     kept: torch.Tensor  # (K,): where in the flat row something is learnt
     targets: torch.Tensor  # (K,)
     counts: torch.Tensor  # (K,): how many rows learn it
+    read: torch.Tensor  # (R,): the places in ``kept``, in order, each once
     sources: torch.Tensor  # (B · T,): the flat token at each place of the padded batch; padding takes the first
     homes: torch.Tensor  # (N,): a place of each flat token in the padded batch
     shape: tuple[int, int]  # B, T
@@ -63,6 +65,7 @@ def flatten(batch: Batch, device: torch.device, *, shares: bool) -> FlatRows:
         kept=pairs[:, 0].to(device),
         targets=pairs[:, 1].to(device),
         counts=torch.tensor(list(learnt.values()), dtype=torch.float32, device=device),
+        read=torch.tensor(sorted({node for node, _ in learnt}), dtype=torch.int64, device=device),
         sources=torch.tensor(sources, device=device),
         homes=at.to(device),
         shape=(rows, length),
@@ -87,12 +90,12 @@ def flat_call(rows: FlatRows) -> Iterator[dict[str, Any]]:
     """Give a block the arguments, besides the tokens, with which a model is called on flat rows."""
     token = _current.set(rows)
     try:
-        yield {"position_ids": rows.positions, "use_cache": False, _KEYWORD: rows}
+        yield {"position_ids": rows.positions, "use_cache": False, KEYWORD: rows}
     finally:
         _current.reset(token)
 
 
-_KEYWORD = "flat_rows"  # handed through the model to attention, so that gradient checkpointing finds it again in the backward
+KEYWORD = "flat_rows"  # handed through the model to attention, so that gradient checkpointing finds it again in the backward
 _current: ContextVar[FlatRows | None] = ContextVar("flat_rows", default=None)
 
 
@@ -107,7 +110,7 @@ def _attend(
     """Attend within each row and return (1, N, H, D)."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    rows: FlatRows | None = named.pop(_KEYWORD, None)
+    rows: FlatRows | None = named.pop(KEYWORD, None)
     if rows is None:
         if _current.get() is not None:
             raise NotImplementedError("the model does not hand its keyword arguments to attention")

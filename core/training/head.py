@@ -13,6 +13,7 @@ from torch.nn import functional
 
 _CHUNK_NUMBERS = 2**23  # logits at a time, 32 MiB in float32
 _LEAST_ROWS = 32
+_CACHED_NUMBERS = 2**18  # logits that a core keeps at hand while they are gone over several times
 
 
 def loss_through(
@@ -32,16 +33,27 @@ def loss_through(
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             logits = functional.linear(hidden[part], weight, bias).float()  # (rows, V)
-            logs = functional.log_softmax(logits, dim=1)
-            at_target = logs.gather(1, targets[part, None])
-            total -= at_target.squeeze(1) @ weights[part]
+            total += _turn_into_gradients(logits, targets[part], weights[part])
             if gradient is not None:
-                by_logits = logs.exp_()
-                by_logits.scatter_add_(1, targets[part, None], torch.full_like(at_target, -1.0)).mul_(weights[part, None])
-                by_logits = by_logits.to(hidden.dtype)
+                by_logits = logits.to(hidden.dtype)
                 gradient[part] = by_logits @ weight
                 _learn(head, by_logits, hidden[part])
     return total, gradient
+
+
+def _turn_into_gradients(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Replace logits, (rows, V), by the gradients of their weighted cross-entropies and return the sum of these, a scalar.
+
+    On a CPU so few rows at a time that they stay in its cache, which halves the time; a GPU would wait for orders instead.
+    """
+    rows = max(_CACHED_NUMBERS // logits.shape[1], 1) if logits.device.type == "cpu" else len(logits)
+    losses = []
+    for some, at, weight in zip(*(torch.split(one, rows) for one in (logits, targets[:, None], weights[:, None])), strict=True):
+        at_target, top = some.gather(1, at), some.amax(1, keepdim=True)
+        spread = some.sub_(top).exp_().sum(1, keepdim=True)  # of what softmax divides by it
+        losses.append((spread.log() + top - at_target).mul_(weight).sum())
+        some.mul_(weight / spread).scatter_add_(1, at, -weight)
+    return torch.stack(losses).sum()
 
 
 def _learn(head: torch.nn.Linear, by_logits: torch.Tensor, hidden: torch.Tensor) -> None:

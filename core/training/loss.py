@@ -5,9 +5,9 @@ Shapes: B rows, T positions, N tokens of a flat row, K trained tokens, D numbers
 What is done otherwise than a plain call would, and changes nothing but the time and memory it takes: no attention mask is given
 (right padding under a causal mask is never attended by a real token); logits are computed only where something is learnt; where
 a model's attention allows it the batch is one flat row of its tokens, what rows begin with in common computed once
-(flat_rows.py); where its output layer is a plain one, the loss goes through it in chunks (head.py); and activations and adapters
-that are known are computed in one pass (quick_layers.py). Whether a model allows flat rows is not looked up but tried: both ways
-must give the same logits before the first batch.
+(flat_rows.py), and the last layer is computed where it is read (last_layer.py); where its output layer is a plain one, the loss
+goes through it in chunks (head.py); and activations and adapters that are known are computed in one pass (quick_layers.py).
+Whether a model allows this is not looked up but tried: both ways must give the same logits before the first batch.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -22,6 +22,7 @@ from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
 from core.training.flat_rows import FlatRows, flat_call, flatten, understand_flat_rows
 from core.training.head import loss_through
+from core.training.last_layer import narrow_last_layer
 from core.training.quick_layers import quicken
 
 if TYPE_CHECKING:
@@ -154,7 +155,19 @@ class BatchLoss:
             return "its attention is of another kind"
         self._head = self._try_head(rows, expected)
         self._drops_out = self._is_random(rows)
+        if not self._drops_out:  # what is dropped must not depend on what is read, nor on gradient checkpointing
+            self._try_last_layer(rows, expected)
         return ""
+
+    def _try_last_layer(self, rows: FlatRows, expected: torch.Tensor) -> None:
+        """Compute the last layer only where it is read, if that gives the same logits."""
+        undo = narrow_last_layer(self._base)
+        try:
+            is_same = _agree(self._flat(rows), expected)
+        except Exception:  # a module that makes something else of its tokens
+            is_same = False
+        if not is_same:
+            undo()
 
     def _is_random(self, rows: FlatRows) -> bool:
         """Tell whether the model in training computes the same tokens otherwise each time."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.head import loss_through
+from core.training.last_layer import last_layer, narrow_last_layer
 from core.training.loss import BatchLoss
 from core.training.manage import check_resumable
 from core.training.preparation import plan_run
@@ -202,6 +204,54 @@ def test_only_real_tokens_are_computed_and_common_beginnings_once(tiny_models: d
     batch_loss.summed(batch)
     assert seen == [distinct_beginnings(rows)]
     assert seen[0] < 0.7 * int(batch.lengths.sum())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_last_layer_is_computed_only_where_something_is_learnt(
+    tiny_models: dict[str, Path], small_file: Path, layout: str, method: str
+) -> None:
+    encoder = load_encoder(tiny_models[layout], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
+    batch = collate(rows, 0, mask_prompt=True)
+    model = load(tiny_models[layout])
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # else what is dropped would depend on what is read
+    layer = last_layer(model)
+    assert layer is not None
+    adapted = add_lora(model, AdapterShape(4, 8, 0.0), seed=1, base_model="x").eval() if method == "lora" else model
+    seen: dict[str, int] = {}
+    for name in ("mlp.c_fc", "mlp.up_proj", "self_attn.k_proj"):
+        with suppress(AttributeError):
+            layer.get_submodule(name).register_forward_hook(
+                lambda _m, values, _o, name=name: seen.update({name: values[0].shape[:-1].numel()})
+            )
+    batch_loss = BatchLoss(adapted)
+    computed, learnt = distinct_beginnings(rows), int((batch.targets != IGNORED).sum())
+    batch_loss.backward(batch, 1)
+    assert learnt < 0.5 * computed
+    assert seen.pop("self_attn.k_proj", computed) == computed  # an answer attends to its prompt
+    assert seen and set(seen.values()) == {learnt}
+    adapted(batch.inputs)  # as anybody else calls it: everywhere
+    assert set(seen.values()) == {batch.inputs.numel()}
+
+
+def test_a_last_layer_that_does_not_bear_it_is_left_as_it_is(tiny_models: dict[str, Path]) -> None:
+    class Choosy(torch.nn.Module):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            if hidden.shape[1] < 13:
+                raise ValueError("too few")
+            return hidden.sin()
+
+    model = load(tiny_models["llama"])
+    model.model.layers[-1].mlp = Choosy()
+    undo = narrow_last_layer(model)
+    assert "forward" in model.model.layers[-1].mlp.__dict__
+    undo()
+    assert "forward" not in model.model.layers[-1].mlp.__dict__
+    assert BatchLoss(model).obstacle == ""  # flat rows it bears
+    assert "forward" not in model.model.layers[-1].mlp.__dict__
 
 
 def test_no_beginning_is_shared_where_dropout_must_differ_from_row_to_row(tiny_models: dict[str, Path], small_file: Path) -> None:
