@@ -27,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
@@ -39,12 +38,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from core.data.dataset import load_dataset
+from core.models.parts import blocks_of
 from core.prompts.batches import IGNORED, collate, plan_epoch
 from core.prompts.encoding import EncodedRow
 from core.training.events import StepDone
 from core.training.flat_rows import flatten
 from core.training.job import TrainingJob
-from core.training.last_layer import last_layer, read_modules
+from core.training.last_layer import read_modules
 from core.training.loop import train
 from core.training.memory import keep_freed_memory, peak_memory_mib
 from core.training.settings import TrainingSettings
@@ -238,64 +238,50 @@ def _peft_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
 
 
 def _trainer_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
-    clock = _Clock()
-    joined: deque[Rows] = deque()  # it fetches a batch before it needs it
-
-    def join(part: Rows) -> dict[str, torch.Tensor]:
-        joined.append(part)
-        return _with_labels(part)
-
-    class Listener(TrainerCallback):
-        def on_step_end(self, *_values: Any, **_named: Any) -> None:
-            clock.step(joined.popleft())
-
-    class InOrder(Trainer):
-        """Takes the rows as they come: they are in a random order, but for the longest."""
-
-        def _get_train_sampler(self, *_values: Any) -> Any:
-            return torch.utils.data.SequentialSampler(rows)
+    from transformers import Trainer, TrainingArguments
 
     with tempfile.TemporaryDirectory() as folder:
-        options = TrainingArguments(
-            folder, per_device_train_batch_size=_BATCH, max_steps=steps, learning_rate=5e-5, report_to=[], save_strategy="no",
-            logging_strategy="no", use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
-        )  # fmt: skip
-        InOrder(model, options, data_collator=join, train_dataset=rows, callbacks=[Listener()]).train()  # type: ignore[arg-type]
-    return clock.steps
+        options = TrainingArguments(folder, **_options(steps), remove_unused_columns=False)
+        return _train_in_order(Trainer, rows, model=model, args=options, train_dataset=rows, data_collator=_with_labels)
 
 
 def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     """Give SFTTrainer tokens and which of them belong to the completion; its collator pads and masks."""
     from datasets import Dataset
-    from transformers import AutoTokenizer, TrainerCallback
+    from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
-
-    clock = _Clock()
-    parts = _batches(rows)
-
-    class Listener(TrainerCallback):
-        def on_step_end(self, *_values: Any, **_named: Any) -> None:
-            clock.step(next(parts))
-
-    class InOrder(SFTTrainer):  # type: ignore[misc]
-        """Takes the rows as they come, so that it is known which ones a step learnt from."""
-
-        def _get_train_sampler(self, *_values: Any) -> Any:
-            return torch.utils.data.SequentialSampler(self.train_dataset)
 
     pocket = Path(__file__).parents[1] / "data" / "models" / "pocket"  # SFTTrainer wants a tokenizer; only its padding is used
     tokenizer = AutoTokenizer.from_pretrained(pocket)
     tokenizer.pad_token = tokenizer.eos_token
     data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": [int(one) for one in row.trained]} for row in rows])
     with tempfile.TemporaryDirectory() as folder:
-        options = SFTConfig(
-            folder, per_device_train_batch_size=_BATCH, max_steps=steps, learning_rate=5e-5, report_to=[], save_strategy="no",
-            logging_strategy="no", use_cpu=True, disable_tqdm=True, bf16=False, gradient_checkpointing=False,
-            completion_only_loss=True, max_length=None,
-        )  # fmt: skip
-        InOrder(model, options, train_dataset=data, processing_class=tokenizer, callbacks=[Listener()]).train()
+        plain = {"bf16": False, "gradient_checkpointing": False, "completion_only_loss": True, "max_length": None}
+        options = SFTConfig(folder, **_options(steps), **plain)
+        return _train_in_order(SFTTrainer, rows, model=model, args=options, train_dataset=data, processing_class=tokenizer)
+
+
+def _options(steps: int) -> dict[str, Any]:
+    """Return what transformers' trainers are all told."""
+    told = {"per_device_train_batch_size": _BATCH, "max_steps": steps, "learning_rate": 5e-5, "use_cpu": True}
+    return {**told, "report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
+
+
+def _train_in_order(kind: Any, rows: Rows, **named: Any) -> list[Step]:
+    """Let one of transformers' trainers take the rows as they come, so that it is known which ones a step learnt from."""
+    from transformers import TrainerCallback
+
+    clock, parts = _Clock(), _batches(rows)
+
+    class Listener(TrainerCallback):
+        def on_step_end(self, *_values: Any, **_named: Any) -> None:
+            clock.step(next(parts))
+
+    class InOrder(kind):  # type: ignore[misc]
+        def _get_train_sampler(self, *_values: Any) -> Any:
+            return torch.utils.data.SequentialSampler(rows)
+
+    InOrder(**named, callbacks=[Listener()]).train()
     return clock.steps
 
 
@@ -355,8 +341,7 @@ def _useful_operations(model: Any, batches: Sequence[Rows]) -> float:
     body = [
         p for name, p in model.named_parameters() if p.ndim == 2 and p is not head and not any(word in name for word in lookups)
     ]
-    layer = last_layer(model.get_base_model() if hasattr(model, "get_base_model") else model)
-    only_read = {id(p) for module in read_modules(layer) for p in module.parameters()} if layer else set()
+    only_read = {id(p) for module in read_modules(blocks_of(model)[-1]) for p in module.parameters()}
 
     def per_token(weights: Iterable[torch.nn.Parameter]) -> float:
         return float(sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in weights))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.errors import ModelError, SettingsError
+from core.models.parts import blocks_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -75,13 +76,12 @@ def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
     Gradients are computed no further down than that; the output layer stays as it is, for where it is tied to the input layer
     it would train what stands before the frozen blocks.
     """
-    decoder = model.get_decoder()
-    blocks = max((module for module in decoder.children() if isinstance(module, torch.nn.ModuleList)), key=len, default=None)
-    if blocks is None or len(blocks) < count:
+    blocks = blocks_of(model)
+    if len(blocks) < count:
         raise SettingsError({"last_blocks": "must be 0: this model's blocks do not stand in one row"})
     model.requires_grad_(requires_grad=False)
     trained = list(blocks[-count:])
-    trained += [module for module in decoder.children() if "norm" in type(module).__name__.lower()]
+    trained += [module for module in model.get_decoder().children() if "norm" in type(module).__name__.lower()]
     for module in trained:
         module.requires_grad_(requires_grad=True)
 

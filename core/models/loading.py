@@ -9,6 +9,7 @@ import torch
 
 from core.errors import ModelError, SettingsError
 from core.models.catalogue import ModelSource
+from core.models.parts import base_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,14 +59,12 @@ def keep_little_for_the_backward(model: "PreTrainedModel") -> None:
 
 def compile_decoder(model: "PreTrainedModel", backend: str = "inductor") -> None:
     """Let torch compile a model's decoder at its first call, once for rows of any length."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    base.get_decoder().compile(dynamic=True, backend=backend)
+    base_of(model).get_decoder().compile(dynamic=True, backend=backend)
 
 
 def can_choose_positions(model: "PreTrainedModel") -> bool:
     """Tell whether the model can be told at which positions to compute logits, as nearly all can."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(type(base).forward).parameters
+    return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
 def _silence() -> None:

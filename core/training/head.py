@@ -33,7 +33,7 @@ def loss_through(
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             logits = functional.linear(hidden[part], weight, bias).float()  # (rows, V)
-            total += _turn_into_gradients(logits, targets[part], weights[part])
+            total += _loss_in_place(logits, targets[part], weights[part], learns=learns)
             if gradient is not None:
                 by_logits = logits.to(hidden.dtype)
                 gradient[part] = by_logits @ weight
@@ -41,10 +41,11 @@ def loss_through(
     return total, gradient
 
 
-def _turn_into_gradients(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Replace logits, (rows, V), by the gradients of their weighted cross-entropies and return the sum of these, a scalar.
+def _loss_in_place(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, *, learns: bool) -> torch.Tensor:
+    """Return the sum of the weighted cross-entropies of logits, (rows, V), a scalar, and with ``learns`` their gradients in them.
 
-    On a CPU so few rows at a time that they stay in its cache, which halves the time; a GPU would wait for orders instead.
+    Without, what is in them afterwards is nothing. On a CPU so few rows at a time that they stay in its cache, which halves the
+    time; a GPU would wait for orders instead.
     """
     rows = max(_CACHED_NUMBERS // logits.shape[1], 1) if logits.device.type == "cpu" else len(logits)
     losses = []
@@ -52,7 +53,8 @@ def _turn_into_gradients(logits: torch.Tensor, targets: torch.Tensor, weights: t
         at_target, top = some.gather(1, at), some.amax(1, keepdim=True)
         spread = some.sub_(top).exp_().sum(1, keepdim=True)  # of what softmax divides by it
         losses.append((spread.log() + top - at_target).mul_(weight).sum())
-        some.mul_(weight / spread).scatter_add_(1, at, -weight)
+        if learns:
+            some.mul_(weight / spread).scatter_add_(1, at, -weight)
     return torch.stack(losses).sum()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.models.parts import blocks_of
 from core.training.flat_rows import KEYWORD, FlatRows
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def narrow_last_layer(model: "PreTrainedModel") -> Callable[[], None]:
     backward without the hooks that tell what is read.
     """
     reading = _Reading()
-    layer = last_layer(model)
-    if layer is None or model.is_activation_checkpointing:
+    blocks = blocks_of(model)
+    if not blocks or model.is_activation_checkpointing:
         return lambda: None
-    modules = read_modules(layer)
+    layer, modules = blocks[-1], read_modules(blocks[-1])
     before = [(module, module.__dict__.get("forward")) for module in modules]
     for module in modules:
         module.forward = partial(_narrowed, reading, module.forward)
@@ -66,13 +67,6 @@ def narrow_last_layer(model: "PreTrainedModel") -> Callable[[], None]:
                 module.forward = forward
 
     return undo
-
-
-def last_layer(model: "PreTrainedModel") -> torch.nn.Module | None:
-    """Return the last of a model's layers, or None where it is not clear which that is."""
-    count = model.config.get_text_config().num_hidden_layers
-    lists = [child for child in model.get_decoder().children() if isinstance(child, torch.nn.ModuleList) and len(child) == count]
-    return lists[0][-1] if len(lists) == 1 else None
 
 
 def read_modules(layer: torch.nn.Module) -> list[torch.nn.Module]:

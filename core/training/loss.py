@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from core.models.loading import can_choose_positions
+from core.models.parts import base_of
 from core.models.sharding import is_sharded
 from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
@@ -44,7 +45,7 @@ class BatchLoss:
         Where ``is_sharded``, several processes must call at the same time, and find the average of their gradients.
         """
         self._model = model
-        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._base = base_of(model)
         self._window = _attention_window(model)
         self._chooses = can_choose_positions(model)
         self.is_sharded = any(is_sharded(weight) for weight in model.parameters())

@@ -27,13 +27,14 @@ from core.models import loading
 from core.models.adapters import AdapterShape, add_lora
 from core.models.catalogue import find_model
 from core.models.loading import load_model
+from core.models.parts import blocks_of
 from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow, load_encoder
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.head import loss_through
-from core.training.last_layer import last_layer, narrow_last_layer
+from core.training.last_layer import narrow_last_layer
 from core.training.loss import BatchLoss
 from core.training.manage import check_resumable
 from core.training.preparation import plan_run
@@ -218,8 +219,7 @@ def test_the_last_layer_is_computed_only_where_something_is_learnt(
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # else what is dropped would depend on what is read
-    layer = last_layer(model)
-    assert layer is not None
+    layer = blocks_of(model)[-1]
     adapted = add_lora(model, AdapterShape(4, 8, 0.0), seed=1, base_model="x").eval() if method == "lora" else model
     seen: dict[str, int] = {}
     for name in ("mlp.c_fc", "mlp.up_proj", "self_attn.k_proj"):
