@@ -108,7 +108,7 @@ def _when(value: object) -> str:
     if not value:
         return now()
     try:
-        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat(timespec="milliseconds")
+        return datetime.fromisoformat(str(value)).astimezone(UTC).isoformat(timespec="microseconds")
     except ValueError:
         raise ReviewError(f"'{value}' is no time: write rated_at as 2026-01-31T12:00:00+00:00.") from None
 

@@ -1,6 +1,7 @@
 """Which pair next, verdicts, undo. A verdict that was returned from here is on disk."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
@@ -178,14 +179,7 @@ class Judge:
         After a change the rating is again what it was before. Raises ReviewError when there is nothing to take back.
         """
         with self._database.transaction() as tables:
-            last = next(
-                tables.query(
-                    """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
-                       WHERE review_id = ? AND reviewer = ? AND settles >= ? ORDER BY rated_at DESC, verdicts.id DESC LIMIT 1""",
-                    [self._review["id"], self.reviewer, self._settles],
-                ),
-                None,
-            )
+            last = self._last(tables)
             if last is None:
                 raise ReviewError("There is nothing to undo.")
             again = None if self._settles else self._repeats.last(tables)
@@ -200,6 +194,23 @@ class Judge:
             else:
                 tables.table("verdicts").update(last["id"], former)
         return self.pair(last["pair_id"])
+
+    def _last(self, tables: SqliteUtils) -> Row | None:
+        """Return the verdict that this reviewer gave or changed last, by the order of the log; clocks may stand or go back."""
+        taken_back: Counter[int] = Counter()
+        sql = """SELECT pair_id, action FROM verdict_log JOIN pairs ON pairs.id = pair_id
+                 WHERE review_id = ? AND reviewer = ? ORDER BY verdict_log.id DESC"""
+        for logged in tables.query(sql, [self._review["id"], self.reviewer]):
+            pair_id = logged["pair_id"]
+            if logged["action"] == "undone":
+                taken_back[pair_id] += 1
+            elif taken_back[pair_id]:
+                taken_back[pair_id] -= 1
+            else:
+                [verdict] = tables.table("verdicts").rows_where("pair_id = ? AND reviewer = ?", [pair_id, self.reviewer])
+                if verdict["settles"] >= self._settles:
+                    return dict(verdict)
+        return None
 
     def _before_change(self, tables: SqliteUtils, pair_id: int) -> Row | None:
         """Return what a verdict was before it was changed for the last time, by the log; None when it is as first given."""

@@ -211,3 +211,10 @@ def m010_by_meeting(db: Database) -> Any:
     """Let reviewers walk by who meets whom past what others have judged, and stars that differ be a disagreement."""
     for statement in BY_MEETING:
         db.execute(statement)
+
+
+@review_tables()
+def m011_latest_first(db: Database) -> Any:
+    """Find what a reviewer did last, and all that was said of one pair, without reading the whole log."""
+    db.execute("CREATE INDEX verdict_log_by_reviewer ON verdict_log(reviewer)")
+    db.execute("CREATE INDEX verdict_log_by_pair ON verdict_log(pair_id, reviewer)")

@@ -29,6 +29,8 @@ def load_model(
     device = torch.device("cpu") if on_cpu else best_device()
     packing = _four_bits(computing_type(four_bits) or torch.float32, device) if four_bits else {}
     model = _load_weights(source.base_folder or source.folder, packing)
+    if four_bits:
+        _keep_packed_as_trained(model)
     if source.is_adapter:
         model = _put_adapter_on(model, source, trainable=trainable_adapter)
     return (model if four_bits else model.to(device)).eval()  # packed weights were put in their place while loading
@@ -85,6 +87,17 @@ def _four_bits(computed_in: torch.dtype, device: torch.device) -> dict[str, Any]
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=computed_in
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _keep_packed_as_trained(model: "PreTrainedModel") -> None:
+    """Keep bitsandbytes from packing weights anew when a model is first evaluated on a CPU that computes in bfloat16.
+
+    That layout is for weights of certain shapes only and ends in an error on others, and its products are of another precision
+    than those that training computes.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _load_weights(folder: Path, packing: Mapping[str, Any]) -> "PreTrainedModel":

@@ -192,6 +192,20 @@ def test_rendered_markdown_can_do_nothing() -> None:
     assert render("x" * 50_001) == ""
 
 
+def test_undo_takes_back_the_last_whatever_the_clock_says(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Judge(store, "r", "amina")
+    pairs = [pair.id for pair in judge.next_pairs(4)]
+    for number, pair_id in enumerate(pairs):  # the clock is set back before every verdict
+        monkeypatch.setattr("review.judging.now", lambda number=number: f"2026-01-01T00:00:{59 - number}.000000+00:00")
+        judge.rate(pair_id, make_rating("a"))
+    monkeypatch.setattr("review.judging.now", lambda: "2026-01-01T00:00:30.000000+00:00")  # and stands still
+    judge.rate(pairs[1], make_rating("tie"))
+    judge.rate(pairs[0], make_rating("b"))
+    undone = [judge.undo().id for _ in range(4)]
+    assert undone == [pairs[0], pairs[1], pairs[3], pairs[2]]
+    assert [judge.judged(pair_id).rating.verdict for pair_id in pairs[:2]] == ["a", "a"]
+
+
 def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> None:
     judge = Judge(store, "r", "amina")
     first, second = judge.next_pairs(2)
