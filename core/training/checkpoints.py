@@ -30,6 +30,7 @@ class Progress:
     best_loss: float | None = None
     last_loss: float | None = None  # of an evaluation at this very step
     evaluations_without_gain: int = 0
+    products: str = ""  # the library that multiplies (products.py), "" before it is chosen
 
 
 def save_checkpoint(

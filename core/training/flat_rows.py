@@ -60,16 +60,23 @@ def flatten(batch: Batch, device: torch.device, *, shares: bool) -> FlatRows:
     at = torch.tensor(homes)
     pairs = torch.tensor(list(learnt)).reshape(-1, 2)
     return FlatRows(
-        ids=batch.inputs.flatten()[at][None].to(device),
-        positions=(at % length)[None].to(device),
-        kept=pairs[:, 0].to(device),
-        targets=pairs[:, 1].to(device),
-        counts=torch.tensor(list(learnt.values()), dtype=torch.float32, device=device),
-        read=torch.tensor(sorted({node for node, _ in learnt}), dtype=torch.int64, device=device),
-        sources=torch.tensor(sources, device=device),
-        homes=at.to(device),
+        ids=moved(batch.inputs.flatten()[at][None], device),
+        positions=moved((at % length)[None], device),
+        kept=moved(pairs[:, 0], device),
+        targets=moved(pairs[:, 1], device),
+        counts=moved(torch.tensor(list(learnt.values()), dtype=torch.float32), device),
+        read=moved(torch.tensor(sorted({node for node, _ in learnt}), dtype=torch.int64), device),
+        sources=moved(torch.tensor(sources), device),
+        homes=moved(at, device),
         shape=(rows, length),
     )
+
+
+def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor of ours on a device, without waiting for what a GPU is still at."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def understand_flat_rows(model: "PreTrainedModel") -> None:

@@ -1,13 +1,9 @@
-"""The training loop: a generator of events. Knows no database, no thread, no screen and no file of instructions.
-
-Shapes: a step's rows are one effective batch, shared out among the processes that train together and cut into forward passes
-of ``batch_size`` rows; the loss of each is divided by the trained tokens of the whole step, so 1 row × 8 passes, or 8 processes,
-gives the gradient of 8 rows × 1 pass.
-"""
+"""The training loop: a generator of events. Knows no database, no thread, no screen and no file of instructions."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,20 +12,23 @@ import torch
 from core.errors import TrainingError
 from core.models.adapters import parameter_counts
 from core.models.loading import computing_type
-from core.models.sharding import whole
-from core.prompts.batches import collate, plan_epoch
-from core.prompts.encoding import EncodedRow
 from core.training.checkpoints import load_checkpoint, save_checkpoint
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.job import TrainingJob
 from core.training.loss import BatchLoss
 from core.training.memory import peak_memory_mib
-from core.training.schedule import learning_rate_at
+from core.training.products import USUAL, multiplying_by, quickest
+from core.training.steps import Steps, TakenStep
 from core.training.validation import validation_loss
 
 Question = Callable[[], bool]
 _TIMES_ITS_COST = 20  # a state is saved again after so many times what saving it took: at most 5 % of the run
 _PAUSE_POLL_S = 0.1
+
+
+def steps_ahead(device: torch.device) -> int:
+    """Return how many steps are given to a device before the first of them is read: one, so that a GPU never waits for us."""
+    return 0 if device.type == "cpu" else 1
 
 
 def never() -> bool:
@@ -42,7 +41,9 @@ def train(job: TrainingJob, should_stop: Question = never, should_pause: Questio
 
     Raises TrainingError when the loss is no longer a number.
     """
-    return _Loop(job, should_stop, should_pause).events()
+    loop = _Loop(job, should_stop, should_pause)
+    with multiplying_by(loop.progress.products):
+        yield from loop.events()
 
 
 class _Loop:
@@ -58,26 +59,32 @@ class _Loop:
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
+        self.progress.products = self.progress.products or job.group.from_first(self._quickest_products)
         if self._has_run_dry():  # it was stopped early, and somebody wants it to go on
             self.progress.evaluations_without_gain = 0
+        self.steps = Steps(job, self.batch_loss, self.optimizer)
+        self.taken: deque[TakenStep] = deque()
+        self.ahead = steps_ahead(trained[0].device)
+        self.last_read_at_s = 0.0
         self.save_next_at_s = time.monotonic() + job.settings.checkpoint_every_s
-        self.epoch_plan: tuple[int, list[list[int]]] = (-1, [])
 
     def events(self) -> Iterator[Event]:
         """Yield the whole run."""
         yield self._started()
-        self._try_longest_rows()
+        self.steps.try_longest_rows()
         if self.progress.step == 0:
             yield from self._evaluate()
         reason: Literal["completed", "stopped", "early_stopped"] = "completed"
         while self.progress.step < self.job.total_steps:
+            if self.should_pause():
+                yield from self._told()
             stops, saves = self.job.group.from_first(self._what_is_due)
             if stops:
                 reason = "stopped"
                 break
             if saves:
-                yield self._save()
-            yield self._step()
+                yield from self._save()
+            yield from self._step()
             if self._evaluation_is_due():
                 yield from self._evaluate_and_keep()
             if self._has_run_dry():
@@ -85,10 +92,15 @@ class _Loop:
                 break
         yield from self._finish(reason)
 
+    def _quickest_products(self) -> str:
+        """Return the library to multiply by from the first step to the last: another rounds otherwise."""
+        return quickest() if next(self.job.model.parameters()).device.type == "cpu" else USUAL
+
     def _started(self) -> RunStarted:
         job = self.job
         trained, total = parameter_counts(job.model)
         device = str(next(job.model.parameters()).device) + (f" × {job.group.size}" if job.group.size > 1 else "")
+        device += "" if self.progress.products == USUAL else f", products by {self.progress.products}"
         rows = len(job.train), len(job.validation)
         obstacle = self.batch_loss.obstacle
         notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}." if obstacle else ""
@@ -96,86 +108,43 @@ class _Loop:
             job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice
         )
 
-    def _try_longest_rows(self) -> None:
-        """Compute the largest batch there can be and forget it, so that a batch too large is known before the first step.
-
-        What the optimiser keeps is allocated at the first step itself.
-        """
-        settings = self.job.settings
-        longest = sorted(self.job.train, key=lambda row: -len(row.ids))[: settings.step_rows]
-        rows, _ = self.job.group.passes(longest, settings.batch_size)[0]
-        self.job.model.train()
-        self.batch_loss.backward(collate(rows, self.job.pad_id, mask_prompt=settings.mask_prompt), 1.0)
-        self.optimizer.zero_grad()
-
     def _what_is_due(self) -> tuple[bool, bool]:
         """Wait while the run is paused; tell whether it is to stop, and whether its state is to be saved."""
         while self.should_pause() and not self.should_stop():
             time.sleep(_PAUSE_POLL_S)
         return self.should_stop(), self.progress.step > 0 and time.monotonic() >= self.save_next_at_s
 
-    def _step(self) -> StepDone:
-        started = time.monotonic()
-        settings, step = self.job.settings, self.progress.step
-        learning_rate = learning_rate_at(step, self.job.total_steps, settings.learning_rate, settings.warmup_share)
-        rows = self._rows(step)
-        loss, norm = torch.stack([self._gradients(rows, step), self._take_step(learning_rate)]).tolist()
-        _check_finite(loss, step + 1)
-        took_s = time.monotonic() - started
-        tokens = sum(len(row.ids) for row in rows)
+    def _step(self) -> Iterator[StepDone]:
+        """Take a step; tell of those that the device has done, or must by now."""
+        self.taken.append(self.steps.take(self.progress.step))
         self.progress.step += 1
         self.progress.last_loss = None
-        self.progress.seen_tokens += tokens
+        yield from self._told(ahead=self.ahead)
+
+    def _told(self, ahead: int = 0) -> Iterator[StepDone]:
+        """Read what became of the steps taken, but for the last ``ahead`` of them."""
+        while len(self.taken) > ahead:
+            yield self._read(self.taken.popleft())
+
+    def _read(self, step: TakenStep) -> StepDone:
+        loss, norm = step.figures.tolist()
+        _check_finite(loss, step.number)
+        read_at_s = time.monotonic()
+        took_s = read_at_s - max(step.began_s, self.last_read_at_s)  # one that was given ahead begins when the last one ends
+        self.last_read_at_s = read_at_s
+        self.progress.seen_tokens += step.tokens
         self.progress.elapsed_s += took_s
         return StepDone(
-            step=step + 1,
-            epoch=self._epoch(),
+            step=step.number,
+            epoch=step.number / self.job.steps_per_epoch,
             loss=loss,
-            learning_rate=learning_rate,
+            learning_rate=step.learning_rate,
             gradient_norm=norm,
             seen_tokens=self.progress.seen_tokens,
-            tokens_per_s=tokens / took_s,
+            tokens_per_s=step.tokens / took_s,
             peak_memory_mib=peak_memory_mib(),
             elapsed_s=self.progress.elapsed_s,
         )
-
-    def _rows(self, step: int) -> list[EncodedRow]:
-        """Return the rows of a step."""
-        settings = self.job.settings
-        epoch, index = divmod(step, self.job.steps_per_epoch)
-        if self.epoch_plan[0] != epoch:
-            lengths = [len(row.ids) for row in self.job.train]
-            self.epoch_plan = (epoch, plan_epoch(lengths, settings.step_rows, settings.seed, epoch))
-        return [self.job.train[i] for i in self.epoch_plan[1][index]]
-
-    def _gradients(self, rows: Sequence[EncodedRow], step: int) -> torch.Tensor:
-        """Run forward and backward over a step's rows and return its mean loss in nats, a scalar."""
-        settings, group = self.job.settings, self.job.group
-        self.job.model.train()
-        torch.manual_seed(settings.seed * 1_000_003 + step + group.rank * 7919)  # dropout, the same on every resumption
-        averaged = group.size if self.batch_loss.is_sharded else 1  # the processes' gradients are averaged by FSDP, not added up
-        divisor = sum(row.targets(mask_prompt=settings.mask_prompt) for row in rows) / averaged
-        losses = []
-        for part, counts in group.passes(rows, settings.batch_size):
-            batch = collate(part, self.job.pad_id, mask_prompt=settings.mask_prompt)
-            losses.append(self.batch_loss.backward(batch, divisor if counts else math.inf))
-        loss = torch.stack(losses).sum() / averaged
-        group.add_up([loss] if self.batch_loss.is_sharded else [loss, *self._own_gradients()])
-        return loss
-
-    def _own_gradients(self) -> list[torch.Tensor]:
-        return [weight.grad for weight in self.optimizer.param_groups[0]["params"] if weight.grad is not None]
-
-    def _take_step(self, learning_rate: float) -> torch.Tensor:
-        """Clip, step and clear; return the gradient norm before clipping, a scalar."""
-        limit = self.job.settings.max_gradient_norm
-        parameters = self.optimizer.param_groups[0]["params"]
-        norm = whole(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return norm
 
     def _evaluation_is_due(self) -> bool:
         step = self.progress.step
@@ -187,6 +156,7 @@ class _Loop:
 
     def _evaluate_and_keep(self) -> Iterator[Event]:
         """Evaluate, and keep the model when it is the best so far."""
+        yield from self._told()
         yield from self._evaluate()
         if self.progress.best_step == self.progress.step or not self.job.validation:
             yield self._keep(self.job.best, "best")
@@ -221,16 +191,17 @@ class _Loop:
         progress.evaluations_without_gain += 1
         return False
 
-    def _save(self) -> CheckpointSaved:
+    def _save(self) -> Iterator[Event]:
+        yield from self._told()  # a loss that is no number must not be found in a state that was saved
         started_s = time.monotonic()
         writes = self.job.group.is_first
         save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress, writes=writes)
         ended_s = time.monotonic()
         self.save_next_at_s = ended_s + max(self.job.settings.checkpoint_every_s, _TIMES_ITS_COST * (ended_s - started_s))
-        return CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
+        yield CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
 
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
-        yield self._save()  # a run that has ended may be extended
+        yield from self._save()  # a run that has ended may be extended
         if reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0:  # before any evaluation: keep what is
             yield self._keep(self.job.best, "best")
         if reason != "stopped" and self.job.settings.keep == "last":

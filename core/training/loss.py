@@ -21,7 +21,7 @@ from core.models.parts import base_of
 from core.models.sharding import is_sharded
 from core.prompts.batches import IGNORED, Batch, collate
 from core.prompts.encoding import EncodedRow
-from core.training.flat_rows import FlatRows, flat_call, flatten, understand_flat_rows
+from core.training.flat_rows import FlatRows, flat_call, flatten, moved, understand_flat_rows
 from core.training.head import loss_through
 from core.training.last_layer import narrow_last_layer
 from core.training.quick_layers import quicken
@@ -113,15 +113,15 @@ class BatchLoss:
     def _padded(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits where something is learnt, (K, V), row by row, and their targets, (K,)."""
         device = _device(self._model)
-        inputs, targets = batch.inputs.to(device), batch.targets.to(device)  # (B, T)
-        columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-        wanted: dict[str, Any] = {"logits_to_keep": columns} if self._chooses else {}
+        learnt = batch.targets != IGNORED  # (B, T)
+        columns = learnt.any(dim=0).nonzero().squeeze(1)
+        places = learnt[:, columns].flatten().nonzero().squeeze(1)  # what is found out here a GPU need not be waited for
+        wanted: dict[str, Any] = {"logits_to_keep": moved(columns, device)} if self._chooses else {}
         with self._autocast():
-            logits = self._model(input_ids=inputs, use_cache=False, **wanted).logits
+            logits = self._model(input_ids=moved(batch.inputs, device), use_cache=False, **wanted).logits
         if not self._chooses:
-            logits = logits[:, columns]
-        seen = targets[:, columns] != IGNORED
-        return logits[seen], targets[:, columns][seen]
+            logits = logits.index_select(1, moved(columns, device))
+        return logits.flatten(0, 1).index_select(0, moved(places, device)), moved(batch.targets[learnt], device)
 
     def _autocast(self) -> AbstractContextManager[None]:
         kind = _device(self._model).type

@@ -4,8 +4,12 @@ import math
 import sys
 import time
 from functools import cache
+from typing import TYPE_CHECKING
 
-_SIZE = 768  # of the matrices: a few milliseconds on a core
+if TYPE_CHECKING:
+    import torch
+
+_SIZE = 768  # of the matrices
 _TRIES = 8
 _USEFUL = 0.8  # of the rate of a large product, what training reaches (benchmarks/LOG.md)
 
@@ -19,16 +23,28 @@ def operations_per_s() -> float | None:
 def _measured() -> float:
     import torch
 
-    from core.models.loading import best_device, computing_type
+    from core.models.loading import best_device
     from core.training.preparation import training_threads
+    from core.training.products import operations_per_s, quickest
 
-    device = best_device()
-    one = torch.randn(_SIZE, _SIZE, device=device, dtype=computing_type("auto") or torch.float32)
-    best, usual = math.inf, torch.get_num_threads()
+    device, usual = best_device(), torch.get_num_threads()
+    if device.type != "cpu":
+        return _measured_on(device)
     torch.set_num_threads(training_threads())  # as a run computes; more would wait for each other where others compute too
+    rate = operations_per_s(quickest())
+    torch.set_num_threads(usual)
+    return rate
+
+
+def _measured_on(device: "torch.device") -> float:
+    import torch
+
+    from core.models.loading import computing_type
+
+    one = torch.randn(_SIZE, _SIZE, device=device, dtype=computing_type("auto") or torch.float32)
+    best = math.inf
     for _ in range(_TRIES):
         started = time.perf_counter()
         (one @ one).sum().item()  # a GPU answers only when it is done
         best = min(best, time.perf_counter() - started)
-    torch.set_num_threads(usual)
     return 2 * _SIZE**3 / best

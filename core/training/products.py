@@ -1,0 +1,92 @@
+"""By which library a process multiplies float32 matrices on a CPU. Knows no model and no run.
+
+PyTorch's usual product is MKL's, which leaves half of some processors unused that its maker did not make; oneDNN, inside the same
+PyTorch, may be twice as fast there (benchmarks/LOG.md, 2026-11-24). Which one is, is not looked up but tried.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+
+USUAL, ONEDNN = "usual", "oneDNN"
+_SHAPE = (600, 768, 768)  # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
+_TRIES = 8
+_CLEARLY = 1.25  # how much sooner the other library must be: more than a neighbour's noise, less than what it is there for
+
+
+def quickest() -> str:
+    """Return the library that multiplies sooner on this CPU: the usual one, unless the other is clearly sooner."""
+    usual, other = operations_per_s(USUAL), operations_per_s(ONEDNN)
+    return ONEDNN if other > _CLEARLY * usual else USUAL
+
+
+@cache
+def operations_per_s(library: str) -> float:
+    """Return how many multiplications and additions a second a product by this library makes, the best of some; 0 without it."""
+    if library == ONEDNN and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return 0.0
+    rows, inner, outer = _SHAPE
+    one, other = torch.randn(rows, inner), torch.randn(inner, outer)
+    best = math.inf
+    with multiplying_by(library):
+        for _ in range(_TRIES):
+            started = time.perf_counter()
+            one @ other
+            best = min(best, time.perf_counter() - started)
+    return 2 * rows * inner * outer / best
+
+
+@contextmanager
+def multiplying_by(library: str) -> Iterator[None]:
+    """Let every product of two float32 matrices on the CPU, of this whole process, be made by a library for a while.
+
+    Meant for a process that trains: autograd's products are among them. What oneDNN does not take goes the usual way.
+    """
+    if library == USUAL:
+        yield
+        return
+    exchanged: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch tells that its own kernels are exchanged, once
+        exchanged.impl("mm", _mm, "CPU")
+        exchanged.impl("addmm", _addmm, "CPU")
+    try:
+        yield
+    finally:
+        exchanged._destroy()  # noqa: SLF001 - what its end does in any case, but when is not ours to say then
+
+
+def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return a b, (N, O), of (N, I) and (I, O)."""
+    if not _fit(a, b):
+        return _in_the_usual_way(torch.ops.aten.mm.out, a, b, a, b)
+    return _product(a, b, None)
+
+
+def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: complex = 1, alpha: complex = 1) -> torch.Tensor:
+    """Return beta bias + alpha a b; only a layer's own sum, of a bias of (O,) without factors, is oneDNN's."""
+    if beta != 1 or alpha != 1 or bias.shape != b.shape[1:] or bias.dtype != a.dtype or not _fit(a, b):
+        return _in_the_usual_way(torch.ops.aten.addmm.out, a, b, bias, a, b, beta=beta, alpha=alpha)
+    return _product(a, b, bias)
+
+
+def _fit(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype == torch.float32 and a.shape[1:] == b.shape[:1] and 0 not in {*a.shape, *b.shape}
+
+
+def _product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")  # noqa: SLF001 - its only name
+    return made
+
+
+def _in_the_usual_way(
+    into: Callable[..., torch.Tensor], a: torch.Tensor, b: torch.Tensor, *values: torch.Tensor, **named: complex
+) -> torch.Tensor:
+    """Let PyTorch's own kernel, which is not exchanged where it is given room to write to, make the product."""
+    return into(*values, **named, out=a.new_empty(a.shape[0], b.shape[1]))

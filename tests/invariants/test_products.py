@@ -1,0 +1,122 @@
+"""Products by another library are the same products, for as long as it is asked for, and a run keeps to the one it began with."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.storage.workspace import Workspace
+from core.training import products
+from core.training.events import RunStarted, StepDone
+from core.training.products import ONEDNN, USUAL, multiplying_by, operations_per_s, quickest
+from core.training.run import execute
+from tests.invariants.test_training import run, same, settings, weights
+
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs a PyTorch with oneDNN")
+
+
+def a(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+MATRICES: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
+    "plain": (a(37, 64), a(64, 96)),
+    "both transposed": (a(64, 37).T, a(96, 64).T),
+    "a view with gaps": (a(37, 200)[:, 10:74], a(64, 96)),
+    "every other row": (a(74, 64)[::2], a(64, 96)),
+    "one number spread out": (torch.ones(1, 1).expand(37, 64), a(64, 96)),
+    "one row": (a(1, 64), a(64, 96)),
+    "one column": (a(37, 64), a(64, 1)),
+    "one number": (a(1, 1), a(1, 1)),
+    "no row": (a(0, 64), a(64, 96)),
+    "nothing to add up": (a(37, 0), a(0, 96)),
+}
+WAYS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mm": torch.mm,
+    "with a bias": lambda one, other: torch.addmm(a(other.shape[1]), one, other),
+    "with a matrix and factors": lambda one, other: torch.addmm(a(len(one), other.shape[1]), one, other, beta=0.5, alpha=2.0),
+    "with one number": lambda one, other: torch.addmm(a(1), one, other),
+}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for every product that the other library made."""
+    seen: list[int] = []
+    product = products._product
+    monkeypatch.setattr(products, "_product", lambda *values: (seen.append(1), product(*values))[1])
+    return seen
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", MATRICES)
+def test_a_product_is_the_same_whatever_the_matrices(kind: str, way: str) -> None:
+    one, other = MATRICES[kind]
+    usual = WAYS[way](one, other)
+    with multiplying_by(ONEDNN):
+        found = WAYS[way](one, other)
+    torch.testing.assert_close(found, usual, rtol=1e-5, atol=1e-5)
+    assert torch.equal(WAYS[way](one, other), usual)  # and afterwards all is as it was
+
+
+def test_products_of_other_kinds_go_the_usual_way_and_mistakes_are_told_as_ever(sent: list[int]) -> None:
+    with multiplying_by(ONEDNN):
+        assert torch.equal(a(5, 4).double() @ a(4, 3).double(), (a(5, 4).double() @ a(4, 3).double()))
+        assert (a(5, 4).bfloat16() @ a(4, 3).bfloat16()).dtype is torch.bfloat16
+        with pytest.raises(RuntimeError, match="cannot be multiplied"):
+            torch.mm(a(2, 3), a(4, 2))
+        with pytest.raises(RuntimeError):
+            torch.mm(a(2, 3), a(3, 2).double())
+        assert not sent
+        a(2, 3) @ a(3, 2)
+        assert len(sent) == 1
+    a(2, 3) @ a(3, 2)
+    assert len(sent) == 1
+
+
+def test_gradients_are_made_by_it_too(sent: list[int]) -> None:
+    layer, given = torch.nn.Linear(64, 32), a(9, 64).requires_grad_()
+    layer(given).square().sum().backward()
+    expected = [parameter.grad.clone() for parameter in (given, layer.weight, layer.bias)]
+    for parameter in (given, layer.weight, layer.bias):
+        parameter.grad = None
+    with multiplying_by(ONEDNN):
+        layer(given).square().sum().backward()
+    assert len(sent) == 3
+    for parameter, wanted in zip((given, layer.weight, layer.bias), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert operations_per_s(USUAL) > 1e8 and operations_per_s(ONEDNN) > 1e8
+    for factor, expected in ((0.5, USUAL), (1.1, USUAL), (2.0, ONEDNN)):
+        monkeypatch.setattr(
+            products, "operations_per_s", lambda library, factor=factor: {USUAL: 1e9, ONEDNN: 1e9 * factor}[library]
+        )
+        assert quickest() == expected
+
+
+def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    assert products.operations_per_s.__wrapped__(ONEDNN) == 0.0
+
+
+def test_a_run_keeps_the_library_it_began_with(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, sent: list[int]
+) -> None:
+    chosen = settings(tiny_models["llama"])
+    usual, events = run(workspace, small_file, chosen)
+    monkeypatch.setattr("core.training.loop.quickest", lambda: ONEDNN)
+    whole, by_other = run(workspace, small_file, chosen)
+    assert sent and isinstance(by_other[0], RunStarted) and by_other[0].device == "cpu, products by oneDNN"
+    losses = [[event.loss for event in told if isinstance(event, StepDone)] for told in (events, by_other)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    broken, _ = run(workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4)
+    monkeypatch.setattr("core.training.loop.quickest", lambda: USUAL)  # today the machine is busy, and the trial said otherwise
+    execute(workspace, broken, lambda: False, [])
+    assert same(weights(workspace, whole), weights(workspace, broken))
+    sent.clear()
+    assert torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent  # the run has left nothing behind in this process
+    assert replace(chosen) and usual != whole
