@@ -1,14 +1,17 @@
 """A batch as one flat row of tokens: no padding is computed, and what rows begin with in common only once.
 
-Shapes: B rows, T positions of the longest, N tokens of the flat row, R of them where something is learnt, K trained tokens (two
-rows may learn different ones at the same place), H heads, D numbers a head.
+Shapes: B rows of a group, T positions of its longest, P places of all groups (B · T of each, one group after the other), N tokens
+of the flat row, R of them where something is learnt, K trained tokens (two rows may learn different ones at the same place), H
+heads, D numbers a head.
 
 Everything but attention works on each token by itself, so a transformers model computes a flat row as it is; attention,
-registered under a name of our own, puts the rows together again and hands them to PyTorch's causal kernel. Computing a common
-beginning once is exact because attention is causal, and autograd sums the gradients of all rows through it.
+registered under a name of our own, puts the rows together again, padded in groups of like length, and hands them to PyTorch's
+causal kernel. Computing a common beginning once is exact because attention is causal, and autograd sums the gradients of all rows
+through it.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NAME = "fuata_flat_rows"
+_SET_UP = 100**2  # what another call of a CPU's attention kernel costs, in places that it goes over (benchmarks/LOG.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +38,68 @@ class FlatRows:
     targets: torch.Tensor  # (K,)
     counts: torch.Tensor  # (K,): how many rows learn it
     read: torch.Tensor  # (R,): the places in ``kept``, in order, each once
-    sources: torch.Tensor  # (B · T,): the flat token at each place of the padded batch; padding takes the first
-    homes: torch.Tensor  # (N,): a place of each flat token in the padded batch
-    shape: tuple[int, int]  # B, T
+    sources: torch.Tensor  # (P,): the flat token at each place of the padded groups; padding takes the first
+    homes: torch.Tensor  # (N,): a place of each flat token in the padded groups
+    groups: tuple[tuple[int, int], ...]  # B and T of each
 
 
-def flatten(batch: Batch, device: torch.device, *, shares: bool) -> FlatRows:
-    """Return a batch's tokens in one row; with ``shares`` a token that follows the same beginning in several rows is one."""
-    rows, length = batch.inputs.shape
+def flatten(batch: Batch, device: torch.device, *, shares: bool, groups: bool = True) -> FlatRows:
+    """Return a batch's tokens in one row; with ``shares`` a token that follows the same beginning in several rows is one.
+
+    Without ``groups`` attention takes all rows at once, as a GPU does in any case.
+    """
+    lengths = batch.lengths.tolist()
+    found, starts = _grouped(lengths, _SET_UP if groups and device.type == "cpu" else math.inf)
     nodes: dict[tuple[int, int], int] = {}  # (node before it, id) to node
     learnt: dict[tuple[int, int], int] = {}  # (node, target) to the number of rows
-    sources = [0] * (rows * length)
+    sources = [0] * sum(count * length for count, length in found)
+    ids: list[int] = []
+    positions: list[int] = []
     homes: list[int] = []
-    for row, (ids, targets, real) in enumerate(
-        zip(batch.inputs.tolist(), batch.targets.tolist(), batch.lengths.tolist(), strict=True)
-    ):
+    for row, (inputs, targets) in enumerate(zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True)):
         node = -1 if shares else -1 - row  # a root of its own keeps a row's tokens to itself
-        for place in range(real):
-            node = nodes.setdefault((node, ids[place]), len(nodes))
+        for place in range(lengths[row]):
+            node = nodes.setdefault((node, inputs[place]), len(nodes))
             if node == len(homes):
-                homes.append(row * length + place)
-            sources[row * length + place] = node
+                ids.append(inputs[place])
+                positions.append(place)
+                homes.append(starts[row] + place)
+            sources[starts[row] + place] = node
             if targets[place] != IGNORED:
                 learnt[node, targets[place]] = learnt.get((node, targets[place]), 0) + 1
-    at = torch.tensor(homes)
     pairs = torch.tensor(list(learnt)).reshape(-1, 2)
     return FlatRows(
-        ids=moved(batch.inputs.flatten()[at][None], device),
-        positions=moved((at % length)[None], device),
+        ids=moved(torch.tensor([ids]), device),
+        positions=moved(torch.tensor([positions]), device),
         kept=moved(pairs[:, 0], device),
         targets=moved(pairs[:, 1], device),
         counts=moved(torch.tensor(list(learnt.values()), dtype=torch.float32), device),
         read=moved(torch.tensor(sorted({node for node, _ in learnt}), dtype=torch.int64), device),
         sources=moved(torch.tensor(sources), device),
-        homes=moved(at, device),
-        shape=(rows, length),
+        homes=moved(torch.tensor(homes), device),
+        groups=found,
     )
+
+
+def _grouped(lengths: Sequence[int], set_up: float) -> tuple[tuple[tuple[int, int], ...], list[int]]:
+    """Return the groups of like length that attention takes least time for, (B, T) of each, and where each row begins in them.
+
+    The time is counted in places, B · T² a group, and what setting the kernel up for another group costs.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    best: list[tuple[float, int]] = [(0.0, 0)] * (len(order) + 1)  # of the rows from here on: their time, and the next group
+    for at in reversed(range(len(order))):
+        longest = lengths[order[at]]
+        best[at] = min(((end - at) * longest**2 + set_up + best[end][0], -end) for end in range(at + 1, len(order) + 1))
+    groups, starts, at, places = [], [0] * len(lengths), 0, 0
+    while at < len(order):
+        end, longest = -best[at][1], lengths[order[at]]
+        for row in order[at:end]:
+            starts[row] = places
+            places += longest
+        groups.append((end - at, longest))
+        at = end
+    return tuple(groups), starts
 
 
 def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -123,12 +153,16 @@ def _attend(
             raise NotImplementedError("the model does not hand its keyword arguments to attention")
         usual: tuple[torch.Tensor, Any] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
         return usual
-    padded = [_put_together(part, rows) for part in (query, key, value)]
-    attended, _ = sdpa_attention_forward(module, *padded, None, is_causal=True, **named)  # (B, T, H, D)
-    return attended.flatten(0, 1).index_select(0, rows.homes)[None], None
+    together = [part.squeeze(0).transpose(0, 1).index_select(0, rows.sources) for part in (query, key, value)]  # (P, H, D)
+    attended = [
+        sdpa_attention_forward(module, *padded, None, is_causal=True, **named)[0].flatten(0, 1)  # (B · T, H, D)
+        for padded in zip(*(_padded(part, rows.groups) for part in together), strict=True)
+    ]
+    places = attended[0] if len(attended) == 1 else torch.cat(attended)
+    return places.index_select(0, rows.homes)[None], None
 
 
-def _put_together(flat: torch.Tensor, rows: FlatRows) -> torch.Tensor:
-    """Return (1, H, N, D) as the padded rows' (B, H, T, D)."""
-    together = flat.squeeze(0).transpose(0, 1).index_select(0, rows.sources)  # (B · T, H, D)
-    return together.view(*rows.shape, *together.shape[1:]).transpose(1, 2)
+def _padded(together: torch.Tensor, groups: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
+    """Return all places, (P, H, D), as the padded rows of each group, (B, H, T, D)."""
+    parts = torch.split(together, [count * length for count, length in groups])
+    return [part.view(*group, *part.shape[1:]).transpose(1, 2) for part, group in zip(parts, groups, strict=True)]

@@ -6,7 +6,8 @@ What is done otherwise than a plain call would, and changes nothing but the time
 (right padding under a causal mask is never attended by a real token); logits are computed only where something is learnt; where
 a model's attention allows it the batch is one flat row of its tokens, what rows begin with in common computed once
 (flat_rows.py), and the last layer is computed where it is read (last_layer.py); where its output layer is a plain one, the loss
-goes through it in chunks (head.py); and activations and adapters that are known are computed in one pass (quick_layers.py).
+goes through it in chunks (head.py); and activations, norms and adapters that are known are computed in fewer passes
+(quick_layers.py).
 Whether a model allows this is not looked up but tried: both ways must give the same logits before the first batch.
 """
 
@@ -102,7 +103,8 @@ class BatchLoss:
         return hidden[0, rows.kept]
 
     def _flatten(self, batch: Batch, *, shares: bool) -> FlatRows:
-        return flatten(batch, _device(self._model), shares=shares)
+        is_compiled = self._base.get_decoder()._compiled_call_impl is not None  # noqa: SLF001 - torch has no public name for it
+        return flatten(batch, _device(self._model), shares=shares, groups=not is_compiled)  # once compiled, for any batch
 
     def _flat(self, rows: FlatRows) -> torch.Tensor:
         """Return the logits where something is learnt: (K, V)."""

@@ -1,6 +1,6 @@
 """Layers of a transformers or PEFT model whose function is computed in fewer passes over memory. Knows no batch and no loss.
 
-Shapes: N tokens, I numbers that go into a layer, O that come out, R rank of an adapter.
+Shapes: N tokens, I numbers that go into a layer, O that come out, R rank of an adapter, D numbers that are normed together.
 
 Nothing is changed about a model's classes, weights or config: modules are exchanged, or called otherwise, in this one model, and
 what is saved does not know of it.
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from core.models.sharding import is_sharded
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -20,8 +22,9 @@ Forward = Callable[..., torch.Tensor]
 
 
 def quicken(model: "PreTrainedModel") -> None:
-    """Compute a model's activations and adapters in the quicker way, where it has such as are known."""
+    """Compute a model's activations, norms and adapters in the quicker way, where it has such as are known."""
     _fuse_activations(model)
+    _fuse_norms(model)
     if hasattr(model, "peft_config"):
         _fuse_adapters(model)
 
@@ -37,6 +40,68 @@ def _fuse_activations(model: "PreTrainedModel") -> None:
         for name, child in module.named_children():
             if type(child) in {FastGELUActivation, NewGELUActivation}:
                 setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+def _fuse_norms(model: "PreTrainedModel") -> None:
+    """Exchange norms by the root of the mean square, where a trial shows that a module computes that and nothing else."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm") and not isinstance(module.forward, partial) and _is_plain_norm(module):
+            module.forward = partial(_normed, module, module.forward)
+
+
+@torch.no_grad()
+def _is_plain_norm(module: Any) -> bool:
+    weight, epsilon = getattr(module, "weight", None), _epsilon(module)
+    if not isinstance(weight, torch.Tensor) or weight.dim() != 1 or weight.dtype != torch.float32 or is_sharded(weight):
+        return False
+    if epsilon is None:
+        return False
+    tried = torch.linspace(-2.0, 3.0, 5 * len(weight), device=weight.device).view(5, -1)
+    expected = tried * torch.rsqrt(tried.square().mean(-1, keepdim=True) + epsilon) * weight
+    found: torch.Tensor = module(tried)
+    return torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def _epsilon(module: Any) -> float | None:
+    return next((value for name in ("variance_epsilon", "eps") if isinstance(value := getattr(module, name, None), float)), None)
+
+
+def _normed(module: Any, usual: Forward, x: torch.Tensor) -> torch.Tensor:
+    """Return (…, D) numbers divided by the root of their mean square, and weighted."""
+    computes_otherwise = x.dtype != module.weight.dtype or torch.compiler.is_compiling()
+    if x.device.type != "cpu" or computes_otherwise:
+        return usual(x)
+    out: torch.Tensor = _Normed.apply(x, module.weight, _epsilon(module))  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Normed(torch.autograd.Function):
+    """y = w x / r with r² = mean(x²) + ε, and its gradients by x and w (Zhang and Sennrich 2019, arXiv 1910.07467, section 4).
+
+    Only x, which the residual stream keeps in any case, and 1 / r are kept for the backward.
+    """
+
+    @staticmethod
+    def forward(context: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])  # (N, D)
+        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        scale = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()  # (N, 1)
+        context.save_for_backward(rows, weight, scale)
+        out: torch.Tensor = (rows * scale).mul_(weight)
+        return out.view(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, by_out: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, weight, scale = context.saved_tensors
+        by_rows = by_out.reshape(rows.shape)
+        products = by_rows * rows  # (N, D)
+        by_weight = (scale.T @ products)[0] if context.needs_input_grad[1] else None
+        if not context.needs_input_grad[0]:
+            return None, by_weight, None
+        along = (products @ weight)[:, None] * scale.pow(3) / -rows.shape[1]  # (N, 1): what changes r
+        by_x = torch.mul(by_rows, weight, out=products).mul_(scale).addcmul_(rows, along)
+        return by_x.view(by_out.shape), by_weight, None
 
 
 def _fuse_adapters(model: "PreTrainedModel") -> None:

@@ -33,6 +33,7 @@ from core.prompts.encoding import EncodedRow, load_encoder
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.flat_rows import _grouped, flatten
 from core.training.head import loss_through
 from core.training.last_layer import narrow_last_layer
 from core.training.loss import BatchLoss
@@ -156,6 +157,47 @@ def test_loss_and_gradients_are_those_of_transformers_own_path(
         assert batch_loss.summed(part).item() == pytest.approx(7 * expected.item(), rel=1e-5)
     one, other = gradients(ours), gradients(theirs)
     assert float((one - other).norm() / other.norm()) < 1e-5
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("learnt", ["full", "from the prompt on"])
+def test_attention_in_groups_of_like_length_changes_nothing(
+    tiny_models: dict[str, Path], small_file: Path, layout: str, learnt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(tiny_models[layout], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:7]]
+    batch = collate([*rows, rows[2], rows[0].cut(9)], 0, mask_prompt=learnt != "full")
+    found = []
+    for set_up in (0, 10**9):
+        monkeypatch.setattr("core.training.flat_rows._SET_UP", set_up)
+        model = load(tiny_models[layout])
+        batch_loss = BatchLoss(model)
+        groups = flatten(batch, torch.device("cpu"), shares=True).groups
+        found.append((batch_loss.backward(batch, 7).item(), gradients(model), len(groups)))
+    (in_groups, one, several), (at_once, other, single) = found
+    assert several == len({len(row.ids) for row in [*rows, rows[0].cut(9)]}) > single == 1
+    assert in_groups == pytest.approx(at_once, rel=1e-6)
+    assert float((one - other).norm() / other.norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("lengths", "set_up", "groups"),
+    [
+        ([5], 0.0, ((1, 5),)),
+        ([5, 5, 5], 0.0, ((3, 5),)),
+        ([2, 9, 9, 3], 0.0, ((2, 9), (1, 3), (1, 2))),
+        ([2, 9, 9, 3], 10.0, ((2, 9), (2, 3))),
+        ([2, 9, 9, 3], 200.0, ((4, 9),)),
+        ([2, 9, 9, 3], math.inf, ((4, 9),)),
+    ],
+)
+def test_rows_are_grouped_where_it_saves_more_than_it_costs(
+    lengths: list[int], set_up: float, groups: tuple[tuple[int, int], ...]
+) -> None:
+    found, starts = _grouped(lengths, set_up)
+    assert found == groups
+    places = [place for row, start in enumerate(starts) for place in range(start, start + lengths[row])]
+    assert len(set(places)) == sum(lengths) and max(places) < sum(count * length for count, length in groups)
 
 
 def test_an_end_token_inside_a_row_learns_what_transformers_lets_it_learn(tiny_models: dict[str, Path]) -> None:
