@@ -47,6 +47,7 @@ from core.training.job import TrainingJob
 from core.training.last_layer import read_modules
 from core.training.loop import train
 from core.training.memory import keep_freed_memory, peak_memory_mib
+from core.training.products import multiplying_by, quickest
 from core.training.settings import TrainingSettings
 
 _BATCH = 8
@@ -106,14 +107,15 @@ def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> 
     reference = {key: statistics.median(found[key] for found in measured["trainer"]) for key in ("tokens_per_s", "peak_mib")}
     results = []
     for arm, found in measured.items():
-        middle = {key: statistics.median(one[key] for one in found) for key in ("tokens_per_s", "peak_mib", "gflops")}
+        middle = {key: statistics.median(one[key] for one in found) for key in found[0]}
         ratios = {"speed_ratio": middle["tokens_per_s"] / reference["tokens_per_s"]}
         ratios["memory_ratio"] = middle["peak_mib"] / reference["peak_mib"]
         results.append({"model": model, "method": method, "rows": rows, "arm": arm, **middle, **ratios})
         if not chosen.json:
             print(
                 f"{model:6} {method:4} {rows:>6} {arm:8} {middle['tokens_per_s']:7,.0f} tokens/s ×{ratios['speed_ratio']:.2f}  "
-                f"{middle['peak_mib']:6,.0f} MiB ×{ratios['memory_ratio']:.2f}  {middle['gflops']:.0f} GFLOP/s useful",
+                f"{middle['peak_mib']:6,.0f} MiB ×{ratios['memory_ratio']:.2f}  {middle['gflops']:.0f} GFLOP/s useful, "
+                f"{middle['row_gflops']:.0f} by row",
                 flush=True,
             )
     return results
@@ -145,8 +147,11 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
     peak = peak_memory_mib()
     seconds = sum(took for took, _ in timed)
     tokens = sum(len(row.ids) for _, part in timed for row in part)
-    ops = _useful_operations(model, [part for _, part in timed])
-    return {"tokens_per_s": tokens / seconds, "peak_mib": peak, "gflops": ops / seconds / 1e9}
+    parts = [part for _, part in timed]
+    useful, by_row = _useful_operations(model, parts), _operations_by_row(model, parts)
+    return {
+        "tokens_per_s": tokens / seconds, "peak_mib": peak, "gflops": useful / seconds / 1e9, "row_gflops": by_row / seconds / 1e9
+    }  # fmt: skip
 
 
 def _rows(chosen: argparse.Namespace, kind: str) -> Rows:
@@ -336,35 +341,49 @@ def _useful_operations(model: Any, batches: Sequence[Rows]) -> float:
     Two a weight and token forward and four backward, two of them only where the weight is trained; the output layer only where
     something is learnt, and what only it reads of the last one; a beginning that a batch's rows have in common once.
     """
-    head = model.get_output_embeddings().weight
-    lookups = ("wte", "wpe", "embed")
-    body = [
-        p for name, p in model.named_parameters() if p.ndim == 2 and p is not head and not any(word in name for word in lookups)
-    ]
+    head, body = _weights(model)
     only_read = {id(p) for module in read_modules(blocks_of(model)[-1]) for p in module.parameters()}
-
-    def per_token(weights: Iterable[torch.nn.Parameter]) -> float:
-        return float(sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in weights))
-
-    everywhere = per_token(p for p in body if id(p) not in only_read)
-    where_read = per_token(p for p in body if id(p) in only_read)
-    per_target = head.numel() * (6 if head.requires_grad else 4)
+    everywhere = _per_token(p for p in body if id(p) not in only_read)
+    where_read = _per_token(p for p in body if id(p) in only_read)
     total = 0.0
     for part in batches:
         flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True)
-        total += everywhere * flat.ids.numel() + where_read * flat.read.numel() + per_target * flat.kept.numel()
+        total += everywhere * flat.ids.numel() + where_read * flat.read.numel() + _per_token([head]) * flat.kept.numel()
     return total
 
 
+def _operations_by_row(model: Any, batches: Sequence[Rows]) -> float:
+    """Return the same with every token of every row counted, in all layers: what a trainer computes that only leaves padding out.
+
+    The output layer is counted where something is learnt. So were the figures counted from which the wished share of a matrix
+    product's speed comes.
+    """
+    head, body = _weights(model)
+    rows = [row for part in batches for row in part]
+    return _per_token(body) * sum(len(row.ids) - 1 for row in rows) + _per_token([head]) * sum(sum(row.trained) for row in rows)
+
+
+def _weights(model: Any) -> tuple[torch.nn.Parameter, list[torch.nn.Parameter]]:
+    """Return the output layer's matrix and the other matrices that are multiplied by."""
+    head = model.get_output_embeddings().weight
+    named = [(name, p) for name, p in model.named_parameters() if p.ndim == 2 and p is not head]
+    return head, [p for name, p in named if not any(word in name for word in ("wte", "wpe", "embed"))]
+
+
+def _per_token(weights: Iterable[torch.nn.Parameter]) -> float:
+    return float(sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in weights))
+
+
 def _gemm_ceiling(threads: int) -> float:
-    """Return the GFLOP/s of a large float32 matrix product, the best of several."""
+    """Return the GFLOP/s of a large float32 matrix product, the best of several by whichever library makes it sooner."""
     torch.set_num_threads(threads)
     one, other = torch.randn(1536, 1536), torch.randn(1536, 1536)
     best = math.inf
-    for _ in range(8):
-        started = time.perf_counter()
-        one @ other
-        best = min(best, time.perf_counter() - started)
+    with multiplying_by(quickest()):
+        for _ in range(8):
+            started = time.perf_counter()
+            one @ other
+            best = min(best, time.perf_counter() - started)
     return 2 * 1536**3 / best / 1e9
 
 

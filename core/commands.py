@@ -143,9 +143,9 @@ def generate(chosen: argparse.Namespace) -> int:
 
 def merge(chosen: argparse.Namespace) -> int:
     """Write an adapter and its base as one model."""
-    from core.training.manage import merge_run
+    from core.training.merging import merge_run
 
-    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out)
+    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"))
     show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
     return 0
 

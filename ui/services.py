@@ -11,6 +11,7 @@ from core.prompts.style import BUILT_IN
 from core.storage.datasets import DatasetStore
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
+from core.training.merging import MergeJobs
 from core.training.queue import TrainingQueue
 from core.training.run import mark_interrupted
 from review.jobs import ReviewJobs
@@ -29,6 +30,7 @@ class Services:
     datasets: DatasetStore
     runs: RunStore
     queue: TrainingQueue
+    merges: MergeJobs
     shelf: ModelShelf
     reviews: ReviewStore
     review_jobs: ReviewJobs
@@ -48,6 +50,7 @@ class Services:
     def close(self) -> None:
         """Stop what is going on, keeping its state, and close the database."""
         self.queue.close()
+        self.merges.close()
         self.review_jobs.close()
         self.workspace.close()
 
@@ -67,6 +70,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         datasets=datasets,
         runs=RunStore(workspace),
         queue=TrainingQueue(workspace, processes),
+        merges=MergeJobs(workspace),
         shelf=shelf,
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, shelf),

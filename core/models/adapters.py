@@ -1,12 +1,12 @@
 """Which weights are trained: adapters of the LoRA family by PEFT, or a model's last blocks. Knows no data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.errors import ModelError, SettingsError
+from core.errors import SettingsError
 from core.models.parts import blocks_of
 
 if TYPE_CHECKING:
@@ -86,11 +86,15 @@ def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
         module.requires_grad_(requires_grad=True)
 
 
-def merge_adapter(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Return the base model with an adapter's changes added to its weights. Raises ModelError when there is no adapter."""
-    if not hasattr(model, "merge_and_unload"):
-        raise ModelError("There is no adapter to merge: the model has all its weights already.")
-    merged: PreTrainedModel = model.merge_and_unload()
+def merge_adapter(model: Any, tell: Callable[[int, int], object] = lambda _done, _layers: None) -> "PreTrainedModel":
+    """Return the base of a PEFT model with the adapter added to its weights; ``tell`` is given the layers done, and all."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for done, layer in enumerate(layers, start=1):
+        layer.merge()
+        tell(done, len(layers))
+    merged: PreTrainedModel = model.unload()
     return merged
 
 

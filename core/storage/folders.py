@@ -18,7 +18,7 @@ def written_aside(target: Path) -> Iterator[Path]:
     Raises OSError where the disk gives way, whatever the library that was writing calls it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    aside, old = aside_of(target), target.with_name(f".{target.name}.old")
     for leftover in (aside, old):
         shutil.rmtree(leftover, ignore_errors=True)
     aside.mkdir()
@@ -35,6 +35,11 @@ def written_aside(target: Path) -> Iterator[Path]:
     aside.rename(target)
     _sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def aside_of(target: Path) -> Path:
+    """Return where a folder is written before it is whole."""
+    return target.with_name(f".{target.name}.new")
 
 
 def recover(target: Path) -> None:

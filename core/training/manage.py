@@ -1,4 +1,4 @@
-"""What people do to runs that are not going on: resume, extend, rename, merge, delete. Knows no queue and no screen."""
+"""What people do to runs that are not going on: resume, extend, rename, delete. Knows no queue and no screen."""
 
 import shutil
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import SettingsError, WorkspaceError
-from core.models.catalogue import find_model, read_facts
+from core.models.catalogue import read_facts
 from core.storage.folders import recover
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
@@ -71,23 +71,6 @@ def _stands_on(workspace: Workspace, row: Row, name: str) -> bool:
     base = str(read_facts(workspace.model_folder(row["name"])).get("base_model", ""))
     home = workspace.run_folder(name).resolve()
     return any(word.partition("@")[0] == name or Path(word).resolve().is_relative_to(home) for word in (model, base) if word)
-
-
-def merge_run(workspace: Workspace, word: str, folder: Path) -> None:
-    """Write an adapter with its base as one model into ``folder``. Raises WorkspaceError when that is there already."""
-    from core.models.adapters import merge_adapter
-    from core.models.loading import load_model
-    from core.models.saving import save_model
-    from core.prompts.encoding import load_encoder
-
-    if folder.exists():
-        raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
-    source = find_model(word, workspace.find_run_model)
-    merged = merge_adapter(load_model(source))
-    try:
-        save_model(merged, load_encoder(source.folder, source.style), folder, {**read_facts(source.folder), "merged_from": word})
-    except OSError as error:
-        raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
 
 
 def delete_run(workspace: Workspace, name: str) -> None:

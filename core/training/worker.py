@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,14 +27,18 @@ def start_worker(workspace: Workspace, name: str, processes: int = 0) -> "subpro
 
     With more than one, ``processes`` train it together; 0 stands for one on each CUDA device.
     """
-    folder = workspace.run_folder(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["-m", "core", "train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
+    words = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder.resolve())]
     words += ["--processes", str(count)] if (count := processes or _cuda_devices()) > 1 else []
+    return start_command(words, workspace.run_folder(name) / LOG_FILE)
+
+
+def start_command(words: Sequence[str], log_file: Path) -> "subprocess.Popen[bytes]":
+    """Start a command of `python -m core` at lower priority, with what it says in a file, which can never block it."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
-    with (folder / LOG_FILE).open("wb") as log:
+    with log_file.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own words
-            [sys.executable, *words],
+            [sys.executable, "-m", "core", *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

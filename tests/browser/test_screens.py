@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from core.data.dataset import load_dataset
 from core.storage.runs import RunStore
@@ -113,9 +113,6 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     model.fill(str(tiny_models["llama"]))
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
-    expect(page.get_by_label("Batch size")).to_have_value(
-        "8"
-    )  # the defaults for this model have come; later they would undo ours
     page.get_by_label("Epochs").fill("1000")
     page.get_by_label("Batch size").fill("1")  # many steps: there must be some left when the app is back
     page.get_by_label("Run name").fill("cut-off")
@@ -212,3 +209,25 @@ def record_run(runs: RunStore, name: str, rate: float) -> None:
         runs.record(name, StepDone(step, step / 10, 3 / step, rate, 1.0, 90 * step, 900.0, 600.0, step))
     runs.record(name, EvalDone(40, 4, 1.0, is_best=True, elapsed_s=40))
     runs.record(name, RunFinished(40, "completed", 40, 1.0, 40))
+
+
+def test_what_is_typed_while_a_methods_defaults_are_on_their_way_stays(calm_page: Page, calm_server: Server) -> None:
+    calm_page.goto(f"{calm_server.url}/?tab=train")
+    expect(calm_page.locator("#ready")).to_contain_text("Ready.")
+    held: list[Route] = []
+
+    def hold(request: Route) -> None:
+        held.append(request)
+
+    calm_page.route("**/queue/join*", hold)
+    with calm_page.expect_request("**/queue/join*"):
+        calm_page.get_by_role("radio", name="lora", exact=True).click()
+    calm_page.get_by_label("Epochs", exact=True).fill("7")
+    for request in held:
+        request.continue_()
+    calm_page.unroute("**/queue/join*")
+    expect(calm_page.get_by_label("Learning rate", exact=True)).to_have_value("0.003")
+    expect(calm_page.get_by_label("Epochs", exact=True)).to_have_value("7")
+    calm_page.get_by_role("radio", name="full", exact=True).click()  # a choice after it brings all of its defaults again
+    expect(calm_page.get_by_label("Epochs", exact=True)).to_have_value("3")
+    expect(calm_page.get_by_label("Learning rate", exact=True)).to_have_value("0.0003")

@@ -13,7 +13,8 @@ from core.models.catalogue import find_model
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFinished, StepDone
-from core.training.manage import delete_run, extend_run, merge_run, rename_run
+from core.training.manage import delete_run, extend_run, rename_run
+from core.training.merging import merge_run
 from core.training.run import add_run, execute
 from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings

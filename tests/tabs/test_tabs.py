@@ -173,7 +173,9 @@ def test_a_run_started_on_the_page_is_drawn_stopped_resumed_and_deleted(
     assert "no action" in change({"run": "run", "action": "dance"})["error"]
 
 
-def test_a_run_is_renamed_and_what_cannot_be_done_is_said(services: Services, open_tab: Open, small_file: Path) -> None:
+def test_a_run_is_renamed_and_what_cannot_be_done_is_said(
+    services: Services, open_tab: Open, small_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     change, watch = (open_tab(build_train_tab).server_function("monitor", name) for name in ("change_run", "watch_runs"))
     add_run(services.workspace, load_dataset(small_file), TrainingSettings(), "first")
     assert "stop it first" in change({"run": "first", "action": "rename", "value": "second"})["error"]
@@ -193,6 +195,12 @@ def test_a_run_is_renamed_and_what_cannot_be_done_is_said(services: Services, op
     for value, words in (("many", "Give the number of epochs"), (4, "made room for a later run's"), (3, "more than the 3")):
         assert words in change({"run": "second", "action": "extend", "value": value})["error"]
     assert "has no model yet" in change({"run": "second", "action": "merge"})["error"]
+    assert "is not being merged" in change({"run": "second", "action": "stop_merge"})["error"]
+    assert (watch({"run": "second"})["run"]["merge"], watch({"run": "second"})["run"]["can_stop_merge"]) == ("", False)
+    monkeypatch.setattr(services.merges, "is_going_on", lambda _: True)
+    assert watch({"run": "second"})["run"]["can_stop_merge"]
+    for action in ("resume", "extend", "rename", "discard"):
+        assert "is being merged: wait for it, or stop it" in change({"run": "second", "action": action, "value": 9})["error"]
 
 
 @pytest.mark.slow

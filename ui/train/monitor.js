@@ -47,7 +47,7 @@ function paintRuns(runs) {
     line.dataset.shown = run.name === shown;
     const pick = document.createElement("button");
     pick.type = "button"; pick.textContent = run.name;
-    pick.addEventListener("click", () => { chosen = run.name; say("said", ""); say("refusal", ""); ask(); });
+    pick.addEventListener("click", () => { chosen = run.name; say("refusal", ""); ask(); });
     const tick = document.createElement("input");
     tick.type = "checkbox"; tick.checked = compared.has(run.name); tick.disabled = run.name === shown;
     tick.setAttribute("aria-label", `Lay ${run.name} over the run that is shown`);
@@ -91,11 +91,11 @@ function paintRun(run, asked) {
   show("reuse", true); show("report", run.points > 0);
   part("noting").hidden = false;
   if (part("note") !== document.activeElement) part("note").value = run.note;
-  say("progress", run.progress); say("message", run.message); say("warning", run.warning);
+  say("progress", run.progress); say("message", run.message); say("merge", run.merge); say("warning", run.warning);
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
   show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
   show("stop", run.can_stop); show("resume", run.can_resume); show("discard", run.at_rest); show("rename", run.at_rest);
-  show("extend", run.can_extend); show("merge", run.can_merge && run.at_rest); epochs = run.epochs;
+  show("extend", run.can_extend); show("merge", run.can_merge && run.at_rest && !run.can_stop_merge); show("stop_merge", run.can_stop_merge); epochs = run.epochs;
   const now = JSON.stringify([run.name, run.points, run.compared_points, run.state, run.answers.map((group) => group.answers.length), asked]);
   if (now === drawn) return;
   drawn = now; figure = run.figure; small = run.details; draw(); paintAnswers(run.answers); paintDifferences(run);
@@ -138,7 +138,6 @@ async function tell(question) {
   let answer = null;
   try { answer = await question(); } catch (error) { answer = null; }
   say("refusal", answer ? answer.error : "Nothing was done: Fuata does not answer; is it still running?");
-  say("said", answer?.said);
   return answer && !answer.error ? answer : null;
 }
 
@@ -165,7 +164,6 @@ async function act(name) {
   if (name === "extend") value = await wanted("Epochs in all", `The run has ${epochs}. It goes on from its last state; the learning rate is from there on that of a run planned so long.`, epochs + 1, "number");
   if (name === "rename") value = await wanted("New name", "Reviews keep the name that it had.", run, "text");
   if ((name === "extend" || name === "rename") && !value) return;
-  if (name === "merge") say("said", "Merging …");
   const answer = await tell(() => server.change_run({ run, action: name, value }));
   if (!answer) return;
   if (name === "rename") chosen = value.trim();
@@ -192,7 +190,7 @@ for (const input of element.querySelectorAll("[data-look]")) {
 }
 part("note").addEventListener("focus", () => { noted = shown; });
 part("note").addEventListener("change", () => tell(() => server.change_run({ run: noted, action: "note", note: part("note").value })));
-for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "extend", "merge", "rename", "discard"]) action(name).addEventListener("click", () => act(name));
+for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "extend", "merge", "stop_merge", "rename", "discard"]) action(name).addEventListener("click", () => act(name));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 setInterval(ask, 1000);

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import WorkspaceError
-from core.storage.locks import held
-from core.training.manage import check_resumable, delete_run, extend_run, merge_run, rename_run
+from core.training.manage import check_resumable, delete_run, extend_run, rename_run
 from core.training.run import mark_interrupted
 from ui.errors import answers_errors
 from ui.services import Services
@@ -17,6 +16,7 @@ from ui.train.views import answer_groups, differences, run_summary, run_view
 Question = dict[str, Any]
 Row = dict[str, Any]
 _MOST_OVERLAYS = 6
+_NOT_WHILE_MERGING = {"resume", "extend", "rename", "discard"}  # they would change, or take away, what is being merged
 
 
 def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
@@ -35,6 +35,8 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         run, look, laid_over = histories.read(chosen), read_look(question), [histories.read(row) for row in others]
         view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
             "warning": overfitting_words(run),
+            "merge": services.merges.words(chosen["name"]),
+            "can_stop_merge": services.merges.is_going_on(chosen["name"]),
             "answers": answer_groups(services.runs.answers(chosen["name"])),
             "figure": draw_curves(run, look, laid_over),
             "compared_points": [len(one.validation) for one in (run, *laid_over)] + [len(one.train) for one in laid_over],
@@ -56,13 +58,16 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
             "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
             "extend": lambda: _extend(services, name, question.get("value")),
             "rename": lambda: _rename(services, name, str(question.get("value", "")).strip()),
-            "merge": lambda: _merge(services, name),
+            "merge": lambda: services.merges.start(name),
+            "stop_merge": lambda: services.merges.stop(name),
             "discard": lambda: delete_run(services.workspace, name),
         }
         if action not in actions:
             raise WorkspaceError(f"There is no action {action!r}.")
-        said = actions[action]()
-        return {"done": action} | ({"said": said} if said else {})
+        if action in _NOT_WHILE_MERGING:
+            services.merges.check_idle(name)
+        actions[action]()
+        return {"done": action}
 
     @answers_errors
     def report_run(question: Question) -> dict[str, Any]:
@@ -79,13 +84,6 @@ def _extend(services: Services, name: str, epochs: object) -> None:
         raise WorkspaceError("Give the number of epochs that the run is to have in all.")
     extend_run(services.workspace, name, int(epochs))
     services.queue.submit(name)
-
-
-def _merge(services: Services, name: str) -> str:
-    folder = services.workspace.merged_folder(name)
-    with held(folder.with_name(".merge.lock"), f"The adapter of '{name}' is being merged already."):
-        merge_run(services.workspace, name, folder)
-    return f"The model with its adapter merged in is in {folder.resolve()}"
 
 
 def _rename(services: Services, name: str, wanted: str) -> None:

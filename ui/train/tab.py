@@ -1,6 +1,7 @@
 """The Train screen: a form that works as it stands, a card that says what Start will do, and the monitor."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,6 +66,11 @@ _CHOICES = {
     "precision": PRECISIONS,
     "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
 }
+# In the page: a field that a person has changed since the defaults were asked for is theirs.
+_FILL_IN = """(arrived, ...now) => {
+  const { before, after } = JSON.parse(arrived);
+  return now.map((value, at) => (value === before[at] ? after[at] : value));
+}"""
 Fields = dict[str, gr.components.Component]
 
 
@@ -76,6 +82,7 @@ class _Parts:
     method: gr.Radio
     fields: Fields  # one component per remaining setting
     name: gr.Textbox
+    arrived: gr.HTML  # a model's defaults, on their way into the fields
     ready: gr.HTML
     start: gr.Button
     monitor: gr.HTML
@@ -98,8 +105,9 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     # a person's choices bring their defaults; what the page itself fills in, as a run's settings, stays as it is
     chosen = parts.model.input(handlers.show_method, parts.model, parts.method, api_name="show_method", **FOLLOWING)
     defaulted = [parts.fields[field] for field in _DEFAULTED]
-    inputs = [parts.model, parts.method]
-    follow(chosen, [parts.method.input], handlers.show_defaults, inputs, defaulted, api_name="show_defaults", **FOLLOWING)
+    inputs = [parts.model, parts.method, *defaulted]
+    follow(chosen, [parts.method.input], handlers.show_defaults, inputs, parts.arrived, api_name="show_defaults", **FOLLOWING)
+    parts.arrived.change(None, [parts.arrived, *defaulted], defaulted, js=_FILL_IN, api_name="fill_in", **QUIET)
     inputs = [parts.dataset, parts.name, *parts.settings]
     parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
     # an event of our own, that monitor.js triggers
@@ -125,9 +133,13 @@ class _Handlers:
         command = command_line(plan.settings, self._command_source(loaded), self.services.workspace.folder)
         return ready_markup(plan, command, speed)
 
-    def show_defaults(self, model: str, method: str) -> list[Any]:
+    def show_defaults(self, model: str, method: str, *before: Any) -> str:
+        """Return a model's defaults, and what stood in the fields when they were asked for."""
         defaults = default_settings(model or "", as_method(method))
-        return [getattr(defaults, field) for field in _DEFAULTED]
+        after = [getattr(defaults, field) for field in _DEFAULTED]
+        return json.dumps(
+            {"before": before, "after": after, "asked": time.monotonic_ns()}
+        )  # a change, even where all is the same
 
     def show_method(self, model: str) -> str:
         return default_settings(model or "").method
@@ -179,14 +191,10 @@ def _lay_out(services: Services) -> _Parts:
             STYLE_CHOICES, value="alpaca", label="Prompt style", info="Or the path of a .jinja file", allow_custom_value=True,
             elem_id="train-style",
         )  # fmt: skip
-        method = gr.Radio(
-            list(METHODS),
-            value="full",
-            label="Method",
-            info="lora: adapters; qlora: base in 4 bits",
-            elem_id="method",
-        )
+        info = "lora: adapters; qlora: base in 4 bits"
+        method = gr.Radio(list(METHODS), value="full", label="Method", info=info, elem_id="method")
     fields, name = _lay_out_fields(default_settings())
+    arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")
     ready = gr.HTML(elem_id="ready")
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
@@ -196,7 +204,7 @@ def _lay_out(services: Services) -> _Parts:
         apply_default_css=False,
         elem_id="monitor",
     )
-    return _Parts(dataset, model, style, method, fields, name, ready, start, monitor)
+    return _Parts(dataset, model, style, method, fields, name, arrived, ready, start, monitor)
 
 
 def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:

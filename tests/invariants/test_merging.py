@@ -1,0 +1,133 @@
+"""Adapters merged from the page, each in a process of its own."""
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.data.dataset import load_dataset
+from core.errors import ModelError, WorkspaceError
+from core.storage.folders import aside_of
+from core.storage.workspace import Workspace
+from core.training.merging import MergeJobs, merge_run
+from core.training.run import add_run, execute
+from core.training.settings import TrainingSettings
+
+pytestmark = pytest.mark.slow
+_PATIENCE_S = 120
+
+
+@pytest.fixture
+def base(tiny_models: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_models["llama"], tmp_path / "base"))
+
+
+@pytest.fixture
+def adapted(workspace: Workspace, small_file: Path, base: Path) -> Workspace:
+    """A workspace with a run called tuned, whose model is an adapter, and one called whole."""
+    usual = TrainingSettings(model=str(base), batch_size=16, learning_rate=3e-3, epochs=1, evaluations_per_epoch=1)
+    for name, method in (("tuned", "lora"), ("whole", "full")):
+        add_run(workspace, load_dataset(small_file), replace(usual, method=method), name)  # type: ignore[arg-type]
+        execute(workspace, name, lambda: False, [])
+    return workspace
+
+
+@pytest.fixture
+def jobs(adapted: Workspace) -> Iterator[MergeJobs]:
+    made = MergeJobs(adapted)
+    yield made
+    made.close()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    started = time.monotonic()
+    while not is_so():
+        assert time.monotonic() < started + _PATIENCE_S
+        time.sleep(0.05)
+
+
+def test_a_merge_tells_how_far_it_is_and_where_its_model_is(adapted: Workspace, jobs: MergeJobs) -> None:
+    from transformers import AutoModelForCausalLM
+
+    assert jobs.words("tuned") == ""
+    jobs.start("tuned")
+    assert jobs.is_going_on("tuned") and jobs.words("tuned").startswith("Merging.")
+    with pytest.raises(WorkspaceError, match="is being merged: wait for it, or stop it"):
+        jobs.start("tuned")
+    until(lambda: not jobs.is_going_on("tuned"))
+    folder = adapted.merged_folder("tuned")
+    assert jobs.words("tuned") == f"The model with its adapter merged in is in {folder.resolve()}"
+    log = (adapted.run_folder("tuned") / "merge.log").read_text().splitlines()
+    layers = [line for line in log if line.startswith("Adding the adapter")]
+    assert layers == [f"Adding the adapter: layer {number} of 14 …" for number in range(1, 15)]
+    assert [log[0], log[-2]] == ["Loading the libraries and the model …", "Writing the model …"]
+    with pytest.raises(WorkspaceError, match="is merged already"):
+        jobs.start("tuned")
+    told: list[str] = []
+    merge_run(adapted, "tuned", adapted.folder / "elsewhere", told.append)
+    assert len(told) == 16
+    ids = torch.tensor([[5, 6, 7]])
+    one, other = (AutoModelForCausalLM.from_pretrained(made)(ids).logits for made in (folder, adapted.folder / "elsewhere"))
+    assert torch.equal(one, other)
+
+
+def test_a_merge_that_is_stopped_or_killed_leaves_nothing_and_can_be_begun_again(adapted: Workspace, jobs: MergeJobs) -> None:
+    folder = adapted.merged_folder("tuned")
+    with pytest.raises(WorkspaceError, match="is not being merged"):
+        jobs.stop("tuned")
+    jobs.start("tuned")
+    aside_of(folder).mkdir()  # as if it had begun to write
+    jobs.stop("tuned")
+    assert jobs.words("tuned") == "The merge was stopped; nothing is left of it."
+    jobs.start("tuned")
+    aside_of(folder).mkdir()
+    os.kill(jobs._merges["tuned"].process.pid, signal.SIGKILL)
+    until(lambda: not jobs.is_going_on("tuned"))
+    assert "as the system does when memory runs out" in jobs.words("tuned")
+    assert not folder.exists() and not aside_of(folder).exists()
+    jobs.check_idle("tuned")
+    jobs.start("tuned")
+    until(lambda: not jobs.is_going_on("tuned"))
+    assert folder.is_dir()
+
+
+def test_what_is_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJobs) -> None:
+    jobs.start("tuned")
+    merge = jobs._merges["tuned"]
+    aside = aside_of(adapted.merged_folder("tuned"))
+    os.kill(merge.process.pid, signal.SIGSTOP)
+    merge.log.write_text("Writing the model …\n")
+    merge.expected_mib = 3.0
+    aside.mkdir(exist_ok=True)
+    (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))
+    assert jobs.words("tuned") == "Merging. Writing the model: 2 of 3 MiB …"
+    os.kill(merge.process.pid, signal.SIGCONT)
+    jobs.stop("tuned")
+    assert not aside.exists()
+
+
+def test_what_cannot_be_merged_is_said_in_a_sentence(adapted: Workspace, jobs: MergeJobs, base: Path) -> None:
+    with pytest.raises(ModelError, match="no adapter to merge"):
+        jobs.start("whole")
+    assert jobs.words("whole") == ""
+    (base / "model.safetensors").write_bytes(b"damaged")
+    jobs.start("tuned")
+    until(lambda: not jobs.is_going_on("tuned"))
+    assert re.fullmatch(r"The merge failed\. .* cannot be loaded as a causal language model: [^\n]*", jobs.words("tuned"))
+    assert not adapted.merged_folder("tuned").exists()
+    shutil.rmtree(base)
+    with pytest.raises(ModelError):
+        jobs.start("tuned")
+
+
+def test_the_end_of_the_app_ends_its_merges(adapted: Workspace, jobs: MergeJobs) -> None:
+    jobs.start("tuned")
+    jobs.close()
+    assert not jobs.is_going_on("tuned") and not adapted.merged_folder("tuned").exists()
