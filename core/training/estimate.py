@@ -1,13 +1,14 @@
-"""How much memory and how many operations a run will need, told before any weight is loaded. Imports no torch.
+"""How much memory and how many operations a run will need, told before any weight is loaded. Waits for no import of torch.
 
 Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP.
 
-Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and memory of a GPU.
+Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and that several GPUs share one run out.
 """
 
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from core.training.preparation import RunPlan
 _MIB = 2**20
 _LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
 _PEFT_MIB = 100
+_CONTEXT_MIB = 500  # what CUDA itself takes in a process that uses a GPU
 _BYTES = 4  # of a number in float32
+_BYTES_OF_A_COPY = 2  # in bfloat16
 _LOGITS = 2**23  # numbers at a time (head.py)
 _STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values, sums
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
@@ -32,34 +35,56 @@ _SAMPLED_BATCHES = 8
 
 def memory_mib(plan: RunPlan) -> float | None:
     """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not say enough."""
+    held, kept = _held_bytes(plan), _training_bytes(plan)
+    if held is None or kept is None:
+        return None
     folder = plan.source.base_folder or plan.source.folder
+    loading = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method != "full" else 0)
+    return libraries + (held + max(kept, loading)) / _MIB
+
+
+def gpu_memory_mib(plan: RunPlan) -> float | None:
+    """Return the most that a run can be expected to take of one GPU's memory in MiB; None as for the CPU.
+
+    By arithmetic alone, with activations as large as in float32 and a copy of all weights in the products' own type: less is
+    likely, and no GPU was at hand to tell how much.
+    """
+    held, kept = _held_bytes(plan), _training_bytes(plan)
+    if held is None or kept is None:
+        return None
+    return _CONTEXT_MIB + (held + kept + _BYTES_OF_A_COPY * parameter_count(plan.source.base_folder or plan.source.folder)) / _MIB
+
+
+def _held_bytes(plan: RunPlan) -> float | None:
+    """Return what the weights take; None where they cannot be counted."""
+    folder = plan.source.base_folder or plan.source.folder
+    weights = parameter_count(folder)
+    if plan.settings.method != "qlora":
+        return _BYTES * weights or None
+    ends = min(_first(config := read_config(folder), "vocab_size") * _first(config, "hidden_size", "n_embd"), weights)
+    return (_BYTES * ends + _FOUR_BITS * (weights - ends)) or None  # the input and output layers stay as they are
+
+
+def _training_bytes(plan: RunPlan) -> float | None:
+    """Return what comes on top of the weights: gradients, moments, and what is kept for the backward."""
+    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
     config = read_config(folder)
     hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder)
-    weights = parameter_count(folder)
-    if not (hidden and blocks and weights):
+    if not (hidden and blocks):
         return None
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
     copies = _INNER_COPIES if _is_gated(config) else _UNGATED_COPIES
     of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
-    kept = blocks * of_a_block
-    if plan.settings.method != "full":
-        trained = plan.settings.lora_rank * blocks * (11 * hidden + 3 * inner)
-        kept = round(kept * _ADAPTED)
+    if settings.method != "full":
+        trained: float = settings.lora_rank * blocks * (11 * hidden + 3 * inner)
+        kept = blocks * of_a_block * _ADAPTED
     else:
-        trained = weights
-        if plan.settings.last_blocks:
-            trained = round(weights * plan.settings.last_blocks / blocks)
-            kept = round(kept * plan.settings.last_blocks / blocks)
-    if plan.settings.gradient_checkpointing:
+        share = settings.last_blocks / blocks if settings.last_blocks else 1.0
+        trained, kept = parameter_count(folder) * share, blocks * of_a_block * share
+    if settings.gradient_checkpointing:
         kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
-    held = _BYTES * weights
-    if plan.settings.method == "qlora":
-        ends = min(_first(config, "vocab_size") * hidden, weights)  # the input and output layers stay as they are
-        held = round(_BYTES * ends + _FOUR_BITS * (weights - ends))
-    training = held + _BYTES * (3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
-    loading = held + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method != "full" else 0)
-    return libraries + max(training, loading) / _MIB
+    return _BYTES * (3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
 
 
 def operations(plan: RunPlan) -> float | None:
@@ -97,6 +122,15 @@ def free_memory_mib() -> float | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _MIB
     except (ValueError, OSError, AttributeError):
         return None
+
+
+def free_gpu_memory_mib() -> float | None:
+    """Return how much of the GPU that a run would take is free, in MiB; None without one, or before torch is loaded."""
+    if "torch" not in sys.modules:
+        return None
+    import torch
+
+    return torch.cuda.mem_get_info()[0] / _MIB if torch.cuda.is_available() else None
 
 
 def parameter_count(folder: Path) -> int:

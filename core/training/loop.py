@@ -129,6 +129,7 @@ class _Loop:
     def _read(self, step: TakenStep) -> StepDone:
         loss, norm = step.figures.tolist()
         _check_finite(loss, step.number)
+        _check_finite(norm, step.number, "gradients' norm")
         read_at_s = time.monotonic()
         took_s = read_at_s - max(step.began_s, self.last_read_at_s)  # one that was given ahead begins when the last one ends
         self.last_read_at_s = read_at_s
@@ -214,8 +215,8 @@ class _Loop:
         return self.progress.step / self.job.steps_per_epoch
 
 
-def _check_finite(loss: float, step: int) -> None:
-    if step == 0 and not math.isfinite(loss):
-        raise TrainingError(f"The base model's loss is {loss}: its weights are damaged; copy it again from its source.")
-    if not math.isfinite(loss):
-        raise TrainingError(f"The loss became {loss} at step {step}: lower the learning rate; the best model so far is kept.")
+def _check_finite(value: float, step: int, what: str = "loss") -> None:
+    if step == 0 and not math.isfinite(value):
+        raise TrainingError(f"The base model's {what} is {value}: its weights are damaged; copy it again from its source.")
+    if not math.isfinite(value):
+        raise TrainingError(f"The {what} became {value} at step {step}: lower the learning rate; the best model so far is kept.")

@@ -19,6 +19,8 @@ from core.training.job import TrainingJob
 from core.training.loss import BatchLoss
 from core.training.schedule import learning_rate_at
 
+_NO_ZERO = 1e-6  # as in torch's clip_grads_with_norm_
+
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
@@ -89,16 +91,25 @@ class Steps:
         return [weight.grad for weight in self._trained() if weight.grad is not None]
 
     def _learn(self, learning_rate: float) -> torch.Tensor:
-        """Clip, step and clear; return the gradient norm before clipping, a scalar."""
+        """Clip, step and clear; return the gradient norm before clipping, a scalar.
+
+        Gradients whose norm is over the limit are divided by how far it is (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1).
+        """
         total = torch.nn.utils.get_total_norm(self._own_gradients())
-        norm, limit = whole(total), self._job.settings.max_gradient_norm
-        if limit > 0 and (norm.device.type != "cpu" or norm > limit):  # a GPU would have to be waited for to know
-            torch.nn.utils.clip_grads_with_norm_(self._trained(), limit, total)
+        if (limit := self._job.settings.max_gradient_norm) > 0:
+            self._clip(total, limit)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return norm
+        return whole(total)
+
+    def _clip(self, total: torch.Tensor, limit: float) -> None:
+        if self._optimizer.param_groups[0]["fused"] and not self._batch_loss.is_sharded:
+            # divided where the optimiser reads them in any case, by the number that torch's own loss scaling leaves there
+            self._optimizer.grad_scale = ((total + _NO_ZERO) / limit).clamp_(min=1.0)  # type: ignore[attr-defined]
+        else:
+            torch.nn.utils.clip_grads_with_norm_(self._trained(), limit, total)
 
     def _trained(self) -> list[torch.nn.Parameter]:
         parameters: list[torch.nn.Parameter] = self._optimizer.param_groups[0]["params"]

@@ -12,7 +12,15 @@ import torch
 
 from core.data.dataset import load_dataset
 from core.storage.workspace import Workspace
-from core.training.estimate import _is_gated, free_memory_mib, memory_mib, operations, parameter_count
+from core.training.estimate import (
+    _is_gated,
+    free_gpu_memory_mib,
+    free_memory_mib,
+    gpu_memory_mib,
+    memory_mib,
+    operations,
+    parameter_count,
+)
 from core.training.preparation import plan_run
 from core.training.settings import Method, change_settings, default_settings
 from core.training.speed import _measured
@@ -125,6 +133,22 @@ def test_the_card_names_memory_and_warns_when_there_is_too_little(
     assert "more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)
     free = free_memory_mib()
     assert free is None or free > 0
+
+
+def test_on_a_gpu_the_card_names_its_memory(workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_run(load_dataset(rows), default_settings(), workspace)
+    weights = parameter_count(POCKET)
+    most = gpu_memory_mib(plan)
+    assert (
+        most is not None and most * 2**20 > 500 * 2**20 + 18 * weights
+    )  # weights, gradients, two moments, and a copy in 2 bytes
+    usual = memory_mib(plan)
+    assert usual is not None and most - 500 < usual - 430 + 2 * weights / 2**20 + 1  # what the libraries take is not on it
+    assert free_gpu_memory_mib() is None or torch.cuda.is_available()
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
+    assert f"about {most / 1024:.1f} GiB of the GPU&#39;s memory at most; 8.0 GiB are free" in ready_markup(plan, "command", None)
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 100.0)
+    assert "memory at most, more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)
 
 
 def test_operations_are_those_of_the_weights_and_tokens(workspace: Workspace, tmp_path: Path) -> None:

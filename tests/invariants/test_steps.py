@@ -1,15 +1,26 @@
-"""Steps that are given to a device before the last ones are read, as a GPU is kept busy, change nothing that is told."""
+"""Steps: clipped as torch clips, and given to a device before the last ones are read, as a GPU is kept busy."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from core.data.dataset import load_dataset
+from core.models.catalogue import find_model
+from core.models.loading import load_model
+from core.prompts.batches import collate, plan_epoch
+from core.prompts.encoding import load_encoder
 from core.storage.workspace import Workspace
-from core.training.events import CheckpointSaved, Event, RunFinished, StepDone
+from core.training.events import CheckpointSaved, Event, RunFailed, RunFinished, StepDone
+from core.training.job import TrainingJob
+from core.training.loss import BatchLoss
 from core.training.run import execute
+from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings
+from core.training.steps import Steps, TakenStep
 from tests.invariants.test_training import run, same, settings, weights
 
 pytestmark = pytest.mark.slow
@@ -65,3 +76,46 @@ def test_a_run_stopped_between_steps_that_are_not_read_yet_resumes_exactly(
     assert isinstance(cut[-1], RunFinished) and cut[-1].step == steps_before(cut, len(cut)) > 4
     execute(workspace, broken, lambda: False, [])
     assert same(weights(workspace, whole), weights(workspace, broken))
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.05, 1e6])
+def test_gradients_are_clipped_to_their_norm_as_torch_does_it(
+    tiny_models: dict[str, Path], small_file: Path, chosen: TrainingSettings, tmp_path: Path, limit: float
+) -> None:
+    rows = [load_encoder(tiny_models["llama"], "alpaca").encode_example(example) for example in load_dataset(small_file).examples]
+    told = replace(chosen, max_gradient_norm=limit)
+    models = [load_model(find_model(str(tiny_models["llama"]), lambda _: None)) for _ in range(2)]
+    ours, theirs = (torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True) for model in models)
+    job = TrainingJob(
+        run="r", model=models[0], settings=told, train=rows, validation=(), watched=(), pad_id=0, checkpoint=tmp_path / "c",
+        best=tmp_path / "b", kept_at=Path, save=lambda *_: None, answer=lambda *_: [],
+    )  # fmt: skip
+    steps, reference = Steps(job, BatchLoss(models[0]), ours), BatchLoss(models[1])
+    for number in range(3):
+        norm = steps.take(number).figures[1]
+        part = [rows[index] for index in plan_epoch([len(row.ids) for row in rows], 4, told.seed, 0)[number]]
+        reference.backward(collate(part, 0, mask_prompt=True), sum(row.targets(mask_prompt=True) for row in part))
+        expected = torch.nn.utils.clip_grad_norm_(models[1].parameters(), limit or math.inf)
+        assert norm.item() == pytest.approx(expected.item(), rel=1e-5) and 0.05 < norm < 1e6
+        for group in theirs.param_groups:
+            group["lr"] = learning_rate_at(number, job.total_steps, told.learning_rate, told.warmup_share)
+        theirs.step()
+        theirs.zero_grad()
+    moments = [torch.cat([state["exp_avg"].flatten() for state in optimizer.state.values()]) for optimizer in (ours, theirs)]
+    assert float((moments[0] - moments[1]).norm() / moments[1].norm()) < 1e-4
+
+
+def test_gradients_that_are_no_numbers_end_the_run_before_its_state_is_saved(
+    workspace: Workspace, small_file: Path, chosen: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Steps.take
+
+    def overflow(steps: Steps, step: int) -> TakenStep:
+        taken = take(steps, step)
+        return replace(taken, figures=torch.tensor([1.0, math.inf])) if step == 3 else taken
+
+    monkeypatch.setattr(Steps, "take", overflow)
+    _, events = run(workspace, small_file, chosen)
+    assert isinstance(events[-1], RunFailed)
+    assert events[-1].message.startswith("The gradients' norm became inf at step 4: lower the learning rate")
+    assert max(event.step for event in events if isinstance(event, CheckpointSaved)) <= 3

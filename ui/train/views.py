@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER, Workspace
-from core.training.estimate import free_memory_mib, memory_mib, operations
+from core.training.estimate import free_gpu_memory_mib, free_memory_mib, gpu_memory_mib, memory_mib, operations
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
 from core.training.speed import operations_per_s
@@ -167,13 +167,16 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
 
 
 def _memory_lines(plan: RunPlan) -> list[str]:
-    needed, free = memory_mib(plan), free_memory_mib()
+    free, where, told = free_gpu_memory_mib(), "of the GPU's memory at most", gpu_memory_mib
+    if free is None:
+        free, where, told = free_memory_mib(), "of memory", memory_mib
+    needed = told(plan)
     if needed is None:
         return []
     if free is not None and needed > free:
         advice = "lower the batch size or the longest row, or use LoRA"
-        return [f"about {_gib(needed)} of memory, more than the {_gib(free)} that are free here: {advice}"]
-    return [f"about {_gib(needed)} of memory" + (f"; {_gib(free)} are free" if free is not None else "")]
+        return [f"about {_gib(needed)} {where}, more than the {_gib(free)} that are free here: {advice}"]
+    return [f"about {_gib(needed)} {where}" + (f"; {_gib(free)} are free" if free is not None else "")]
 
 
 def _gib(mib: float) -> str:
