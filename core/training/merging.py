@@ -4,6 +4,7 @@ A merge holds a whole model in memory, so it is done where running out of it tak
 `core merge`, whose words tell how far it is, and which can be stopped at any moment.
 """
 
+import json
 import shutil
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from core.training.worker import start_command
 _WRITING = "Writing the model"
 _BYTES = 4  # of a number as it is written
 _MIB = 2**20
+LOG_FILE = "merge.log"
 _KILLED = -9  # what a process that the system ended for its memory returns
 
 
@@ -80,8 +82,8 @@ class MergeJobs:
             if folder.exists():
                 raise WorkspaceError(f"The adapter of '{name}' is merged already: its model is in {folder.resolve()}.")
             source = _find_adapter(self._workspace, name)
-            words = ["merge", "--model", name, "--out", str(folder.resolve())]
-            log = self._workspace.run_folder(name) / "merge.log"
+            words = ["merge", "--json", "--model", name, "--out", str(folder.resolve())]
+            log = self._workspace.run_folder(name) / LOG_FILE
             process = start_command([*words, "--workspace", str(self._workspace.folder.resolve())], log)
             self._merges[name] = _Merge(process, log, _BYTES * parameter_count(source.base_folder or source.folder) / _MIB)
 
@@ -112,16 +114,17 @@ class MergeJobs:
             return f"The model with its adapter merged in is in {folder.resolve()}"
         if merge is None:
             return ""
-        last = _last_line(merge.log)
-        status = merge.process.poll()
+        status, said = merge.process.poll(), _lines(merge.log)
         if status is None:
-            return f"Merging. {last}{self._written(name, merge) if last == _WRITING else ''} …"
+            doing = _doing(said)
+            return f"Merging. {doing}{self._written(name, merge) if doing == _WRITING else ''} …"
         self._forget_half(name)
         if merge.is_stopped:
             return "The merge was stopped; nothing is left of it."
         if status == _KILLED:
             return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
-        return f"The merge failed. {last.partition(': ')[2] or last}"
+        reason = said[-1] if said else f"Its process ended with status {status}."
+        return f"The merge failed. {reason.partition(': ')[2] or reason}"
 
     def close(self) -> None:
         """End what is going on."""
@@ -141,6 +144,11 @@ class MergeJobs:
         shutil.rmtree(aside_of(self._workspace.merged_folder(name)), ignore_errors=True)
 
 
-def _last_line(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines() if file.is_file() else []
-    return lines[-1].rstrip(" …") if lines else "Starting its process"
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+
+
+def _doing(said: list[str]) -> str:
+    """Return what a merge told last of what it is doing; libraries say things of their own between."""
+    ours = [line for line in said if line.startswith('{"doing": ') and line.endswith("}")]
+    return str(json.loads(ours[-1])["doing"]) if ours else "Starting its process"

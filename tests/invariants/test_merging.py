@@ -1,5 +1,6 @@
 """Adapters merged from the page, each in a process of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from core.data.dataset import load_dataset
 from core.errors import ModelError, WorkspaceError
 from core.storage.folders import aside_of
 from core.storage.workspace import Workspace
-from core.training.merging import MergeJobs, merge_run
+from core.training.merging import LOG_FILE, MergeJobs, merge_run
 from core.training.run import add_run, execute
 from core.training.settings import TrainingSettings
 
@@ -64,15 +65,15 @@ def test_a_merge_tells_how_far_it_is_and_where_its_model_is(adapted: Workspace, 
     until(lambda: not jobs.is_going_on("tuned"))
     folder = adapted.merged_folder("tuned")
     assert jobs.words("tuned") == f"The model with its adapter merged in is in {folder.resolve()}"
-    log = (adapted.run_folder("tuned") / "merge.log").read_text().splitlines()
-    layers = [line for line in log if line.startswith("Adding the adapter")]
-    assert layers == [f"Adding the adapter: layer {number} of 14 …" for number in range(1, 15)]
-    assert [log[0], log[-2]] == ["Loading the libraries and the model …", "Writing the model …"]
+    lines = (adapted.run_folder("tuned") / LOG_FILE).read_text().splitlines()
+    doing = [json.loads(line)["doing"] for line in lines if line.startswith('{"doing"')]
+    layers = [f"Adding the adapter: layer {number} of 14" for number in range(1, 15)]
+    assert doing == ["Loading the libraries and the model", *layers, "Writing the model"]
     with pytest.raises(WorkspaceError, match="is merged already"):
         jobs.start("tuned")
     told: list[str] = []
     merge_run(adapted, "tuned", adapted.folder / "elsewhere", told.append)
-    assert len(told) == 16
+    assert told == doing
     ids = torch.tensor([[5, 6, 7]])
     one, other = (AutoModelForCausalLM.from_pretrained(made)(ids).logits for made in (folder, adapted.folder / "elsewhere"))
     assert torch.equal(one, other)
@@ -103,7 +104,7 @@ def test_what_is_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJob
     merge = jobs._merges["tuned"]
     aside = aside_of(adapted.merged_folder("tuned"))
     os.kill(merge.process.pid, signal.SIGSTOP)
-    merge.log.write_text("Writing the model …\n")
+    merge.log.write_text('{"doing": "Writing the model"}\nA library says something.\n{"doing": "half a li')
     merge.expected_mib = 3.0
     aside.mkdir(exist_ok=True)
     (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))

@@ -194,7 +194,6 @@ def _lay_out(services: Services) -> _Parts:
         info = "lora: adapters; qlora: base in 4 bits"
         method = gr.Radio(list(METHODS), value="full", label="Method", info=info, elem_id="method")
     fields, name = _lay_out_fields(default_settings())
-    arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")
     ready = gr.HTML(elem_id="ready")
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
@@ -204,6 +203,7 @@ def _lay_out(services: Services) -> _Parts:
         apply_default_css=False,
         elem_id="monitor",
     )
+    arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")  # last: it takes no room
     return _Parts(dataset, model, style, method, fields, name, arrived, ready, start, monitor)
 
 
