@@ -145,10 +145,7 @@ def merge(chosen: argparse.Namespace) -> int:
     """Write an adapter and its base as one model."""
     from core.training.merging import merge_run
 
-    def tell(words: str) -> None:
-        emit({"doing": words}) if chosen.json else say(f"{words} …")
-
-    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out, tell)
+    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"))
     show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
     return 0
 

@@ -179,11 +179,11 @@ class Judge:
         After a change the rating is again what it was before. Raises ReviewError when there is nothing to take back.
         """
         with self._database.transaction() as tables:
-            last = self._last(tables)
+            last, done_at = self._last(tables)
             if last is None:
                 raise ReviewError("There is nothing to undo.")
             again = None if self._settles else self._repeats.last(tables)
-            if again is not None and again["rated_at"] >= last["rated_at"]:
+            if again is not None and again["after_log"] >= done_at:
                 self._repeats.remove(tables, again["pair_id"])
                 return self.pair(again["pair_id"], again=True)
             former = self._before_change(tables, last["pair_id"])
@@ -195,10 +195,14 @@ class Judge:
                 tables.table("verdicts").update(last["id"], former)
         return self.pair(last["pair_id"])
 
-    def _last(self, tables: SqliteUtils) -> Row | None:
-        """Return the verdict that this reviewer gave or changed last, by the order of the log; clocks may stand or go back."""
+    def _last(self, tables: SqliteUtils) -> tuple[Row | None, int]:
+        """Return the verdict that this reviewer gave or changed last, and the number of its line in the log.
+
+        It is the log that tells: clocks may stand or go back. What was imported for them comes after all that they did here.
+        """
         taken_back: Counter[int] = Counter()
-        sql = """SELECT pair_id, action FROM verdict_log JOIN pairs ON pairs.id = pair_id
+        imported: list[int] = []
+        sql = """SELECT verdict_log.id, pair_id, action FROM verdict_log JOIN pairs ON pairs.id = pair_id
                  WHERE review_id = ? AND reviewer = ? ORDER BY verdict_log.id DESC"""
         for logged in tables.query(sql, [self._review["id"], self.reviewer]):
             pair_id = logged["pair_id"]
@@ -206,11 +210,16 @@ class Judge:
                 taken_back[pair_id] += 1
             elif taken_back[pair_id]:
                 taken_back[pair_id] -= 1
-            else:
-                [verdict] = tables.table("verdicts").rows_where("pair_id = ? AND reviewer = ?", [pair_id, self.reviewer])
-                if verdict["settles"] >= self._settles:
-                    return dict(verdict)
-        return None
+            elif logged["action"] == "imported":
+                imported.append(pair_id)
+            elif verdict := self._own(tables, pair_id):
+                return verdict, logged["id"]
+        return next((verdict for pair_id in imported if (verdict := self._own(tables, pair_id))), None), 0
+
+    def _own(self, tables: SqliteUtils, pair_id: int) -> Row | None:
+        """Return this reviewer's verdict on a pair, where it is one of those that they give now."""
+        where, asked = "pair_id = ? AND reviewer = ? AND settles >= ?", [pair_id, self.reviewer, self._settles]
+        return next(iter(tables.table("verdicts").rows_where(where, asked)), None)
 
     def _before_change(self, tables: SqliteUtils, pair_id: int) -> Row | None:
         """Return what a verdict was before it was changed for the last time, by the log; None when it is as first given."""

@@ -51,12 +51,13 @@ class Repeats:
     def save(self, tables: SqliteUtils, pair_id: int, rating: Rating, winner: int | None) -> None:
         """Keep what was said the second time, in a transaction; A and B are as they were shown then."""
         key = {"pair_id": pair_id, "reviewer": self._reviewer, "winner_response_id": winner, "rated_at": now()}
-        tables.table("repeats").insert({**key, **rating_columns(rating)}, replace=True)
+        [log] = tables.query("SELECT coalesce(max(id), 0) AS last FROM verdict_log")
+        tables.table("repeats").insert({**key, **rating_columns(rating), "after_log": log["last"]}, replace=True)
 
     def last(self, tables: SqliteUtils) -> Row | None:
         """Return this reviewer's latest second look, or None."""
         sql = """SELECT repeats.* FROM repeats JOIN pairs ON pairs.id = pair_id
-                 WHERE review_id = ? AND reviewer = ? ORDER BY rated_at DESC LIMIT 1"""
+                 WHERE review_id = ? AND reviewer = ? ORDER BY after_log DESC, rated_at DESC LIMIT 1"""
         return next(iter(tables.query(sql, [self._review["id"], self._reviewer])), None)
 
     def remove(self, tables: SqliteUtils, pair_id: int) -> None:

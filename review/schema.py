@@ -215,6 +215,8 @@ def m010_by_meeting(db: Database) -> Any:
 
 @review_tables()
 def m011_latest_first(db: Database) -> Any:
-    """Find what a reviewer did last, and all that was said of one pair, without reading the whole log."""
+    """Find what a reviewer did last, second looks among it, and all that was said of one pair, without reading the whole log."""
     db.execute("CREATE INDEX verdict_log_by_reviewer ON verdict_log(reviewer)")
     db.execute("CREATE INDEX verdict_log_by_pair ON verdict_log(pair_id, reviewer)")
+    db.execute("ALTER TABLE repeats ADD COLUMN after_log INTEGER NOT NULL DEFAULT 0")  # the log's last line at that time
+    db.execute("UPDATE repeats SET after_log = (SELECT coalesce(max(id), 0) FROM verdict_log WHERE at <= repeats.rated_at)")

@@ -1,12 +1,13 @@
 """Which weights are trained: adapters of the LoRA family by PEFT, or a model's last blocks. Knows no data."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.errors import SettingsError
+from core.errors import ModelError, SettingsError
 from core.models.parts import blocks_of
 
 if TYPE_CHECKING:
@@ -87,14 +88,21 @@ def train_last_blocks(model: "PreTrainedModel", count: int) -> None:
 
 
 def merge_adapter(model: Any, tell: Callable[[int, int], object] = lambda _done, _layers: None) -> "PreTrainedModel":
-    """Return the base of a PEFT model with the adapter added to its weights; ``tell`` is given the layers done, and all."""
+    """Return the base of a PEFT model with the adapter added to its weights; ``tell`` is given the layers done, and all.
+
+    Raises ModelError for an adapter that is nothing to add, as a learnt prompt.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    if not layers:
+        raise ModelError("This adapter cannot be merged: it adds nothing to the weights of its base.")
     for done, layer in enumerate(layers, start=1):
         layer.merge()
         tell(done, len(layers))
-    merged: PreTrainedModel = model.unload()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All adapters are already merged")  # that was the work of the loop
+        merged: PreTrainedModel = model.merge_and_unload()
     return merged
 
 

@@ -8,14 +8,15 @@ Not counted: what a model needs besides whose rows must be padded (flat_rows.py)
 import json
 import math
 import os
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from core.models.catalogue import block_count, read_config
 from core.prompts.encoding import EncodedRow
 from core.training.preparation import RunPlan
+from core.training.speed import torch_is_loaded
 
 _MIB = 2**20
 _LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
@@ -126,11 +127,13 @@ def free_memory_mib() -> float | None:
 
 def free_gpu_memory_mib() -> float | None:
     """Return how much of the GPU that a run would take is free, in MiB; None without one, or before torch is loaded."""
-    if "torch" not in sys.modules:
+    if not torch_is_loaded():
         return None
     import torch
 
-    return torch.cuda.mem_get_info()[0] / _MIB if torch.cuda.is_available() else None
+    with suppress(RuntimeError):  # one that is full to the brim, or another process's alone
+        return torch.cuda.mem_get_info()[0] / _MIB if torch.cuda.is_available() else None
+    return None
 
 
 def parameter_count(folder: Path) -> int:

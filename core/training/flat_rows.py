@@ -106,7 +106,7 @@ def moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return a tensor of ours on a device, without waiting for what a GPU is still at."""
     if device.type != "cuda":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 def understand_flat_rows(model: "PreTrainedModel") -> None:

@@ -59,13 +59,12 @@ class _Loop:
             trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
-        self.progress.products = self.progress.products or job.group.from_first(self._quickest_products)
+        self.progress.products = job.group.from_first(self._products)
         if self._has_run_dry():  # it was stopped early, and somebody wants it to go on
             self.progress.evaluations_without_gain = 0
         self.steps = Steps(job, self.batch_loss, self.optimizer)
         self.taken: deque[TakenStep] = deque()
         self.ahead = steps_ahead(trained[0].device)
-        self.last_read_at_s = 0.0
         self.save_next_at_s = time.monotonic() + job.settings.checkpoint_every_s
 
     def events(self) -> Iterator[Event]:
@@ -92,9 +91,12 @@ class _Loop:
                 break
         yield from self._finish(reason)
 
-    def _quickest_products(self) -> str:
-        """Return the library to multiply by from the first step to the last: another rounds otherwise."""
-        return quickest() if next(self.job.model.parameters()).device.type == "cpu" else USUAL
+    def _products(self) -> str:
+        """Return the library to multiply float32 matrices by, from the first step to the last: another rounds otherwise."""
+        settings, device = self.job.settings, next(self.job.model.parameters()).device
+        if device.type != "cpu" or settings.compiled or computing_type(settings.precision):
+            return USUAL
+        return quickest(self.progress.products)
 
     def _started(self) -> RunStarted:
         job = self.job
@@ -130,9 +132,8 @@ class _Loop:
         loss, norm = step.figures.tolist()
         _check_finite(loss, step.number)
         _check_finite(norm, step.number, "gradients' norm")
-        read_at_s = time.monotonic()
-        took_s = read_at_s - max(step.began_s, self.last_read_at_s)  # one that was given ahead begins when the last one ends
-        self.last_read_at_s = read_at_s
+        ended_s = self.taken[0].began_s if self.taken else time.perf_counter()  # they follow each other without a gap
+        took_s = ended_s - step.began_s
         self.progress.seen_tokens += step.tokens
         self.progress.elapsed_s += took_s
         return StepDone(

@@ -1,51 +1,56 @@
 """Adapters and their bases become models of one piece, each in a process of its own. Knows no screen.
 
 A merge holds a whole model in memory, so it is done where running out of it takes nobody else along: by the command line's
-`core merge`, whose words tell how far it is, and which can be stopped at any moment.
+`core merge`, whose words tell how far it is, and which can be stopped at any moment. One is made at a time in a workspace.
 """
 
-import json
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelError, WorkspaceError
 from core.models.catalogue import ModelSource, find_model, read_facts
 from core.storage.folders import aside_of
+from core.storage.locks import held, is_held
 from core.storage.workspace import Workspace
+from core.terminal import PERSONS_MISTAKE
 from core.training.estimate import parameter_count
-from core.training.worker import start_command
+from core.training.worker import ended, start_command
 
-_WRITING = "Writing the model"
+LOG_FILE = "merge.log"
+_LOADING, _ADDING, _WRITING = "Loading the libraries and the model", "Adding the adapter", "Writing the model"
 _BYTES = 4  # of a number as it is written
 _MIB = 2**20
-LOG_FILE = "merge.log"
-_KILLED = -9  # what a process that the system ended for its memory returns
 
 
 def merge_run(workspace: Workspace, word: str, folder: Path, tell: Callable[[str], object] = lambda _: None) -> None:
     """Write an adapter with its base as one model into ``folder``, whole or not at all; ``tell`` is given what is done just now.
 
-    Raises WorkspaceError when the folder is there already, ModelError when there is no adapter.
+    Raises WorkspaceError when the folder is there already or another merge goes on, ModelError when there is no adapter.
     """
-    if folder.exists():
-        raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
     source = _find_adapter(workspace, word)
-    tell("Loading the libraries and the model")
-    from core.models.adapters import merge_adapter
-    from core.models.loading import load_model
-    from core.models.saving import save_model
-    from core.prompts.encoding import load_encoder
+    with held(_lock_file(workspace), "Another adapter is being merged in this workspace: wait for it."):
+        if folder.exists():
+            raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
+        tell(_LOADING)
+        from core.models.adapters import merge_adapter
+        from core.models.loading import load_model
+        from core.models.saving import save_model
+        from core.prompts.encoding import load_encoder
 
-    merged = merge_adapter(load_model(source), lambda done, layers: tell(f"Adding the adapter: layer {done} of {layers}"))
-    tell(_WRITING)
-    try:
-        save_model(merged, load_encoder(source.folder, source.style), folder, {**read_facts(source.folder), "merged_from": word})
-    except OSError as error:
-        raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        try:
+            merged = merge_adapter(load_model(source), lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
+            tell(_WRITING)
+            facts = {**read_facts(source.folder), "merged_from": word}
+            save_model(merged, load_encoder(source.folder, source.style), folder, facts)
+        except OSError as error:
+            raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        except MemoryError as error:
+            raise WorkspaceError("There is not enough memory for the whole model: close other programs first.") from error
 
 
 def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
@@ -55,12 +60,16 @@ def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
     return source
 
 
+def _lock_file(workspace: Workspace) -> Path:
+    return workspace.folder / ".merge.lock"
+
+
 @dataclass(slots=True)
 class _Merge:
     process: "subprocess.Popen[bytes]"
     log: Path
     expected_mib: float  # of what is written
-    is_stopped: bool = False
+    end: str = ""  # what is to be said of it, once it has ended without a model
 
 
 class MergeJobs:
@@ -74,38 +83,44 @@ class MergeJobs:
     def start(self, name: str) -> None:
         """Merge a run's adapter into its base, in the run's folder.
 
-        Raises WorkspaceError when that is done or going on already, ModelError when there is no adapter.
+        Raises WorkspaceError when that is done already or a merge goes on, ModelError when there is no adapter.
         """
         folder = self._workspace.merged_folder(name)
         with self._lock:
-            self._check_idle(name)
+            self.check_idle(name)
             if folder.exists():
                 raise WorkspaceError(f"The adapter of '{name}' is merged already: its model is in {folder.resolve()}.")
             source = _find_adapter(self._workspace, name)
-            words = ["merge", "--json", "--model", name, "--out", str(folder.resolve())]
+            words = ["merge", "--model", name, "--out", str(folder.resolve())]
             log = self._workspace.run_folder(name) / LOG_FILE
             process = start_command([*words, "--workspace", str(self._workspace.folder.resolve())], log)
             self._merges[name] = _Merge(process, log, _BYTES * parameter_count(source.base_folder or source.folder) / _MIB)
 
     def stop(self, name: str) -> None:
         """End a merge; nothing is left of it."""
-        merge = self._merges.get(name)
-        if merge is None or merge.process.poll() is not None:
+        if not self.is_going_on(name):
             raise WorkspaceError(f"The adapter of '{name}' is not being merged.")
-        merge.is_stopped = True
-        merge.process.terminate()
+        merge = self._merges[name]
+        merge.process.kill()  # it has nothing to save, and what it wrote is removed here
         merge.process.wait()
+        merge.end = "The merge was stopped; nothing is left of it."
         self._forget_half(name)
 
     def is_going_on(self, name: str) -> bool:
-        """Tell whether a run's adapter is being merged now."""
+        """Tell whether a run's adapter is being merged now, by us."""
         merge = self._merges.get(name)
         return merge is not None and merge.process.poll() is None
 
     def check_idle(self, name: str) -> None:
-        """Raise WorkspaceError while a run's adapter is being merged."""
-        with self._lock:
-            self._check_idle(name)
+        """Raise WorkspaceError while a run's adapter is being merged, or another process merges some adapter."""
+        if self.is_going_on(name):
+            raise WorkspaceError(f"The adapter of '{name}' is being merged: wait for it, or stop it.")
+        if is_held(_lock_file(self._workspace)):
+            raise WorkspaceError("An adapter is being merged in this workspace: wait for it.")
+
+    def forget(self, name: str) -> None:
+        """Say no more of a merge; another run may take its run's name."""
+        self._merges.pop(name, None)
 
     def words(self, name: str) -> str:
         """Say how far a merge is, where its model is, or why there is none; nothing where none was wanted."""
@@ -114,31 +129,26 @@ class MergeJobs:
             return f"The model with its adapter merged in is in {folder.resolve()}"
         if merge is None:
             return ""
-        status, said = merge.process.poll(), _lines(merge.log)
+        status = merge.process.poll()
         if status is None:
-            doing = _doing(said)
+            doing = _doing(merge.log)
             return f"Merging. {doing}{self._written(name, merge) if doing == _WRITING else ''} …"
-        self._forget_half(name)
-        if merge.is_stopped:
-            return "The merge was stopped; nothing is left of it."
-        if status == _KILLED:
-            return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
-        reason = said[-1] if said else f"Its process ended with status {status}."
-        return f"The merge failed. {reason.partition(': ')[2] or reason}"
+        if status and not merge.end:
+            merge.end = _why(status, merge.log)
+            self._forget_half(name)
+        return merge.end  # none where it was merged, and the run went on since
 
     def close(self) -> None:
         """End what is going on."""
         for name in [name for name in self._merges if self.is_going_on(name)]:
             self.stop(name)
 
-    def _check_idle(self, name: str) -> None:
-        if self.is_going_on(name):
-            raise WorkspaceError(f"The adapter of '{name}' is being merged: wait for it, or stop it.")
-
     def _written(self, name: str, merge: _Merge) -> str:
-        aside = aside_of(self._workspace.merged_folder(name))
-        written = sum(path.stat().st_size for path in aside.glob("*") if path.is_file()) / _MIB
-        return f": {min(written, merge.expected_mib):,.0f} of {merge.expected_mib:,.0f} MiB" if merge.expected_mib else ""
+        files = aside_of(self._workspace.merged_folder(name)).glob("*")
+        with suppress(OSError):  # it is renamed just now
+            written = sum(path.stat().st_size for path in files) / _MIB
+            return f": {min(written, merge.expected_mib):,.0f} of {merge.expected_mib:,.0f} MiB" if merge.expected_mib else ""
+        return ""
 
     def _forget_half(self, name: str) -> None:
         shutil.rmtree(aside_of(self._workspace.merged_folder(name)), ignore_errors=True)
@@ -148,7 +158,15 @@ def _lines(log: Path) -> list[str]:
     return log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
 
 
-def _doing(said: list[str]) -> str:
+def _doing(log: Path) -> str:
     """Return what a merge told last of what it is doing; libraries say things of their own between."""
-    ours = [line for line in said if line.startswith('{"doing": ') and line.endswith("}")]
-    return str(json.loads(ours[-1])["doing"]) if ours else "Starting its process"
+    ours = [line for line in _lines(log) if line.startswith((_LOADING, _ADDING, _WRITING)) and line.endswith(" …")]
+    return ours[-1].removesuffix(" …") if ours else "Starting its process"
+
+
+def _why(status: int, log: Path) -> str:
+    if status == PERSONS_MISTAKE and (said := _lines(log)):
+        return f"The merge failed. {said[-1].partition(': ')[2]}"
+    if status == -9:  # as the system ends what takes too much
+        return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
+    return f"The merge ended by itself ({ended(status)}). Its output is in {log}."

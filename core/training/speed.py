@@ -16,7 +16,13 @@ _USEFUL = 0.8  # of the rate of a large product, what training reaches (benchmar
 
 def operations_per_s() -> float | None:
     """Return about how many multiplications and additions training will do in a second; None before torch is loaded."""
-    return _measured() * _USEFUL if "torch" in sys.modules else None
+    return _measured() * _USEFUL if torch_is_loaded() else None
+
+
+def torch_is_loaded() -> bool:
+    """Tell whether torch can be used at once; while another thread imports it, it cannot."""
+    torch = sys.modules.get("torch")
+    return torch is not None and not getattr(torch.__spec__, "_initializing", False)
 
 
 @cache

@@ -30,7 +30,7 @@ class TakenStep:
     tokens: int  # of its rows
     learning_rate: float
     figures: torch.Tensor  # (2,): the mean loss in nats and the gradients' norm before clipping
-    began_s: float  # by the monotonic clock
+    began_s: float  # by the clock that counts finest
 
 
 class Steps:
@@ -44,7 +44,7 @@ class Steps:
 
     def take(self, step: int) -> TakenStep:
         """Take the step that comes after ``step`` others."""
-        began_s = time.monotonic()
+        began_s = time.perf_counter()
         settings = self._job.settings
         learning_rate = learning_rate_at(step, self._job.total_steps, settings.learning_rate, settings.warmup_share)
         rows = self._rows(step)

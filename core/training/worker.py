@@ -74,5 +74,9 @@ def _reason(workspace: Workspace, name: str, status: int) -> str:
     log = workspace.run_folder(name) / LOG_FILE
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     last = next((line for line in reversed(lines) if line.strip()), "")
-    what = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return f"The training process ended by itself ({what}). {last} Its output is in {log}.".replace("  ", " ")
+    return f"The training process ended by itself ({ended(status)}). {last} Its output is in {log}.".replace("  ", " ")
+
+
+def ended(status: int) -> str:
+    """Return how a process ended, in words."""
+    return f"signal {-status}" if status < 0 else f"exit status {status}"

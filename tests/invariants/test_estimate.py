@@ -128,6 +128,7 @@ def test_the_card_names_memory_and_warns_when_there_is_too_little(
     workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_run(load_dataset(rows), default_settings(), workspace)
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
     assert "of memory; " in ready_markup(plan, "command", None)
     monkeypatch.setattr("ui.train.views.free_memory_mib", lambda: 100.0)
     assert "more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)

@@ -1,6 +1,5 @@
 """Adapters merged from the page, each in a process of its own."""
 
-import json
 import os
 import re
 import shutil
@@ -16,8 +15,9 @@ import torch
 from core.data.dataset import load_dataset
 from core.errors import ModelError, WorkspaceError
 from core.storage.folders import aside_of
+from core.storage.locks import held
 from core.storage.workspace import Workspace
-from core.training.merging import LOG_FILE, MergeJobs, merge_run
+from core.training.merging import LOG_FILE, MergeJobs, _lock_file, merge_run
 from core.training.run import add_run, execute
 from core.training.settings import TrainingSettings
 
@@ -66,7 +66,7 @@ def test_a_merge_tells_how_far_it_is_and_where_its_model_is(adapted: Workspace, 
     folder = adapted.merged_folder("tuned")
     assert jobs.words("tuned") == f"The model with its adapter merged in is in {folder.resolve()}"
     lines = (adapted.run_folder("tuned") / LOG_FILE).read_text().splitlines()
-    doing = [json.loads(line)["doing"] for line in lines if line.startswith('{"doing"')]
+    doing = [line.removesuffix(" …") for line in lines if line.endswith(" …")]
     layers = [f"Adding the adapter: layer {number} of 14" for number in range(1, 15)]
     assert doing == ["Loading the libraries and the model", *layers, "Writing the model"]
     with pytest.raises(WorkspaceError, match="is merged already"):
@@ -104,12 +104,11 @@ def test_what_is_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJob
     merge = jobs._merges["tuned"]
     aside = aside_of(adapted.merged_folder("tuned"))
     os.kill(merge.process.pid, signal.SIGSTOP)
-    merge.log.write_text('{"doing": "Writing the model"}\nA library says something.\n{"doing": "half a li')
+    merge.log.write_text("Writing the model …\nA library says something …\nWriting the mo")
     merge.expected_mib = 3.0
     aside.mkdir(exist_ok=True)
     (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))
     assert jobs.words("tuned") == "Merging. Writing the model: 2 of 3 MiB …"
-    os.kill(merge.process.pid, signal.SIGCONT)
     jobs.stop("tuned")
     assert not aside.exists()
 
@@ -118,6 +117,10 @@ def test_what_cannot_be_merged_is_said_in_a_sentence(adapted: Workspace, jobs: M
     with pytest.raises(ModelError, match="no adapter to merge"):
         jobs.start("whole")
     assert jobs.words("whole") == ""
+    jobs.start("tuned")
+    os.kill(jobs._merges["tuned"].process.pid, signal.SIGSEGV)
+    until(lambda: not jobs.is_going_on("tuned"))
+    assert re.fullmatch(r"The merge ended by itself \(signal 11\)\. Its output is in .*merge\.log\.", jobs.words("tuned"))
     (base / "model.safetensors").write_bytes(b"damaged")
     jobs.start("tuned")
     until(lambda: not jobs.is_going_on("tuned"))
@@ -132,3 +135,23 @@ def test_the_end_of_the_app_ends_its_merges(adapted: Workspace, jobs: MergeJobs)
     jobs.start("tuned")
     jobs.close()
     assert not jobs.is_going_on("tuned") and not adapted.merged_folder("tuned").exists()
+
+
+def test_a_merge_of_another_process_is_waited_for(adapted: Workspace, jobs: MergeJobs, tmp_path: Path) -> None:
+    with held(_lock_file(adapted), "not twice"):  # an app that was killed has left its merge behind
+        assert not jobs.is_going_on("tuned")
+        with pytest.raises(WorkspaceError, match="being merged in this workspace: wait for it"):
+            jobs.start("tuned")
+        with pytest.raises(WorkspaceError, match="being merged in this workspace: wait for it"):
+            merge_run(adapted, "tuned", tmp_path / "elsewhere")
+    jobs.check_idle("tuned")
+
+
+def test_a_run_that_goes_on_after_its_merge_has_none_to_tell_of(adapted: Workspace, jobs: MergeJobs) -> None:
+    jobs.start("tuned")
+    until(lambda: not jobs.is_going_on("tuned"))
+    shutil.rmtree(adapted.merged_folder("tuned"))  # as a run does when it goes on
+    assert jobs.words("tuned") == ""
+    jobs.forget("tuned")
+    jobs.forget("tuned")
+    assert jobs.words("tuned") == ""

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from core.storage.workspace import Workspace
 from core.training import products
+from core.training.checkpoints import Progress
 from core.training.events import RunStarted, StepDone
+from core.training.loop import _Loop
 from core.training.products import ONEDNN, USUAL, multiplying_by, operations_per_s, quickest
 from core.training.run import execute
+from core.training.settings import TrainingSettings
 from tests.invariants.test_training import run, same, settings, weights
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs a PyTorch with oneDNN")
@@ -62,8 +66,9 @@ def test_a_product_is_the_same_whatever_the_matrices(kind: str, way: str) -> Non
 
 
 def test_products_of_other_kinds_go_the_usual_way_and_mistakes_are_told_as_ever(sent: list[int]) -> None:
+    expected = a(5, 4).double() @ a(4, 3).double()
     with multiplying_by(ONEDNN):
-        assert torch.equal(a(5, 4).double() @ a(4, 3).double(), (a(5, 4).double() @ a(4, 3).double()))
+        assert torch.equal(a(5, 4).double() @ a(4, 3).double(), expected)
         assert (a(5, 4).bfloat16() @ a(4, 3).bfloat16()).dtype is torch.bfloat16
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
             torch.mm(a(2, 3), a(4, 2))
@@ -103,20 +108,34 @@ def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatc
     assert products.operations_per_s.__wrapped__(ONEDNN) == 0.0
 
 
+def loop_of(chosen: TrainingSettings) -> SimpleNamespace:
+    model = torch.nn.Linear(2, 2)
+    return SimpleNamespace(job=SimpleNamespace(settings=chosen, model=model), progress=Progress(products=ONEDNN))
+
+
+def test_a_library_that_is_no_longer_there_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "operations_per_s", lambda library: {USUAL: 1e9, ONEDNN: 0.0}[library])
+    assert [quickest(begun_with) for begun_with in ("", USUAL, ONEDNN, "another")] == [USUAL] * 4
+
+
 def test_a_run_keeps_the_library_it_began_with(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, sent: list[int]
 ) -> None:
     chosen = settings(tiny_models["llama"])
-    usual, events = run(workspace, small_file, chosen)
-    monkeypatch.setattr("core.training.loop.quickest", lambda: ONEDNN)
+    monkeypatch.setattr(products, "operations_per_s", lambda _: 1e9)
+    monkeypatch.setattr("core.models.loading.best_device", lambda: torch.device("cpu"))
+    _, events = run(workspace, small_file, chosen)
+    monkeypatch.setattr(products, "operations_per_s", lambda library: {USUAL: 1e9, ONEDNN: 2e9}[library])
     whole, by_other = run(workspace, small_file, chosen)
     assert sent and isinstance(by_other[0], RunStarted) and by_other[0].device == "cpu, products by oneDNN"
     losses = [[event.loss for event in told if isinstance(event, StepDone)] for told in (events, by_other)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     broken, _ = run(workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4)
-    monkeypatch.setattr("core.training.loop.quickest", lambda: USUAL)  # today the machine is busy, and the trial said otherwise
+    monkeypatch.setattr(products, "operations_per_s", lambda _: 1e9)  # today the machine is busy: a trial says otherwise
+    sent.clear()
     execute(workspace, broken, lambda: False, [])
-    assert same(weights(workspace, whole), weights(workspace, broken))
+    assert sent and same(weights(workspace, whole), weights(workspace, broken))
     sent.clear()
     assert torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent  # the run has left nothing behind in this process
-    assert replace(chosen) and usual != whole
+    for changed in ({"compiled": True}, {"precision": "bfloat16"}):
+        assert _Loop._products(loop_of(replace(chosen, **changed))) == USUAL  # type: ignore[arg-type]

@@ -67,6 +67,8 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         if action in _NOT_WHILE_MERGING:
             services.merges.check_idle(name)
         actions[action]()
+        if action in {"rename", "discard"}:
+            services.merges.forget(name)
         return {"done": action}
 
     @answers_errors

@@ -66,10 +66,11 @@ _CHOICES = {
     "precision": PRECISIONS,
     "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
 }
-# In the page: a field that a person has changed since the defaults were asked for is theirs.
+# In the page: a field that a person has changed since the defaults were asked for is theirs; what we filled in is not.
 _FILL_IN = """(arrived, ...now) => {
-  const { before, after } = JSON.parse(arrived);
-  return now.map((value, at) => (value === before[at] ? after[at] : value));
+  const { before, after } = JSON.parse(arrived), filled = globalThis.fuataFilledIn ?? [];
+  globalThis.fuataFilledIn = after;
+  return now.map((value, at) => (value === before[at] || value === filled[at] ? after[at] : value));
 }"""
 Fields = dict[str, gr.components.Component]
 
