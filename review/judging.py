@@ -1,12 +1,9 @@
 """Which pair next, verdicts, undo. A verdict that was returned from here is on disk."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, cast
-
-from sqlite_utils import Database as SqliteUtils
+from typing import cast
 
 from core.errors import ReviewError
 from core.storage.workspace import now
@@ -17,9 +14,8 @@ from review.rating import Rating, check_fits, check_reviewer
 from review.repeats import Repeats
 from review.rubric import Rubric
 from review.store import ReviewStore, Row
+from review.verdict_log import VerdictLog
 from review.votes import rating_columns, stored_remarks
-
-_LOGGED = ("pair_id", "verdict", "a_tags", "b_tags", "a_stars", "b_stars", "comment", "correction", "flagged", "knew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,7 @@ class Judge:
         self._review = store.find(review)
         self._walk = Walk(self._database, self._review, self.reviewer)
         self._repeats = Repeats(self._database, self._review, self.reviewer)
+        self._log = VerdictLog(self._review["id"], self.reviewer)
         self._disputes = Disputes(self._database, self._review, self.reviewer)
         self._contenders = [contender.name for contender in store.contenders(self._review["id"])]
         if self._review["pair_count"] == 0:  # one that only a new contender still answers can be judged meanwhile
@@ -137,7 +134,7 @@ class Judge:
         }
         with self._database.transaction() as tables:
             earlier = list(tables.table("verdicts").rows_where("pair_id = ? AND reviewer = ?", [pair_id, self.reviewer]))
-            self._log(tables, "changed" if earlier else "rated", values)
+            self._log.write(tables, "changed" if earlier else "rated", values)
             values["settles"] = earlier[0]["settles"] if earlier else int(self._settles and self._disputes.has(pair_id))
             if earlier:
                 tables.table("verdicts").update(earlier[0]["id"], values)
@@ -179,71 +176,27 @@ class Judge:
         After a change the rating is again what it was before. Raises ReviewError when there is nothing to take back.
         """
         with self._database.transaction() as tables:
-            last, done_at = self._last(tables)
+            last, done_at = self._log.last(tables, settles=self._settles)
             if last is None:
                 raise ReviewError("There is nothing to undo.")
             again = None if self._settles else self._repeats.last(tables)
             if again is not None and again["after_log"] >= done_at:
                 self._repeats.remove(tables, again["pair_id"])
                 return self.pair(again["pair_id"], again=True)
-            former = self._before_change(tables, last["pair_id"])
-            self._log(tables, "undone", last)
+            former = self._log.before_change(tables, last["pair_id"])
+            self._log.write(tables, "undone", last)
             if former is None:
                 tables.table("verdicts").delete(last["id"])
                 self._walk.note(tables, last["pair_id"], judged=False)
             else:
-                tables.table("verdicts").update(last["id"], former)
+                winner = self.pair(last["pair_id"]).winner(former["verdict"])
+                tables.table("verdicts").update(last["id"], {**former, "winner_response_id": winner})
         return self.pair(last["pair_id"])
-
-    def _last(self, tables: SqliteUtils) -> tuple[Row | None, int]:
-        """Return the verdict that this reviewer gave or changed last, and the number of its line in the log.
-
-        It is the log that tells: clocks may stand or go back. What was imported for them comes after all that they did here.
-        """
-        taken_back: Counter[int] = Counter()
-        imported: list[int] = []
-        sql = """SELECT verdict_log.id, pair_id, action FROM verdict_log JOIN pairs ON pairs.id = pair_id
-                 WHERE review_id = ? AND reviewer = ? ORDER BY verdict_log.id DESC"""
-        for logged in tables.query(sql, [self._review["id"], self.reviewer]):
-            pair_id = logged["pair_id"]
-            if logged["action"] == "undone":
-                taken_back[pair_id] += 1
-            elif taken_back[pair_id]:
-                taken_back[pair_id] -= 1
-            elif logged["action"] == "imported":
-                imported.append(pair_id)
-            elif verdict := self._own(tables, pair_id):
-                return verdict, logged["id"]
-        return next((verdict for pair_id in imported if (verdict := self._own(tables, pair_id))), None), 0
-
-    def _own(self, tables: SqliteUtils, pair_id: int) -> Row | None:
-        """Return this reviewer's verdict on a pair, where it is one of those that they give now."""
-        where, asked = "pair_id = ? AND reviewer = ? AND settles >= ?", [pair_id, self.reviewer, self._settles]
-        return next(iter(tables.table("verdicts").rows_where(where, asked)), None)
-
-    def _before_change(self, tables: SqliteUtils, pair_id: int) -> Row | None:
-        """Return what a verdict was before it was changed for the last time, by the log; None when it is as first given."""
-        given: list[Row] = []
-        sql = "SELECT * FROM verdict_log WHERE pair_id = ? AND reviewer = ? ORDER BY id"
-        for logged in tables.query(sql, [pair_id, self.reviewer]):
-            if logged["action"] == "undone":
-                given.pop()
-            else:
-                given.append(logged)
-        if len(given) < 2:
-            return None
-        former = given[-2]
-        winner = self.pair(pair_id).winner(former["verdict"])
-        return {name: former[name] for name in _LOGGED} | {"winner_response_id": winner, "rated_at": former["at"]}
 
     def _judged(self, row: Row) -> Judged:
         said = (row["comment"], row["correction"], *stored_remarks(row), bool(row["flagged"]), bool(row["knew"]))
         rating = Rating(row["verdict"], *said)
         return Judged(self.pair(row["pair_id"]), rating, row["rated_at"])
-
-    def _log(self, tables: Any, action: str, values: Row) -> None:
-        logged = {name: values[name] for name in _LOGGED}
-        tables.table("verdict_log").insert({**logged, "reviewer": self.reviewer, "action": action, "at": now()})
 
     def _puts_second_first(self, pair_id: int) -> bool:
         """Tell how the sides lie: at random, but the same at every call, so that nothing is stored before a vote."""
