@@ -58,19 +58,22 @@ def _is_plain_norm(module: Any) -> bool:
         return False
     tried = torch.linspace(-2.0, 3.0, 5 * len(weight), device=weight.device).view(5, -1)
     expected = tried * torch.rsqrt(tried.square().mean(-1, keepdim=True) + epsilon) * weight
-    found: torch.Tensor = module(tried)
-    return torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+    try:
+        found: torch.Tensor = module(tried)
+        return torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+    except Exception:  # one that wants more than a tensor, as a gate, or makes another shape of it
+        return False
 
 
 def _epsilon(module: Any) -> float | None:
     return next((value for name in ("variance_epsilon", "eps") if isinstance(value := getattr(module, name, None), float)), None)
 
 
-def _normed(module: Any, usual: Forward, x: torch.Tensor) -> torch.Tensor:
+def _normed(module: Any, usual: Forward, x: torch.Tensor, *values: Any, **named: Any) -> torch.Tensor:
     """Return (…, D) numbers divided by the root of their mean square, and weighted."""
     computes_otherwise = x.dtype != module.weight.dtype or torch.compiler.is_compiling()
-    if x.device.type != "cpu" or computes_otherwise:
-        return usual(x)
+    if values or named or x.device.type != "cpu" or computes_otherwise:
+        return usual(x, *values, **named)
     out: torch.Tensor = _Normed.apply(x, module.weight, _epsilon(module))  # type: ignore[no-untyped-call]
     return out
 

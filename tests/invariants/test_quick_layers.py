@@ -141,8 +141,19 @@ def test_norms_that_are_something_else_are_left_alone() -> None:
         def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
             return super().forward(hidden_states) + 1.0
 
+    class GatedRMSNorm(Qwen3RMSNorm):  # type: ignore[misc]
+        def forward(self, hidden_states: torch.Tensor, gate: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(hidden_states) * (1.0 if gate is None else gate)
+
+    class WantingRMSNorm(Qwen3RMSNorm):  # type: ignore[misc]
+        def forward(self, hidden_states: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+            return super().forward(hidden_states) * gate
+
+    gated = GatedRMSNorm(8)
+    _fuse_norms(torch.nn.Sequential(gated))
+    assert torch.equal(gated(torch.ones(2, 8), gate=torch.zeros(2, 8)), torch.zeros(2, 8))
     half = Qwen3RMSNorm(8).bfloat16()
-    model = torch.nn.ModuleList([GemmaRMSNorm(8), ShiftedRMSNorm(8), half, torch.nn.RMSNorm(8)])
+    model = torch.nn.ModuleList([GemmaRMSNorm(8), ShiftedRMSNorm(8), WantingRMSNorm(8), half, torch.nn.RMSNorm(8)])
     model[0].weight.data.fill_(0.5)
     _fuse_norms(model)
     assert not any(isinstance(module.forward, partial) for module in model)
