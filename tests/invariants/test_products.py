@@ -96,7 +96,7 @@ def test_gradients_are_made_by_it_too(sent: list[int]) -> None:
 
 def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert operations_per_s(USUAL) > 1e8 and operations_per_s(ONEDNN) > 1e8
-    for factor, expected in ((0.5, USUAL), (1.1, USUAL), (2.0, ONEDNN)):
+    for factor, expected in ((0.5, USUAL), (1.3, USUAL), (2.0, ONEDNN)):
         monkeypatch.setattr(
             products, "operations_per_s", lambda library, factor=factor: {USUAL: 1e9, ONEDNN: 1e9 * factor}[library]
         )
@@ -105,7 +105,8 @@ def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(monkeypatch
 
 def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
-    assert products.operations_per_s.__wrapped__(ONEDNN) == 0.0
+    rates = products._tried.__wrapped__()
+    assert rates[ONEDNN] == 0.0 < rates[USUAL]
 
 
 def loop_of(chosen: TrainingSettings) -> SimpleNamespace:
