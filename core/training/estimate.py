@@ -32,6 +32,10 @@ _UNGATED = {"gelu", "gelu_new", "gelu_fast", "relu"}  # activations of the layou
 _ADAPTED = 1.5  # adapters keep a second set of most of it
 _FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
+# Seconds, measured on one thread (benchmarks/LOG.md, 2026-11-25):
+_PASSES_S = 1.4e-7  # a token, block and hidden number, forward and backward: norms, positions, activations, attention
+_FORWARD_SHARE = 3  # of which the forward alone takes one part
+_UPDATE_S = 1.2e-9  # a trained parameter and step: its gradient's norm, and AdamW
 
 
 def memory_mib(plan: RunPlan) -> float | None:
@@ -77,15 +81,20 @@ def _training_bytes(plan: RunPlan) -> float | None:
     inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
     copies = _INNER_COPIES if _is_gated(config) else _UNGATED_COPIES
     of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
-    if settings.method != "full":
-        trained: float = settings.lora_rank * blocks * (11 * hidden + 3 * inner)
-        kept = blocks * of_a_block * _ADAPTED
-    else:
-        share = settings.last_blocks / blocks if settings.last_blocks else 1.0
-        trained, kept = parameter_count(folder) * share, blocks * of_a_block * share
+    share = settings.last_blocks / blocks if settings.last_blocks else 1.0
+    kept = blocks * of_a_block * (share if settings.method == "full" else _ADAPTED)
     if settings.gradient_checkpointing:
         kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
-    return _BYTES * (3 * trained + _LOGITS) + kept  # gradients and two moments for what is trained
+    return _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept  # gradients and two moments for what is trained
+
+
+def _trained_parameters(plan: RunPlan) -> float:
+    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    config = read_config(folder)
+    hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder) or 1
+    if settings.method == "full":
+        return parameter_count(folder) * (settings.last_blocks / blocks if settings.last_blocks else 1.0)
+    return settings.lora_rank * blocks * (11 * hidden + 3 * (_first(config, "intermediate_size", "n_inner") or 4 * hidden))
 
 
 def operations(plan: RunPlan) -> float | None:
@@ -110,6 +119,19 @@ def operations(plan: RunPlan) -> float | None:
     learning = inner * (2 + backward + again) * _computed_tokens(plan, config) + head * (6 if trains_head else 4) * trained
     validation = 2 * (inner + head) * sum(len(row.ids) for row in plan.validation)
     return settings.epochs * (learning + settings.evaluations_per_epoch * validation)
+
+
+def passes_s(plan: RunPlan) -> float:
+    """Return about how many seconds a run on a CPU spends on all but products: passes over what it keeps, and over its weights.
+
+    The smaller a model's layers, the larger the share of a step: a third of GPT-2's, half of the pocket model's.
+    """
+    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    config = read_config(folder)
+    of_a_token = _first(config, "hidden_size", "n_embd") * (block_count(folder) or 0) * _PASSES_S
+    validated = settings.evaluations_per_epoch * sum(len(row.ids) for row in plan.validation) / _FORWARD_SHARE
+    tokens = settings.epochs * (_computed_tokens(plan, config) + validated)
+    return tokens * of_a_token + plan.total_steps * _trained_parameters(plan) * _UPDATE_S
 
 
 def free_memory_mib() -> float | None:

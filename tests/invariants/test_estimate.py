@@ -20,6 +20,7 @@ from core.training.estimate import (
     memory_mib,
     operations,
     parameter_count,
+    passes_s,
 )
 from core.training.preparation import plan_run
 from core.training.settings import Method, change_settings, default_settings
@@ -176,6 +177,16 @@ def test_rows_that_begin_alike_cost_less_than_rows_that_do_not(workspace: Worksp
     assert together is not None and apart is not None and together < 0.8 * apart
 
 
+def test_passes_over_memory_grow_with_tokens_blocks_and_weights(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps([{"instruction": "Say a word.", "output": "word", "split": "train"}]))
+    plan = plan_run(load_dataset(path), change_settings(default_settings(), {"epochs": 2}), workspace)
+    tokens = len(plan.train[0].ids) - 1
+    assert passes_s(plan) == pytest.approx(2 * (tokens * 256 * 4 * 1.4e-7 + 5_311_232 * 1.2e-9))
+    lora = plan_run(load_dataset(path), change_settings(default_settings("pocket", "lora"), {"epochs": 2}), workspace)
+    assert passes_s(lora) == pytest.approx(2 * (tokens * 256 * 4 * 1.4e-7 + 16 * 4 * (11 * 256 + 3 * 704) * 1.2e-9))
+
+
 def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +194,10 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     work = operations(plan)
     assert work is not None
     monkeypatch.setattr("ui.train.views.operations_per_s", lambda: work / 90)
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
+    monkeypatch.setattr("ui.train.views.passes_s", lambda _: 30.0)
+    assert "roughly 2 min 00 s on this machine" in ready_markup(plan, "command", None)
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)  # for a GPU nobody has counted them
     assert "roughly 1 min 30 s on this machine" in ready_markup(plan, "command", None)
     assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
     monkeypatch.setattr("ui.train.views.operations_per_s", lambda: None)

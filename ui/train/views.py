@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER, Workspace
-from core.training.estimate import free_gpu_memory_mib, free_memory_mib, gpu_memory_mib, memory_mib, operations
+from core.training.estimate import free_gpu_memory_mib, free_memory_mib, gpu_memory_mib, memory_mib, operations, passes_s
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
 from core.training.speed import operations_per_s
@@ -151,7 +151,8 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     if tokens_per_s:
         lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
     elif (work := operations(plan)) and (rate := operations_per_s()):
-        lines.append(f"roughly {duration(work / rate)} on this machine, by the number of its operations")
+        besides = passes_s(plan) if free_gpu_memory_mib() is None else 0.0
+        lines.append(f"roughly {duration(work / rate + besides)} on this machine, by the number of its operations")
     lines += _memory_lines(plan)
     if plan.source.is_adapter:
         lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
