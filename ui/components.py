@@ -10,8 +10,9 @@ from typing import Any
 
 import gradio as gr
 
-# Options of events that answer quickly and quietly and must not wait for each other.
-QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+# Options of events that answer quickly and quietly and must not wait for each other. Past Gradio's queue each is one request; in
+# it a page's streams follow each other, and one that ends late takes the next one's answers along ("Unexpected error 404").
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "queue": False}
 # The same for events that follow a person's typing: of several answers on their way only the last is wanted.
 FOLLOWING: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
 

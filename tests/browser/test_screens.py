@@ -215,12 +215,12 @@ def test_what_is_typed_while_a_methods_defaults_are_on_their_way_stays(calm_page
     calm_page.goto(f"{calm_server.url}/?tab=train")
     expect(calm_page.locator("#ready")).to_contain_text("Ready.")
     held: list[Route] = []
-    calm_page.route("**/queue/join*", lambda request: held.append(request))  # noqa: PLW0108 - Playwright marks what it is given
+    calm_page.route("**/gradio_api/run/**", lambda request: held.append(request))  # noqa: PLW0108 - Playwright marks what it is given
     calm_page.get_by_role("radio", name="lora", exact=True).click()
     while len(held) < 2:  # the card, and the defaults; should one never be asked for, the test's own limit ends this
         calm_page.wait_for_timeout(20)
     calm_page.get_by_label("Epochs", exact=True).fill("7")
-    calm_page.unroute("**/queue/join*")  # which lets go of what is held
+    calm_page.unroute("**/gradio_api/run/**")  # which lets go of what is held
     expect(calm_page.get_by_label("Learning rate", exact=True)).to_have_value("0.003")
     expect(calm_page.get_by_label("Epochs", exact=True)).to_have_value("7")
     calm_page.get_by_role("radio", name="full", exact=True).click()  # a choice after it brings all of its defaults again

@@ -77,7 +77,7 @@ def build_making(services: Services, parts: MakingParts, review: gr.Dropdown) ->
     parts.resume.click(handlers.go_on, review, watched, api_name="continue_review", **QUIET)
     gr.Timer(1.0).tick(
         handlers.tick, watched, [parts.making, review, watched], api_name="watch_review",
-        api_visibility="private", queue=False, **QUIET,
+        api_visibility="private", **QUIET,
     )  # fmt: skip
     parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_review_dataset", **QUIET)
     parts.prompts.upload(handlers.take_prompts, parts.prompts, parts.dataset, api_name="take_prompts", concurrency_limit=None)
