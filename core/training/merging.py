@@ -19,7 +19,7 @@ from core.storage.locks import held, is_held
 from core.storage.workspace import Workspace
 from core.terminal import PERSONS_MISTAKE
 from core.training.estimate import parameter_count
-from core.training.worker import ended, start_command
+from core.training.worker import ended, said_in, start_command, was_killed
 
 LOG_FILE = "merge.log"
 _LOADING, _ADDING, _WRITING = "Loading the libraries and the model", "Adding the adapter", "Writing the model"
@@ -154,19 +154,15 @@ class MergeJobs:
         shutil.rmtree(aside_of(self._workspace.merged_folder(name)), ignore_errors=True)
 
 
-def _lines(log: Path) -> list[str]:
-    return log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
-
-
 def _doing(log: Path) -> str:
     """Return what a merge told last of what it is doing; libraries say things of their own between."""
-    ours = [line for line in _lines(log) if line.startswith((_LOADING, _ADDING, _WRITING)) and line.endswith(" …")]
+    ours = [line for line in said_in(log) if line.startswith((_LOADING, _ADDING, _WRITING)) and line.endswith(" …")]
     return ours[-1].removesuffix(" …") if ours else "Starting its process"
 
 
 def _why(status: int, log: Path) -> str:
-    if status == PERSONS_MISTAKE and (said := _lines(log)):
+    if status == PERSONS_MISTAKE and (said := said_in(log)):
         return f"The merge failed. {said[-1].partition(': ')[2]}"
-    if status == -9:  # as the system ends what takes too much
+    if was_killed(status):
         return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
     return f"The merge ended by itself ({ended(status)}). Its output is in {log}."

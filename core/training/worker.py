@@ -69,12 +69,22 @@ def note_end(workspace: Workspace, name: str, status: int) -> None:
 
 
 def _reason(workspace: Workspace, name: str, status: int) -> str:
-    if status == -getattr(signal, "SIGKILL", 9):
+    if was_killed(status):
         return f"The training process {WAS_KILLED}"
     log = workspace.run_folder(name) / LOG_FILE
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-    last = next((line for line in reversed(lines) if line.strip()), "")
+    last = next(reversed(said_in(log)), "")
     return f"The training process ended by itself ({ended(status)}). {last} Its output is in {log}.".replace("  ", " ")
+
+
+def said_in(log: Path) -> list[str]:
+    """Return the lines that a process wrote, those with nothing on them left out."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return [line for line in lines if line.strip()]
+
+
+def was_killed(status: int) -> bool:
+    """Tell whether a process was ended at once, as the system does when memory runs out."""
+    return status == -getattr(signal, "SIGKILL", 9)
 
 
 def ended(status: int) -> str:
