@@ -347,7 +347,7 @@ def _useful_operations(model: Any, batches: Sequence[Rows]) -> float:
     where_read = _per_token(p for p in body if id(p) in only_read)
     total = 0.0
     for part in batches:
-        flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True)
+        flat = flatten(collate(part, 0, mask_prompt=True), torch.device("cpu"), shares=True, layout="grouped")
         total += everywhere * flat.ids.numel() + where_read * flat.read.numel() + _per_token([head]) * flat.kept.numel()
     return total
 

@@ -5,9 +5,9 @@ of the flat row, R of them where something is learnt, K trained tokens (two rows
 heads, D numbers a head.
 
 Everything but attention works on each token by itself, so a transformers model computes a flat row as it is; attention,
-registered under a name of our own, puts the rows together again, padded in groups of like length, and hands them to PyTorch's
-causal kernel. Computing a common beginning once is exact because attention is causal, and autograd sums the gradients of all rows
-through it.
+registered under a name of our own, puts the rows together again and hands them to PyTorch's causal kernel, padded in groups of
+like length, or to FlashAttention's, one after the other (packed_rows.py). Computing a common beginning once is exact because
+attention is causal, and autograd sums the gradients of all rows through it.
 """
 
 import math
@@ -15,16 +15,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from core.prompts.batches import IGNORED, Batch
+from core.training.packed_rows import attend_packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _NAME = "fuata_flat_rows"
+Layout = Literal["grouped", "padded", "packed"]  # how rows come to attention: see flatten
 _SET_UP = 100**2  # what another call of a CPU's attention kernel costs, in places that it goes over (benchmarks/LOG.md)
 
 
@@ -41,15 +44,17 @@ class FlatRows:
     sources: torch.Tensor  # (P,): the flat token at each place of the padded groups; padding takes the first
     homes: torch.Tensor  # (N,): a place of each flat token in the padded groups
     groups: tuple[tuple[int, int], ...]  # B and T of each
+    bounds: torch.Tensor | None = None  # (B + 1,): of packed rows, the place where each begins, and P
 
 
-def flatten(batch: Batch, device: torch.device, *, shares: bool, groups: bool = True) -> FlatRows:
+def flatten(batch: Batch, device: torch.device, *, shares: bool, layout: Layout) -> FlatRows:
     """Return a batch's tokens in one row; with ``shares`` a token that follows the same beginning in several rows is one.
 
-    Without ``groups`` attention takes all rows at once, as a GPU does in any case.
+    Attention takes them ``grouped``, rows of like length padded together, as suits a CPU; ``padded``, all rows together; or
+    ``packed``, one after the other without padding.
     """
     lengths = batch.lengths.tolist()
-    found, starts = _grouped(lengths, _SET_UP if groups and device.type == "cpu" else math.inf)
+    found, starts = _packed(lengths) if layout == "packed" else _grouped(lengths, _SET_UP if layout == "grouped" else math.inf)
     nodes: dict[tuple[int, int], int] = {}  # (node before it, id) to node
     learnt: dict[tuple[int, int], int] = {}  # (node, target) to the number of rows
     sources = [0] * sum(count * length for count, length in found)
@@ -78,7 +83,13 @@ def flatten(batch: Batch, device: torch.device, *, shares: bool, groups: bool = 
         sources=moved(torch.tensor(sources), device),
         homes=moved(torch.tensor(homes), device),
         groups=found,
+        bounds=moved(torch.tensor([*starts, len(sources)], dtype=torch.int32), device) if layout == "packed" else None,
     )
+
+
+def _packed(lengths: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], list[int]]:
+    """Return each row as a group of its own, (1, T), and where it begins."""
+    return tuple((1, length) for length in lengths), [0, *accumulate(lengths[:-1])]
 
 
 def _grouped(lengths: Sequence[int], set_up: float) -> tuple[tuple[tuple[int, int], ...], list[int]]:
@@ -154,6 +165,11 @@ def _attend(
         usual: tuple[torch.Tensor, Any] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
         return usual
     together = [part.squeeze(0).transpose(0, 1).index_select(0, rows.sources) for part in (query, key, value)]  # (P, H, D)
+    if rows.bounds is not None:
+        longest = max(length for _, length in rows.groups)
+        packed = attend_packed(together[0], together[1], together[2], rows.bounds, longest, named.get("scaling"))
+        if packed is not None:
+            return packed.index_select(0, rows.homes)[None], None
     attended = [
         sdpa_attention_forward(module, *padded, None, is_causal=True, **named)[0].flatten(0, 1)  # (B · T, H, D)
         for padded in zip(*(_padded(part, rows.groups) for part in together), strict=True)

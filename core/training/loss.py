@@ -20,19 +20,17 @@ from torch.nn import functional
 from core.models.loading import can_choose_positions
 from core.models.parts import base_of
 from core.models.sharding import is_sharded
-from core.prompts.batches import IGNORED, Batch, collate
-from core.prompts.encoding import EncodedRow
-from core.training.flat_rows import FlatRows, flat_call, flatten, moved, understand_flat_rows
+from core.prompts.batches import IGNORED, Batch
+from core.training.embedding import is_plain, learn_embedding
+from core.training.flat_rows import FlatRows, Layout, flat_call, flatten, moved, understand_flat_rows
 from core.training.head import loss_through
 from core.training.last_layer import narrow_last_layer
+from core.training.packed_rows import has_kernel
 from core.training.quick_layers import quicken
+from core.training.trial import TRIED_LENGTHS, agree, in_evaluation, tried_batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_TRIED_LENGTHS = (9, 14, 12)  # of the rows on which both ways must agree
-_TRIED_BEGINNING = 6  # tokens that they have in common
-_TOLERANCE = 1e-4  # of the logits' spread; float32 rounding makes a hundredth of it, another attention far more
 
 
 class BatchLoss:
@@ -52,10 +50,12 @@ class BatchLoss:
         self.is_sharded = any(is_sharded(weight) for weight in model.parameters())
         self._head: torch.nn.Linear | None = None
         self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
+        self._packs = False
         self._precision: torch.dtype | None = None  # what the model allows is found out in its own
         quicken(model)
         self.obstacle = self._find_obstacle()
         self._precision = precision
+        self._packs = not self.obstacle and self._can_pack()
 
     @torch.no_grad()
     def summed(self, batch: Batch) -> torch.Tensor:
@@ -83,7 +83,7 @@ class BatchLoss:
     def _through_head(self, head: torch.nn.Linear, rows: FlatRows, divisor: float, *, learns: bool) -> torch.Tensor:
         embedding = self._base.get_input_embeddings()
         tokens: dict[str, torch.Tensor] = {"input_ids": rows.ids}
-        by_hand = learns and _is_plain(embedding) and embedding.weight.requires_grad
+        by_hand = learns and is_plain(embedding) and embedding.weight.requires_grad
         if by_hand:  # a leaf of its own: its gradient, (N, D), is added to the weights' without one of (V, D) between
             leaf = functional.embedding(rows.ids, embedding.weight.detach()).requires_grad_()
             tokens = {"inputs_embeds": leaf.clone()}  # a model may change what it is given in place
@@ -93,7 +93,7 @@ class BatchLoss:
         if gradient is not None and hidden.requires_grad:
             hidden.backward(gradient.to(hidden.dtype))  # type: ignore[no-untyped-call]
         if by_hand:
-            _learn_embedding(embedding, rows.ids[0], leaf.grad)
+            learn_embedding(embedding, rows.ids[0], leaf.grad)
         return loss
 
     def _hidden(self, rows: FlatRows, tokens: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -103,8 +103,15 @@ class BatchLoss:
         return hidden[0, rows.kept]
 
     def _flatten(self, batch: Batch, *, shares: bool) -> FlatRows:
-        is_compiled = self._base.get_decoder()._compiled_call_impl is not None  # noqa: SLF001 - torch has no public name for it
-        return flatten(batch, _device(self._model), shares=shares, groups=not is_compiled)  # once compiled, for any batch
+        return flatten(batch, _device(self._model), shares=shares, layout=self._layout())
+
+    def _layout(self) -> Layout:
+        """Return how attention gets the rows now."""
+        if self._base.get_decoder()._compiled_call_impl is not None:  # noqa: SLF001 - torch has no public name for it
+            return "padded"  # compiled once, for any batch
+        if self._packs and not (self._model.training and self._drops_out):
+            return "packed"
+        return "grouped" if _device(self._model).type == "cpu" else "padded"
 
     def _flat(self, rows: FlatRows) -> torch.Tensor:
         """Return the logits where something is learnt: (K, V)."""
@@ -129,32 +136,44 @@ class BatchLoss:
         kind = _device(self._model).type
         return torch.autocast(kind, self._precision) if self._precision else nullcontext()
 
+    def _can_pack(self) -> bool:
+        """Tell whether there is a kernel for rows without padding, for such heads as the model's config names.
+
+        A layer with others attends row by row.
+        """
+        config = self._base.config.get_text_config()
+        try:
+            heads = int(config.num_attention_heads)
+            key_heads = int(getattr(config, "num_key_value_heads", None) or heads)
+            width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        except (AttributeError, TypeError):  # one that gives every layer other heads, or calls them otherwise
+            return False
+        weight = next(self._model.parameters())
+        return has_kernel(weight.device, self._precision or weight.dtype, heads, key_heads, width)
+
     @torch.no_grad()
     def _find_obstacle(self) -> str:
         """Return why flat rows are not for this model, or '' after they gave the logits that padded rows give."""
         if not self._chooses:
             return "its logits cannot be asked for at chosen positions"
-        if self._window is None or 0 < self._window < max(_TRIED_LENGTHS):
+        if self._window is None or 0 < self._window < max(TRIED_LENGTHS):
             return "not all of its layers attend as flat rows need it"
         usual = self._base.config._attn_implementation  # noqa: SLF001 - transformers has no public name for it
-        was_training = self._model.training
-        self._model.eval()
         try:
-            obstacle = self._try_flat_rows()
+            with in_evaluation(self._model):
+                obstacle = self._try_flat_rows()
         except Exception as error:  # whatever an unknown model objects to: padded rows serve every one
             obstacle = f"it refuses them ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        finally:
-            self._model.train(was_training)
         if obstacle:
             self._base.set_attn_implementation(usual)
         return obstacle
 
     def _try_flat_rows(self) -> str:
-        batch = _tried_batch(self._model)
+        batch = tried_batch(self._model)
         expected, _ = self._padded(batch)
         understand_flat_rows(self._base)
         rows = self._flatten(batch, shares=True)
-        if not _agree(self._flat(rows), expected):
+        if not agree(self._flat(rows), expected):
             return "its attention is of another kind"
         self._head = self._try_head(rows, expected)
         self._drops_out = self._is_random(rows)
@@ -166,7 +185,7 @@ class BatchLoss:
         """Compute the last layer only where it is read, if that gives the same logits."""
         undo = narrow_last_layer(self._base)
         try:
-            is_same = _agree(self._flat(rows), expected)
+            is_same = agree(self._flat(rows), expected)
         except Exception:  # a module that makes something else of its tokens
             is_same = False
         if not is_same:
@@ -187,41 +206,18 @@ class BatchLoss:
             return None
         embedding = self._base.get_input_embeddings()
         ways: list[dict[str, torch.Tensor]] = [{"input_ids": rows.ids}]
-        if _is_plain(embedding):
+        if is_plain(embedding):
             ways.append({"inputs_embeds": embedding(rows.ids)})
         try:
             found = [head(self._hidden(rows, tokens)) for tokens in ways]
         except Exception:
             return None
-        return head if all(_agree(logits, expected) for logits in found) else None
-
-
-def _agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Tell whether logits are the same but for rounding; damaged weights agree, and are told of by the loss."""
-    difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
-    return bool(difference <= _TOLERANCE * spread) or not bool(expected.isfinite().all())
+        return head if all(agree(logits, expected) for logits in found) else None
 
 
 def _device(model: "PreTrainedModel") -> torch.device:
     weight: torch.Tensor = next(model.parameters())
     return weight.device
-
-
-def _is_plain(embedding: torch.nn.Module) -> bool:
-    """Tell whether an input layer looks rows up and does no more."""
-    return type(embedding) is torch.nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
-
-
-def _learn_embedding(embedding: torch.nn.Embedding, ids: torch.Tensor, gradient: torch.Tensor | None) -> None:
-    """Add the gradient of looked-up rows, (N, D), to the weights'; the padding's row learns nothing, as torch has it."""
-    if gradient is None:
-        return
-    rows = gradient[0]
-    if embedding.padding_idx is not None:
-        rows = rows.masked_fill((ids == embedding.padding_idx)[:, None], 0.0)
-    if embedding.weight.grad is None:
-        embedding.weight.grad = torch.zeros_like(embedding.weight)
-    embedding.weight.grad.index_add_(0, ids, rows.to(embedding.weight.dtype))
 
 
 def _attention_window(model: "PreTrainedModel") -> int | None:
@@ -232,13 +228,3 @@ def _attention_window(model: "PreTrainedModel") -> int | None:
         return None
     window = getattr(config, "sliding_window", None)
     return int(window) if window and (not kinds or "sliding_attention" in kinds) else 0
-
-
-def _tried_batch(model: "PreTrainedModel") -> Batch:
-    """Return a few rows of arbitrary tokens that begin alike."""
-    words = max(min(int(model.config.get_text_config().vocab_size), 1000) - 1, 1)
-    rows = []
-    for number, length in enumerate(_TRIED_LENGTHS):
-        ids = [(37 * at if at < _TRIED_BEGINNING else 61 * at + 101 * number) % words + 1 for at in range(length)]
-        rows.append(EncodedRow(number + 1, tuple(ids), tuple(at > _TRIED_BEGINNING + 1 for at in range(length))))
-    return collate(rows, 0, mask_prompt=True)

@@ -172,7 +172,7 @@ def test_attention_in_groups_of_like_length_changes_nothing(
         monkeypatch.setattr("core.training.flat_rows._SET_UP", set_up)
         model = load(tiny_models[layout])
         batch_loss = BatchLoss(model)
-        groups = flatten(batch, torch.device("cpu"), shares=True).groups
+        groups = flatten(batch, torch.device("cpu"), shares=True, layout="grouped").groups
         found.append((batch_loss.backward(batch, 7).item(), gradients(model), len(groups)))
     (in_groups, one, several), (at_once, other, single) = found
     assert several == len({len(row.ids) for row in [*rows, rows[0].cut(9)]}) > single == 1

@@ -1,0 +1,44 @@
+"""What a model is tried with before the first step: a few rows, and how alike two ways of computing them must be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.prompts.batches import Batch, collate
+from core.prompts.encoding import EncodedRow
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TRIED_LENGTHS = (9, 14, 12)  # of the rows on which both ways must agree
+_TRIED_BEGINNING = 6  # tokens that they have in common
+_TOLERANCE = 1e-4  # of the logits' spread; float32 rounding makes a hundredth of it, another attention far more
+
+
+@contextmanager
+def in_evaluation(model: "PreTrainedModel") -> Iterator[None]:
+    """Let a model drop nothing out for a while."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Tell whether logits are the same but for rounding; damaged weights agree, and are told of by the loss."""
+    difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
+    return bool(difference <= _TOLERANCE * spread) or not bool(expected.isfinite().all())
+
+
+def tried_batch(model: "PreTrainedModel") -> Batch:
+    """Return a few rows of arbitrary tokens that begin alike."""
+    words = max(min(int(model.config.get_text_config().vocab_size), 1000) - 1, 1)
+    rows = []
+    for number, length in enumerate(TRIED_LENGTHS):
+        ids = [(37 * at if at < _TRIED_BEGINNING else 61 * at + 101 * number) % words + 1 for at in range(length)]
+        rows.append(EncodedRow(number + 1, tuple(ids), tuple(at > _TRIED_BEGINNING + 1 for at in range(length))))
+    return collate(rows, 0, mask_prompt=True)

@@ -1,0 +1,172 @@
+"""Rows without padding: the same loss and gradients, wherever a kernel for them is found, and padded rows where none is.
+
+The kernel itself is for GPUs; what stands for it here attends row by row with PyTorch's usual one.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from core.data.dataset import load_dataset
+from core.prompts.batches import Batch, collate
+from core.prompts.encoding import load_encoder
+from core.training import packed_rows
+from core.training.flat_rows import flatten
+from core.training.loss import BatchLoss
+from tests.invariants.test_training import LAYOUTS, gradients, load
+
+pytestmark = pytest.mark.slow
+Kernel = Callable[..., torch.Tensor]
+
+
+def by_rows(*, causal: bool = True, gradient: float = 1.0, only: tuple[torch.dtype, ...] = ()) -> Kernel:
+    """A kernel for rows of unequal length; one with faults, where they are asked for."""
+
+    def kernel(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bounds: torch.Tensor, longest: int, scale: float | None
+    ) -> torch.Tensor:
+        if only and not {query.dtype, key.dtype, value.dtype} <= set(only):
+            raise RuntimeError("FlashAttention only supports 16-bit numbers")
+        lengths = bounds.diff().tolist()
+        assert bounds.dtype == torch.int32 and sum(lengths) == len(query) and max(lengths) == longest
+        found = []
+        for rows in zip(*(torch.split(part, lengths) for part in (query, key, value)), strict=True):
+            q, k, v = (row.transpose(0, 1)[None] for row in rows)
+            shares = query.shape[1] != key.shape[1]
+            row = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=shares)
+            found.append(row[0].transpose(0, 1))
+        whole = torch.cat(found)
+        return whole * gradient - whole.detach() * (gradient - 1)
+
+    return kernel
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Kernel], list[int]]]:
+    """Put a kernel in place and return a list that gets an entry with each call of it by a model."""
+
+    def put(kernel: Kernel) -> list[int]:
+        packed_rows.has_kernel.cache_clear()
+        calls: list[int] = []
+        usual = packed_rows.attend_packed
+
+        def counted(*values: Any) -> torch.Tensor | None:
+            attended = usual(*values)
+            calls.extend([1] if attended is not None else [])
+            return attended
+
+        monkeypatch.setattr(packed_rows, "_kernel", kernel)
+        monkeypatch.setattr("core.training.flat_rows.attend_packed", counted)
+        return calls
+
+    yield put
+    packed_rows.has_kernel.cache_clear()
+
+
+@pytest.fixture
+def batch(tiny_models: dict[str, Path], small_file: Path) -> Batch:
+    encoder = load_encoder(tiny_models["llama"], "alpaca")
+    rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:7]]
+    return collate([*rows, rows[2], rows[0].cut(9)], 0, mask_prompt=True)
+
+
+def learnt(model: Any, batch: Batch, precision: torch.dtype | None = None) -> tuple[float, torch.Tensor]:
+    batch_loss = BatchLoss(model, precision)
+    assert batch_loss.obstacle == ""
+    return batch_loss.backward(batch, 7).item(), gradients(model)
+
+
+def assert_alike(found: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor], within: float = 1e-5) -> None:
+    assert found[0] == pytest.approx(expected[0], rel=within)
+    assert float((found[1] - expected[1]).norm() / expected[1].norm()) < within
+
+
+@pytest.mark.parametrize(
+    ("layout", "checkpointing"), [*((layout, False) for layout in LAYOUTS), ("llama", True), ("qwen3", True)]
+)
+def test_packed_rows_change_nothing(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], layout: str, checkpointing: bool
+) -> None:
+    expected = learnt(load(tiny_models[layout]), batch)
+    calls = install(by_rows())
+    model = load(tiny_models[layout])
+    if checkpointing:
+        model.activation_checkpointing_enable()
+        model.train()
+    found = learnt(model, batch)
+    assert len(calls) == 2 * (2 if checkpointing else 1)  # the forward pass, and the one before the backward
+    assert_alike(found, expected)
+
+
+def test_packed_rows_hold_no_padding(batch: Batch) -> None:
+    rows = flatten(batch, torch.device("cpu"), shares=True, layout="packed")
+    lengths = batch.lengths.tolist()
+    assert rows.bounds is not None
+    assert rows.bounds.diff().tolist() == lengths and len(rows.sources) == sum(lengths)
+    for row, (inputs, length) in enumerate(zip(batch.inputs, lengths, strict=True)):
+        own = rows.sources[rows.bounds[row] : rows.bounds[row + 1]]
+        assert torch.equal(rows.ids[0, own], inputs[:length])
+
+
+def test_a_kernel_for_16_bits_serves_products_in_16_bits_alone(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]]
+) -> None:
+    padded = learnt(load(tiny_models["llama"]), batch, torch.bfloat16)
+    calls = install(by_rows(only=(torch.bfloat16, torch.float16)))
+    learnt(load(tiny_models["llama"]), batch)
+    assert not calls
+    packed = learnt(load(tiny_models["llama"]), batch, torch.bfloat16)  # under autocast some of them come in float32
+    assert calls
+    assert_alike(packed, padded, within=0.02)
+
+
+@pytest.mark.parametrize("fault", [{"causal": False}, {"gradient": 1.5}, {"only": (torch.float16,)}], ids=str)
+def test_a_kernel_that_computes_something_else_is_left_alone(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], fault: dict[str, Any]
+) -> None:
+    expected = learnt(load(tiny_models["qwen3"]), batch)
+    calls = install(by_rows(**fault))
+    found = learnt(load(tiny_models["qwen3"]), batch)
+    assert not calls
+    assert found[0] == expected[0] and torch.equal(found[1], expected[1])
+
+
+def test_what_drops_out_is_padded_while_it_learns(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]]
+) -> None:
+    """The kernel knows no dropout."""
+    calls = install(by_rows())
+    model = load(tiny_models["llama"])
+    for block in model.model.layers:
+        block.self_attn.attention_dropout = 0.5
+    batch_loss = BatchLoss(model.train())
+    calls.clear()
+    batch_loss.backward(batch, 7)
+    assert not calls
+    model.eval()
+    batch_loss.summed(batch)
+    assert calls
+
+
+def test_a_layer_with_other_heads_than_the_config_names_attends_row_by_row(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = learnt(load(tiny_models["qwen3"]), batch)
+    calls = install(by_rows())
+    model = load(tiny_models["qwen3"])
+    batch_loss = BatchLoss(model)
+    packed_rows.has_kernel.cache_clear()
+    monkeypatch.setattr(packed_rows, "_kernel", by_rows(only=(torch.float16,)))
+    found = batch_loss.backward(batch, 7).item(), gradients(model)
+    assert not calls
+    assert_alike(found, expected)
+
+
+def test_pytorchs_own_kernel_is_not_for_a_cpu() -> None:
+    packed_rows.has_kernel.cache_clear()
+    part = torch.randn(6, 2, 8, dtype=torch.bfloat16)
+    assert packed_rows.attend_packed(part, part, part, torch.tensor([0, 2, 6], dtype=torch.int32), 4, None) is None
