@@ -75,13 +75,15 @@ class _Loop:
             yield from self._evaluate()
         reason: Literal["completed", "stopped", "early_stopped"] = "completed"
         while self.progress.step < self.job.total_steps:
-            if self.should_pause():
-                yield from self._told()
-            stops, saves = self.job.group.from_first(self._what_is_due)
-            if stops:
+            due = self.job.group.from_first(self._what_is_due)
+            if due == "stop":
                 reason = "stopped"
                 break
-            if saves:
+            if due == "wait":
+                yield from self._told()  # a pause is no part of a step's time
+                self.job.group.from_first(self._wait)
+                continue
+            if due == "save":
                 yield from self._save()
             yield from self._step()
             if self._evaluation_is_due():
@@ -110,11 +112,18 @@ class _Loop:
             job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice
         )
 
-    def _what_is_due(self) -> tuple[bool, bool]:
-        """Wait while the run is paused; tell whether it is to stop, and whether its state is to be saved."""
+    def _what_is_due(self) -> Literal["stop", "wait", "save", ""]:
+        """Return what is to be done before the next step, which only one process must decide."""
+        if self.should_stop():
+            return "stop"
+        if self.should_pause():
+            return "wait"
+        return "save" if self.progress.step > 0 and time.monotonic() >= self.save_next_at_s else ""
+
+    def _wait(self) -> None:
+        """Wait while the run is paused."""
         while self.should_pause() and not self.should_stop():
             time.sleep(_PAUSE_POLL_S)
-        return self.should_stop(), self.progress.step > 0 and time.monotonic() >= self.save_next_at_s
 
     def _step(self) -> Iterator[StepDone]:
         """Take a step; tell of those that the device has done, or must by now."""

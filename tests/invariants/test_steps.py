@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from core.training.run import execute
 from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings
 from core.training.steps import Steps, TakenStep
+from core.training.wishes import Wishes
 from tests.invariants.test_training import run, same, settings, weights
 
 pytestmark = pytest.mark.slow
@@ -76,6 +78,40 @@ def test_a_run_stopped_between_steps_that_are_not_read_yet_resumes_exactly(
     assert isinstance(cut[-1], RunFinished) and cut[-1].step == steps_before(cut, len(cut)) > 4
     execute(workspace, broken, lambda: False, [])
     assert same(weights(workspace, whole), weights(workspace, broken))
+
+
+@pytest.mark.parametrize("asked", [4, 5])
+def test_a_pause_is_no_part_of_any_steps_time(
+    workspace: Workspace,
+    small_file: Path,
+    chosen: TrainingSettings,
+    one_late: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int,
+) -> None:
+    """Whichever question it is that is first answered by yes."""
+    clock = {"now_s": 0.0, "questions": 0.0, "slept_s": 0.0}
+
+    def now() -> float:
+        clock["now_s"] += 0.001
+        return clock["now_s"]
+
+    def sleep(seconds: float) -> None:
+        clock["now_s"] += seconds
+        clock["slept_s"] += seconds
+
+    def pauses(_wishes: Wishes) -> bool:
+        clock["questions"] += 1
+        return asked <= clock["questions"] < asked + 100
+
+    ours = SimpleNamespace(perf_counter=now, monotonic=now, sleep=sleep)
+    monkeypatch.setattr("core.training.loop.time", ours)
+    monkeypatch.setattr("core.training.steps.time", ours)
+    monkeypatch.setattr(Wishes, "pause", pauses)
+    one_late()
+    _, events = run(workspace, small_file, chosen)
+    assert isinstance(events[-1], RunFinished)
+    assert clock["slept_s"] > 5.0 and 0.0 < events[-1].elapsed_s < 1.0
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 1e6])
