@@ -7,11 +7,12 @@ Not counted: what a model needs besides whose rows must be padded (flat_rows.py)
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from core.models.catalogue import block_count, read_config
 from core.prompts.encoding import EncodedRow
@@ -134,17 +135,9 @@ def passes_s(plan: RunPlan) -> float:
     return tokens * of_a_token + plan.total_steps * _trained_parameters(plan) * _UPDATE_S
 
 
-def free_memory_mib() -> float | None:
-    """Return how much memory programs can still take, in MiB; None where the system does not tell."""
-    path = Path("/proc/meminfo")
-    if path.is_file():
-        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 1024
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _MIB
-    except (ValueError, OSError, AttributeError):
-        return None
+def free_memory_mib() -> float:
+    """Return how much memory programs can still take without the system writing others' to the disk, in MiB."""
+    return float(psutil.virtual_memory().available / _MIB)
 
 
 def free_gpu_memory_mib() -> float | None:

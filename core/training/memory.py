@@ -1,9 +1,9 @@
 """How much memory this process has used at most, and what becomes of what it no longer needs."""
 
 import ctypes
-import resource
 import sys
 
+import psutil
 import torch
 
 
@@ -11,6 +11,10 @@ def peak_memory_mib() -> float:
     """Return the peak in MiB: of the GPU where one is used, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource  # Windows has none
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

@@ -19,6 +19,7 @@ from core.training.run import WAS_KILLED, is_alive
 LOG_FILE = "worker.log"
 _ROOT = Path(__file__).parents[2]
 _NICENESS = 10
+_FLAGS = sum(getattr(subprocess, name, 0) for name in ("BELOW_NORMAL_PRIORITY_CLASS", "CREATE_NEW_PROCESS_GROUP"))  # Windows'
 _FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to kill; the page has 0
 
 
@@ -44,9 +45,11 @@ def start_command(words: Sequence[str], log_file: Path) -> "subprocess.Popen[byt
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"},  # the folder we were started in is not ours
             start_new_session=True,
-            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
+            creationflags=_FLAGS,
         )
-    with suppress(OSError, AttributeError):  # a courtesy; not every system has it
+    if sys.platform == "win32":
+        return process  # it was started with lower priority, and there is nothing to say about who goes first
+    with suppress(OSError):  # a courtesy; not every system grants it
         os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         Path(f"/proc/{process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
     return process

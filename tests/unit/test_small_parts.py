@@ -3,8 +3,10 @@
 import asyncio
 import json
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +18,9 @@ from app import check_host, check_port, read_accounts
 from core.errors import SettingsError, WorkspaceError
 from core.generation.sampling import Sampling, sample_next_token
 from core.models.catalogue import bundled_models, max_context
-from core.storage.folders import recover, written_aside
+from core.storage.folders import recover, write_file, written_aside
 from core.storage.workspace import Workspace, check_name
+from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
 from tests.conftest import POCKET
@@ -92,6 +95,46 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with written_aside(target) as aside:
         (aside / "two").write_text("third")
     assert [path.name for path in target.iterdir()] == ["two"]
+
+
+def test_on_windows_files_are_synced_through_what_may_write_and_folders_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, synced, ways = os.open, os.fsync, {}
+    done = []
+
+    def opened(path: Path, flags: int) -> int:
+        if path.is_dir():
+            raise PermissionError(13, "Permission denied", str(path))
+        descriptor = usual(path, flags)
+        ways[descriptor] = (path.name, flags)
+        return descriptor
+
+    def sync(descriptor: int) -> None:
+        name, flags = ways[descriptor]
+        if not flags & os.O_RDWR:
+            raise OSError(9, "Bad file descriptor")
+        done.append(name)
+        synced(descriptor)
+
+    monkeypatch.setattr("core.storage.folders.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("core.storage.folders.os.open", opened)
+    monkeypatch.setattr("core.storage.folders.os.fsync", sync)
+    with written_aside(tmp_path / "model") as aside:
+        (aside / "inner").mkdir()
+        (aside / "inner" / "one").write_text("first")
+    write_file(tmp_path / "settings.json", b"{}")
+    assert done == ["one", ".settings.json.new"]
+    assert (tmp_path / "model" / "inner" / "one").read_text() == "first"
+
+
+def test_the_peak_of_memory_is_told_on_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has no `resource`; psutil reads it there."""
+    monkeypatch.setattr("core.training.memory.sys", SimpleNamespace(platform="win32"))
+    told = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=300 * 2**20))
+    monkeypatch.setattr("core.training.memory.psutil.Process", lambda: told)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert peak_memory_mib() == 300.0
 
 
 def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:

@@ -174,10 +174,10 @@ def _memory_lines(plan: RunPlan) -> list[str]:
     needed = told(plan)
     if needed is None:
         return []
-    if free is not None and needed > free:
+    if needed > free:
         advice = "lower the batch size or the longest row, or use LoRA"
         return [f"about {_gib(needed)} {where}, more than the {_gib(free)} that are free here: {advice}"]
-    return [f"about {_gib(needed)} {where}" + (f"; {_gib(free)} are free" if free is not None else "")]
+    return [f"about {_gib(needed)} {where}; {_gib(free)} are free"]
 
 
 def _gib(mib: float) -> str:
