@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 
 from core.errors import ModelError, SettingsError
 from core.models.catalogue import ModelSource
-from core.models.parts import base_of
+from core.models.parts import base_of, blocks_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,14 +50,23 @@ def computing_type(precision: str) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and takes) else None
 
 
+def computing_in(precision: torch.dtype | None, device: torch.device) -> AbstractContextManager[None]:
+    """Let products on a device be computed in ``precision`` for a while; None is the weights' own."""
+    return torch.autocast(device.type, precision) if precision else nullcontext()
+
+
 def keep_little_for_the_backward(model: "PreTrainedModel") -> None:
     """Let a model's blocks compute again in the backward what they would have kept (Chen et al. 2016, arXiv 1604.06174).
 
+    Not the last one, where blocks can be asked one by one: the backward begins with it, so all that it keeps is needed at once.
     Raises SettingsError for a model that cannot.
     """
     if not model.supports_gradient_checkpointing:
         raise SettingsError({"gradient_checkpointing": "is not for this model: its blocks cannot be computed again"})
     model.activation_checkpointing_enable({"use_reentrant": False})
+    for block in blocks_of(model)[-1:]:
+        if hasattr(block, "gradient_checkpointing"):
+            block.gradient_checkpointing = False  # type: ignore[assignment]
 
 
 def compile_decoder(model: "PreTrainedModel", backend: str = "inductor") -> None:

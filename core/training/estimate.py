@@ -41,35 +41,44 @@ _UPDATE_S = 1.2e-9  # a trained parameter and step: its gradient's norm, and Ada
 
 def memory_mib(plan: RunPlan) -> float | None:
     """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not say enough."""
-    held, kept = _held_bytes(plan), _training_bytes(plan)
+    held, kept = _held_bytes(plan, halves=plan.settings.precision == "bfloat16"), _training_bytes(plan)
     if held is None or kept is None:
         return None
     folder = plan.source.base_folder or plan.source.folder
-    loading = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    loading = _BYTES * parameter_count(folder) + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method != "full" else 0)
-    return libraries + (held + max(kept, loading)) / _MIB
+    return libraries + max(held + kept, loading) / _MIB
 
 
 def gpu_memory_mib(plan: RunPlan) -> float | None:
     """Return the most that a run can be expected to take of one GPU's memory in MiB; None as for the CPU.
 
-    By arithmetic alone, with activations as large as in float32 and a copy of all weights in the products' own type: less is
-    likely, and no GPU was at hand to tell how much.
+    By arithmetic alone, with activations as large as in float32 and a copy of the trained weights in the products' own type: less
+    is likely, and no GPU was at hand to tell how much.
     """
-    held, kept = _held_bytes(plan), _training_bytes(plan)
+    from core.models.loading import computing_type
+
+    halves = computing_type(plan.settings.precision) is not None
+    held, kept = _held_bytes(plan, halves=halves), _training_bytes(plan)
     if held is None or kept is None:
         return None
-    return _CONTEXT_MIB + (held + kept + _BYTES_OF_A_COPY * parameter_count(plan.source.base_folder or plan.source.folder)) / _MIB
+    return _CONTEXT_MIB + (held + kept + (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan)) / _MIB
 
 
-def _held_bytes(plan: RunPlan) -> float | None:
-    """Return what the weights take; None where they cannot be counted."""
-    folder = plan.source.base_folder or plan.source.folder
-    weights = parameter_count(folder)
-    if plan.settings.method != "qlora":
+def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
+    """Return what the weights take; None where they cannot be counted.
+
+    With adapters the blocks are held in 4 bits, or with ``halves`` in the products' own type, as is an output layer of its own.
+    """
+    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    weights, config = parameter_count(folder), read_config(folder)
+    if settings.method == "full":
         return _BYTES * weights or None
-    ends = min(_first(config := read_config(folder), "vocab_size") * _first(config, "hidden_size", "n_embd"), weights)
-    return (_BYTES * ends + _FOUR_BITS * (weights - ends)) or None  # the input and output layers stay as they are
+    of_products = _BYTES_OF_A_COPY if halves else _BYTES
+    layer = min(_first(config, "vocab_size") * _first(config, "hidden_size", "n_embd"), weights)
+    head = min(layer, weights - layer) if config.get("tie_word_embeddings") is False else 0
+    blocks = (_FOUR_BITS if settings.method == "qlora" else of_products) * (weights - layer - head)
+    return (_BYTES * layer + of_products * head + blocks) or None
 
 
 def _training_bytes(plan: RunPlan) -> float | None:
@@ -114,7 +123,7 @@ def operations(plan: RunPlan) -> float | None:
     backward = 4.0 if settings.method == "full" else 2.0
     if settings.last_blocks:
         backward *= settings.last_blocks / blocks
-    again = 2 if settings.gradient_checkpointing else 0
+    again = 2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0  # the last block keeps what it computes
     trains_head = settings.method == "full" and not settings.last_blocks
     trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
     learning = inner * (2 + backward + again) * _computed_tokens(plan, config) + head * (6 if trains_head else 4) * trained

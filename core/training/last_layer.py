@@ -41,12 +41,12 @@ class _Reading:
 def narrow_last_layer(model: "PreTrainedModel") -> Callable[[], None]:
     """Compute a model's last layer on flat rows only where it is read; return how to undo it.
 
-    Whether a model bears it must be tried. Left as it is under gradient checkpointing, which calls the layer a second time in the
-    backward without the hooks that tell what is read.
+    Whether a model bears it must be tried. Left as it is where gradient checkpointing calls that layer a second time in the
+    backward, without the hooks that tell what is read.
     """
     reading = _Reading()
     blocks = blocks_of(model)
-    if not blocks or model.is_activation_checkpointing:
+    if not blocks or getattr(blocks[-1], "gradient_checkpointing", model.is_activation_checkpointing):
         return lambda: None
     layer, modules = blocks[-1], read_modules(blocks[-1])
     before = [(module, module.__dict__.get("forward")) for module in modules]

@@ -11,13 +11,13 @@ goes through it in chunks (head.py); and activations, norms and adapters that ar
 Whether a model allows this is not looked up but tried: both ways must give the same logits before the first batch.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from core.models.loading import can_choose_positions
+from core.models.loading import can_choose_positions, computing_in
 from core.models.parts import base_of
 from core.models.sharding import is_sharded
 from core.prompts.batches import IGNORED, Batch
@@ -133,8 +133,7 @@ class BatchLoss:
         return logits.flatten(0, 1).index_select(0, moved(places, device)), moved(batch.targets[learnt], device)
 
     def _autocast(self) -> AbstractContextManager[None]:
-        kind = _device(self._model).type
-        return torch.autocast(kind, self._precision) if self._precision else nullcontext()
+        return computing_in(self._precision, _device(self._model))
 
     def _can_pack(self) -> bool:
         """Tell whether there is a kernel for rows without padding, for such heads as the model's config names.
@@ -177,8 +176,7 @@ class BatchLoss:
             return "its attention is of another kind"
         self._head = self._try_head(rows, expected)
         self._drops_out = self._is_random(rows)
-        if not self._drops_out:  # what is dropped must not depend on what is read, nor on gradient checkpointing
-            self._try_last_layer(rows, expected)
+        self._try_last_layer(rows, expected)
         return ""
 
     def _try_last_layer(self, rows: FlatRows, expected: torch.Tensor) -> None:

@@ -149,32 +149,34 @@ def _encode(
 def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
     """Return the model with what is trained of it; several processes share all weights out, but each has adapters whole."""
     from core.models.adapters import AdapterShape, add_lora, train_last_blocks
-    from core.models.loading import best_device, keep_little_for_the_backward, load_model
+    from core.models.frozen import hold_frozen
+    from core.models.loading import best_device, computing_type, keep_little_for_the_backward, load_model
     from core.models.sharding import shard
 
-    settings = plan.settings
+    settings, precision = plan.settings, computing_type(plan.settings.precision)
     if plan.source.is_adapter and settings.method == "full":
         raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora or qlora"})
     sharded = settings.method == "full" and group.size > 1
-    # a model that is to lie in parts may be too large for any of the devices while it is whole
+    halved = settings.method == "lora" and precision is not None
     four_bits = settings.precision if settings.method == "qlora" else ""
-    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=sharded, four_bits=four_bits)
+    # until it lies in parts, or in half its bytes, a model may be too large for the device
+    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=sharded or halved, four_bits=four_bits)
     if settings.gradient_checkpointing:
         keep_little_for_the_backward(model)
-    if plan.source.is_adapter:
-        return model
     if settings.method == "full":
         if settings.last_blocks:
             train_last_blocks(model, settings.last_blocks)
         if sharded:
             shard(model, best_device(), group.size)
         return model
-    return add_lora(
-        model,
-        AdapterShape(settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_kind, settings.target_names),
-        seed=settings.seed,
-        base_model=_base_name(plan),
-    )
+    if not plan.source.is_adapter:
+        shape = AdapterShape(
+            settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_kind, settings.target_names
+        )
+        model = add_lora(model, shape, seed=settings.seed, base_model=_base_name(plan))
+    if precision:
+        hold_frozen(model, precision)
+    return model.to(best_device()) if halved else model
 
 
 def _base_name(plan: RunPlan) -> str:
@@ -201,11 +203,13 @@ def _is_short(example: Example, plan: RunPlan) -> bool:
 def _answer(model: "PreTrainedModel", prompts: Sequence[list[int]], plan: RunPlan) -> list[str]:
     from core.generation.decoding import Limits, generate_ids
     from core.generation.sampling import Sampling
+    from core.models.loading import computing_in, computing_type
 
     if not prompts:
         return []
     tokenizer = plan.encoder.tokenizer
     end_ids = [] if plan.encoder.end_id is None else [plan.encoder.end_id]
     limits = Limits(end_ids, plan.max_tokens, tokenizer.pad_id)
-    answers = generate_ids(model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False)
+    with computing_in(computing_type(plan.settings.precision), model.device):
+        answers = generate_ids(model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False)
     return [tokenizer.decode(answer.ids) for answer in answers]

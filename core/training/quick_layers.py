@@ -117,17 +117,20 @@ def _fuse_adapters(model: "PreTrainedModel") -> None:
 
 def _adapted(layer: Any, usual: Forward, x: torch.Tensor, *values: Any, **named: Any) -> torch.Tensor:
     """Return an adapted layer's output for (…, I) inputs: (…, O)."""
-    if values or named or not _is_plain(layer, x):
+    kind = x.device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    if values or named or not _is_plain(layer, x, precision):
         return usual(x, *values, **named)
     name, base = layer.active_adapters[0], layer.get_base_layer()
     weight = base.weight.T if isinstance(base, torch.nn.Linear) else base.weight  # (I, O), as GPT-2's Conv1D keeps it
-    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
-    out: torch.Tensor = _Adapted.apply(x.flatten(0, -2), weight, base.bias, down, up, layer.scaling[name])  # type: ignore[no-untyped-call]
+    given = x.flatten(0, -2), weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight
+    parts = (None if part is None else part.to(precision) for part in given)  # as autocast would
+    out: torch.Tensor = _Adapted.apply(*parts, layer.scaling[name])  # type: ignore[no-untyped-call]
     return out.view(*x.shape[:-1], out.shape[-1])
 
 
-def _is_plain(layer: Any, x: torch.Tensor) -> bool:
-    """Tell whether a layer is one low-rank product added to one frozen matrix, and nothing else."""
+def _is_plain(layer: Any, x: torch.Tensor, precision: torch.dtype) -> bool:
+    """Tell whether a layer is one low-rank product added to one frozen matrix, to be computed in ``precision``, and no more."""
     from transformers.pytorch_utils import Conv1D
 
     names, base = layer.active_adapters, layer.get_base_layer()
@@ -135,6 +138,7 @@ def _is_plain(layer: Any, x: torch.Tensor) -> bool:
         return False
     down, up = layer.lora_A[names[0]], layer.lora_B[names[0]]
     dropout = layer.lora_dropout[names[0]]
+    rounded = {torch.float32} if torch.is_autocast_enabled(x.device.type) else set()
     return (
         x.dim() > 1
         and type(base) in {torch.nn.Linear, Conv1D}
@@ -143,8 +147,7 @@ def _is_plain(layer: Any, x: torch.Tensor) -> bool:
         and down.bias is None
         and up.bias is None
         and (isinstance(dropout, torch.nn.Identity) or not layer.training)
-        and x.dtype == base.weight.dtype == down.weight.dtype == up.weight.dtype
-        and not torch.is_autocast_enabled(x.device.type)
+        and {x.dtype, base.weight.dtype, down.weight.dtype, up.weight.dtype} <= {precision, *rounded}
         and not torch.compiler.is_compiling()
     )
 

@@ -45,7 +45,7 @@ class TrainingSettings:
     lora_targets: str = "all-linear"  # or the names of layers with commas between: q_proj, v_proj
     last_blocks: int = 0  # full tuning of so many of the last blocks only; 0 trains all weights
     keep: Kept = "best"  # which models stay on disk: the best, the last too, or that of every evaluation
-    precision: Precision = "auto"  # of products; weights stay in float32. auto: bfloat16 on a GPU that has it
+    precision: Precision = "auto"  # of products; what learns stays in float32. auto: bfloat16 on a GPU that has it
     gradient_checkpointing: bool = False  # keep the blocks' inputs only and compute the rest again: less memory, more time
     compiled: bool = False  # by torch.compile: slow to begin, then faster on a GPU
     seed: int = 42
