@@ -125,20 +125,22 @@ def understand_flat_rows(model: "PreTrainedModel") -> None:
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    def mask(*values: Any, **named: Any) -> torch.Tensor | None:
-        return None if _current.get() else sdpa_mask(*values, **named)
-
     AttentionInterface.register(_NAME, _attend)
-    AttentionMaskInterface.register(_NAME, mask)
+    AttentionMaskInterface.register(_NAME, sdpa_mask)
     model.set_attn_implementation(_NAME)
 
 
 @contextmanager
 def flat_call(rows: FlatRows) -> Iterator[dict[str, Any]]:
-    """Give a block the arguments, besides the tokens, with which a model is called on flat rows."""
+    """Give a block the arguments, besides the tokens, with which a model is called on flat rows.
+
+    The mask is there for its four dimensions: transformers hands such a one on as it is, and our attention looks at none. Without
+    it would look for packed rows among the positions at every call, and let us wait for the GPU.
+    """
     token = _current.set(rows)
+    mask = torch.zeros(1, 1, 1, 1, device=rows.ids.device)
     try:
-        yield {"position_ids": rows.positions, "use_cache": False, KEYWORD: rows}
+        yield {"position_ids": rows.positions, "attention_mask": mask, "use_cache": False, KEYWORD: rows}
     finally:
         _current.reset(token)
 

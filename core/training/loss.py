@@ -191,7 +191,8 @@ class BatchLoss:
 
     def _is_random(self, rows: FlatRows) -> bool:
         """Tell whether the model in training computes the same tokens otherwise each time."""
-        with torch.random.fork_rng(devices=[] if _device(self._model).type == "cpu" else None):
+        device = _device(self._model)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             self._model.train()
             one, other = self._flat(rows), self._flat(rows)
             self._model.eval()
