@@ -4,6 +4,9 @@ Every arm is a process of its own, so that its peak memory is its own; the arms 
 machine is noisy for all; what is reported is the median of the rounds and its ratio to the Hugging Face Trainer's. All arms
 are given the same epoch of rows and stopped after so many steps of it: batches of 8, float32, no dropout, AdamW, and as many
 threads. The longest row comes in the first step, which is not timed, so that every peak is that of an epoch.
+On a GPU (--device cuda) all but the book's loop compute products in bfloat16, as people would, where it has them, and peaks are
+of its memory. The share of a large product's speed is what others call model FLOPs utilisation, counted of the speed that is
+measured here.
 
 - book: the loop of Raschka, "Build a Large Language Model (From Scratch)", chapter 7: padded to the longest row of the batch,
   the loss over all positions of the padded batch, plain AdamW
@@ -15,6 +18,7 @@ threads. The longest row comes in the first step, which is not timed, so that ev
     python benchmarks/training.py [--quick] [--json] [--models gpt2 pocket] [--methods full lora] [--threads N]
     python benchmarks/training.py --rows book-1100.json --tokenizer FOLDER   # GPT-2's vocab.bpe and encoder.json
     python benchmarks/training.py --lengths 30 60 125 250 500 1000           # rows of one length instead
+    python benchmarks/training.py --device cuda --models gpt2 qwen           # a layout of half a thousand million parameters
 """
 
 import argparse
@@ -38,6 +42,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from core.data.dataset import load_dataset
+from core.models.frozen import hold_frozen
+from core.models.loading import computing_in, computing_type
 from core.models.parts import blocks_of
 from core.prompts.batches import IGNORED, collate, plan_epoch
 from core.prompts.encoding import EncodedRow
@@ -67,21 +73,21 @@ def main() -> None:
     if chosen.arm:
         print(json.dumps(_run_arm(chosen)))
         return
+    ceiling, where = _gemm_ceiling(chosen)
+    if not chosen.json:
+        print(f"a large matrix product: {ceiling:,.0f} GFLOP/s, {where}", flush=True)
     found: list[Figures] = []
     for model in chosen.models:
         for method in chosen.methods:
             for rows in chosen.lengths or ["book", "alpaca"]:
-                found += _compare(chosen, model, method, str(rows))
-    ceiling = _gemm_ceiling(chosen.threads)
+                found += _compare(chosen, model, method, str(rows), ceiling)
     if chosen.json:
-        print(json.dumps({"gemm_gflops": ceiling, "results": found}))
-    else:
-        print(f"float32 matrix product: {ceiling:.0f} GFLOP/s on {chosen.threads} threads")
+        print(json.dumps({"gemm_gflops": ceiling, "where": where, "results": found}))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=("gpt2", "pocket"), default=["gpt2", "pocket"])
+    parser.add_argument("--models", nargs="+", choices=("gpt2", "pocket", "qwen"), default=["gpt2", "pocket"])
     parser.add_argument("--methods", nargs="+", choices=("full", "lora"), default=["full", "lora"])
     parser.add_argument("--lengths", nargs="*", type=int, default=[], help="rows of one length, in tokens")
     parser.add_argument("--rows", type=Path, default=_SHARED / "instructions" / "book-1100.json")
@@ -89,16 +95,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=14, help="timed steps of an arm in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="one round of few steps")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--arm", help=argparse.SUPPRESS)  # what a process of ours is to do
     chosen = parser.parse_args()
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no GPU here")
     if chosen.quick:
         chosen.steps, chosen.rounds = 4, 1
     return chosen
 
 
-def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> list[Figures]:
+def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str, ceiling: float) -> list[Figures]:
     arms = ["book" if method == "full" else "peft", "trainer", *(["trl"] if find_spec("trl") else []), "fuata"]
     measured: dict[str, list[Figures]] = {arm: [] for arm in arms}
     for number in range(chosen.rounds):
@@ -115,7 +124,7 @@ def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> 
             print(
                 f"{model:6} {method:4} {rows:>6} {arm:8} {middle['tokens_per_s']:7,.0f} tokens/s ×{ratios['speed_ratio']:.2f}  "
                 f"{middle['peak_mib']:6,.0f} MiB ×{ratios['memory_ratio']:.2f}  {middle['gflops']:.0f} GFLOP/s useful, "
-                f"{middle['row_gflops']:.0f} by row",
+                f"{middle['row_gflops']:.0f} by row, {middle['row_gflops'] / ceiling:.0%} of a large product's",
                 flush=True,
             )
     return results
@@ -123,7 +132,8 @@ def _compare(chosen: argparse.Namespace, model: str, method: str, rows: str) -> 
 
 def _in_a_process(chosen: argparse.Namespace, arm: str, model: str, method: str, rows: str) -> Figures:
     words = [sys.executable, __file__, "--arm", arm, "--models", model, "--methods", method, "--steps", str(chosen.steps)]
-    words += ["--threads", str(chosen.threads), "--rows", str(chosen.rows), "--tokenizer", str(chosen.tokenizer)]
+    words += ["--device", chosen.device, "--threads", str(chosen.threads)]
+    words += ["--rows", str(chosen.rows), "--tokenizer", str(chosen.tokenizer)]
     words += [] if rows in {"book", "alpaca"} else ["--lengths", rows]
     environment = {**os.environ, "OMP_NUM_THREADS": str(chosen.threads), "FUATA_ROWS": rows, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
@@ -141,10 +151,13 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
         from core.models.adapters import AdapterShape, add_lora
 
         model = add_lora(model, AdapterShape(8, 16, 0.0), seed=1, base_model=model.config.name_or_path)
+        if chosen.arm == "fuata" and (precision := _precision(chosen.device)):
+            hold_frozen(model, precision)
+    model = model.to(chosen.device)
     arms = {"book": _book_arm, "peft": _peft_arm, "trainer": _trainer_arm, "trl": _trl_arm, "fuata": _fuata_arm}
     arm = arms[chosen.arm]
     timed = arm(model, rows, chosen.steps + _WARM_UP)[_WARM_UP:]
-    peak = peak_memory_mib()
+    peak = peak_memory_mib() if chosen.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
     seconds = sum(took for took, _ in timed)
     tokens = sum(len(row.ids) for _, part in timed for row in part)
     parts = [part for _, part in timed]
@@ -199,30 +212,42 @@ def _book_rows(file: Path, tokenizer: Path, model: str) -> Rows:
 
 
 def _vocabulary(model: str) -> int:
-    return 50257 if model == "gpt2" else 8192
+    return 8192 if model == "pocket" else 50257
 
 
 def _model(name: str) -> Any:
-    """Return random weights in GPT-2's 124 M layout, or the bundled model."""
-    from transformers import AutoModelForCausalLM, GPT2Config
+    """Return random weights in GPT-2's 124 M layout or that of Qwen2.5's 0.5 B, or the bundled model."""
+    from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config
 
     torch.manual_seed(1)
     if name == "gpt2":
         return AutoModelForCausalLM.from_config(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)).train()
+    if name == "qwen":
+        layout = Qwen2Config(
+            vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
+            num_key_value_heads=2, max_position_embeddings=32_768, tie_word_embeddings=True,
+        )  # fmt: skip
+        return AutoModelForCausalLM.from_config(layout).train()
     return AutoModelForCausalLM.from_pretrained(
         Path(__file__).parents[1] / "data" / "models" / "pocket", dtype=torch.float32
     ).train()
 
 
+def _precision(device: str) -> torch.dtype | None:
+    """Return what products are made in, but for the book's."""
+    return None if device == "cpu" else computing_type("auto")
+
+
 def _book_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     """Compute the loss over all positions; padding after the first end token is masked by -100 but computed all the same."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.1, fused=False, foreach=False)
-    clock = _Clock()
+    clock = _Clock(steps)
     for part in islice(_batches(rows), steps):
         batch = collate(part, 0, mask_prompt=False)
+        inputs, targets = batch.inputs.to(model.device), batch.targets.to(model.device)
         optimizer.zero_grad()
-        logits = model(input_ids=batch.inputs).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED)
+        logits = model(input_ids=inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         clock.step(part)
@@ -232,11 +257,13 @@ def _book_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
 def _peft_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-5)
-    clock = _Clock()
+    clock = _Clock(steps)
     for part in islice(_batches(rows), steps):
-        inputs = _with_labels(part)
+        inputs = {name: tensor.to(model.device) for name, tensor in _with_labels(part).items()}
         optimizer.zero_grad()
-        model(**inputs).loss.backward()
+        with computing_in(_precision(model.device.type), model.device):
+            loss = model(**inputs).loss
+        loss.backward()
         optimizer.step()
         clock.step(part)
     return clock.steps
@@ -246,8 +273,8 @@ def _trainer_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     from transformers import Trainer, TrainingArguments
 
     with tempfile.TemporaryDirectory() as folder:
-        options = TrainingArguments(folder, **_options(steps), remove_unused_columns=False)
-        return _train_in_order(Trainer, rows, model=model, args=options, train_dataset=rows, data_collator=_with_labels)
+        options = TrainingArguments(folder, **_options(model, steps), remove_unused_columns=False)
+        return _train_in_order(Trainer, rows, steps, model=model, args=options, train_dataset=rows, data_collator=_with_labels)
 
 
 def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
@@ -261,22 +288,24 @@ def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     tokenizer.pad_token = tokenizer.eos_token
     data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": [int(one) for one in row.trained]} for row in rows])
     with tempfile.TemporaryDirectory() as folder:
-        plain = {"bf16": False, "gradient_checkpointing": False, "completion_only_loss": True, "max_length": None}
-        options = SFTConfig(folder, **_options(steps), **plain)
-        return _train_in_order(SFTTrainer, rows, model=model, args=options, train_dataset=data, processing_class=tokenizer)
+        plain = {"gradient_checkpointing": False, "completion_only_loss": True, "max_length": None}
+        options = SFTConfig(folder, **_options(model, steps), **plain)
+        return _train_in_order(SFTTrainer, rows, steps, model=model, args=options, train_dataset=data, processing_class=tokenizer)
 
 
-def _options(steps: int) -> dict[str, Any]:
+def _options(model: Any, steps: int) -> dict[str, Any]:
     """Return what transformers' trainers are all told."""
-    told = {"per_device_train_batch_size": _BATCH, "max_steps": steps, "learning_rate": 5e-5, "use_cpu": True}
+    kind = model.device.type
+    told = {"per_device_train_batch_size": _BATCH, "max_steps": steps, "learning_rate": 5e-5, "use_cpu": kind == "cpu"}
+    told["bf16"] = _precision(kind) is not None
     return {**told, "report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
 
 
-def _train_in_order(kind: Any, rows: Rows, **named: Any) -> list[Step]:
+def _train_in_order(kind: Any, rows: Rows, steps: int, **named: Any) -> list[Step]:
     """Let one of transformers' trainers take the rows as they come, so that it is known which ones a step learnt from."""
     from transformers import TrainerCallback
 
-    clock, parts = _Clock(), _batches(rows)
+    clock, parts = _Clock(steps), _batches(rows)
 
     class Listener(TrainerCallback):
         def on_step_end(self, *_values: Any, **_named: Any) -> None:
@@ -292,7 +321,7 @@ def _train_in_order(kind: Any, rows: Rows, **named: Any) -> list[Step]:
 
 def _fuata_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     settings = TrainingSettings(epochs=1, batch_size=_BATCH, learning_rate=5e-5, checkpoint_every_s=86_400, watched_prompts=0)
-    clock = _Clock()
+    clock = _Clock(steps)
     keep_freed_memory()  # as `core train` does
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
@@ -308,13 +337,19 @@ def _fuata_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
 
 
 class _Clock:
-    """Notes how long each step took, from the one before it."""
+    """Notes how long each step took, from the one before it.
 
-    def __init__(self) -> None:
+    A GPU is waited for where the timed steps begin and end, and nowhere between, so that only their sum is right.
+    """
+
+    def __init__(self, steps: int) -> None:
         self.steps: list[Step] = []
+        self._waits = {_WARM_UP - 1, steps - 1}
         self._last = time.perf_counter()
 
     def step(self, rows: Rows) -> None:
+        if len(self.steps) in self._waits and torch.cuda.is_available():
+            torch.cuda.synchronize()
         now = time.perf_counter()
         self.steps.append((now - self._last, rows))
         self._last = now
@@ -374,17 +409,19 @@ def _per_token(weights: Iterable[torch.nn.Parameter]) -> float:
     return float(sum(weight.numel() * (6 if weight.requires_grad else 4) for weight in weights))
 
 
-def _gemm_ceiling(threads: int) -> float:
-    """Return the GFLOP/s of a large float32 matrix product, the best of several by whichever library makes it sooner."""
-    torch.set_num_threads(threads)
-    one, other = torch.randn(1536, 1536), torch.randn(1536, 1536)
+def _gemm_ceiling(chosen: argparse.Namespace) -> tuple[float, str]:
+    """Return the GFLOP/s of a large matrix product, the best of several by whichever library makes it sooner, and where."""
+    torch.set_num_threads(chosen.threads)
+    size, precision = (1536 if chosen.device == "cpu" else 8192), _precision(chosen.device) or torch.float32
+    one, other = (torch.randn(size, size, device=chosen.device, dtype=precision) for _ in range(2))
     best = math.inf
     with multiplying_by(quickest()):
         for _ in range(8):
             started = time.perf_counter()
-            one @ other
+            (one @ other)[0, 0].item()  # a GPU answers when it is done
             best = min(best, time.perf_counter() - started)
-    return 2 * 1536**3 / best / 1e9
+    where = f"{chosen.threads} threads" if chosen.device == "cpu" else torch.cuda.get_device_name()
+    return 2 * size**3 / best / 1e9, f"{str(precision).removeprefix('torch.')} on {where}"
 
 
 if __name__ == "__main__":
