@@ -50,10 +50,12 @@ _WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never
 
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
-    from core.training.group import enlarged_group, joined_group
+    from core.training.group import check_can_talk, enlarged_group, joined_group
     from core.training.memory import keep_freed_memory
     from core.training.run import execute
 
+    if chosen.processes > 1:
+        check_can_talk()
     keep_freed_memory()
     failures: list[str] = []
     with joined_group() as met:

@@ -1,6 +1,7 @@
 """The command lines' manners: machine output on stdout, words on stderr, one line for a person's mistake."""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,9 @@ def common_options() -> OneLineParser:
 
 def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     """Parse, run the chosen command and return the exit status: 0, or 2 after one line about a person's mistake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe or file on Windows would take what its code page has, and no more
+            stream.reconfigure(encoding="utf-8")
     chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:

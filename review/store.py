@@ -11,7 +11,7 @@ from sqlite_utils import Database as SqliteUtils
 from core.data.examples import Example, Turn
 from core.errors import ReviewError
 from core.generation.speaker import Response
-from core.storage.workspace import Workspace, check_name, now
+from core.storage.workspace import Workspace, check_new_name, now
 from review.contenders import Entrant
 from review.plan import ReviewPlan
 from review.rubric import Rubric
@@ -94,8 +94,8 @@ class ReviewStore:
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no review has."""
-        taken = {row["name"] for row in self.all()}
-        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+        taken = {row["name"].lower() for row in self.all()}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}").lower() not in taken)
 
     def all(self) -> list[Row]:
         """Return all reviews, the latest first, each with its counts."""
@@ -201,9 +201,9 @@ class ReviewStore:
         return sorted(categories), sorted(splits)
 
     def _check(self, plan: ReviewPlan) -> None:
-        check_name(plan.name)
-        if self.database.one("SELECT 1 FROM reviews WHERE name = ?", [plan.name]):
-            raise ReviewError(f"There is a review '{plan.name}' already: choose another name.")
+        check_new_name(plan.name)
+        if taken := self.database.one("SELECT name FROM reviews WHERE name = ? COLLATE NOCASE", [plan.name]):
+            raise ReviewError(f"There is a review '{taken['name']}' already: choose another name.")
         plan.check()
 
 

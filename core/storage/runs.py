@@ -7,7 +7,7 @@ from typing import Any, Literal
 from core.data.splits import SplitSettings
 from core.errors import WorkspaceError
 from core.models.catalogue import bundled_models
-from core.storage.workspace import Workspace, check_name, now
+from core.storage.workspace import Workspace, check_new_name, now
 from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.settings import TrainingSettings, read_settings
 
@@ -48,11 +48,12 @@ class RunStore:
 
     def check_free(self, name: str) -> None:
         """Raise WorkspaceError when a name is taken or unfit for a run."""
-        check_name(name)
-        if name in RESERVED_NAMES:
+        check_new_name(name)
+        if name.lower() in RESERVED_NAMES:
             raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
-        if self._database.one("SELECT 1 FROM runs WHERE name = ?", [name]):
-            raise WorkspaceError(f"There is a run '{name}' already: choose another name or resume that one.")
+        # Windows and macOS know one folder by both
+        if taken := self._database.one("SELECT name FROM runs WHERE name = ? COLLATE NOCASE", [name]):
+            raise WorkspaceError(f"There is a run '{taken['name']}' already: choose another name or resume that one.")
 
     def rename(self, name: str, wanted: str) -> None:
         """Give a run another name; its folder is the caller's to move."""
@@ -67,8 +68,8 @@ class RunStore:
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no run has."""
-        taken = {row["name"] for row in self._database.query("SELECT name FROM runs")}
-        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+        taken = {row["name"].lower() for row in self._database.query("SELECT name FROM runs")}
+        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}").lower() not in taken)
 
     def find(self, name: str) -> Row:
         """Return a run's row with its dataset's name. Raises WorkspaceError when there is none."""

@@ -12,6 +12,7 @@ from core.storage.schema import engine_tables
 
 DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "workspace"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}  # Windows'
 
 
 class Workspace:
@@ -104,6 +105,16 @@ def check_name(name: str) -> str:
     """Return a name fit for a folder and a table. Raises WorkspaceError otherwise."""
     if not _NAME.fullmatch(name):
         raise WorkspaceError(f"'{name[:80]}' cannot be a name: use up to 64 letters, digits, dots, dashes, underscores.")
+    return name
+
+
+def check_new_name(name: str) -> str:
+    """Return a name fit for a new folder on any system, for a workspace may be carried from one to another.
+
+    Raises WorkspaceError otherwise.
+    """
+    if check_name(name).endswith(".") or name.partition(".")[0].upper() in _DEVICES:
+        raise WorkspaceError(f"'{name}' cannot be a name: Windows knows no folder of that name. Choose another.")
     return name
 
 

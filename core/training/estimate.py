@@ -20,8 +20,8 @@ from core.training.preparation import RunPlan
 from core.training.speed import torch_is_loaded
 
 _MIB = 2**20
-_LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
-_PEFT_MIB = 100
+LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
+PEFT_MIB = 100
 _CONTEXT_MIB = 500  # what CUDA itself takes in a process that uses a GPU
 _BYTES = 4  # of a number in float32
 _BYTES_OF_A_COPY = 2  # in bfloat16
@@ -46,7 +46,7 @@ def memory_mib(plan: RunPlan) -> float | None:
         return None
     folder = plan.source.base_folder or plan.source.folder
     loading = _BYTES * parameter_count(folder) + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    libraries = _LIBRARIES_MIB + (_PEFT_MIB if plan.settings.method != "full" else 0)
+    libraries = LIBRARIES_MIB + (PEFT_MIB if plan.settings.method != "full" else 0)
     return libraries + max(held + kept, loading) / _MIB
 
 

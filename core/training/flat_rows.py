@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from core.prompts.batches import IGNORED, Batch
-from core.training.packed_rows import attend_packed
+from core.training.packed_rows import Heads, attend_packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -145,8 +145,20 @@ def flat_call(rows: FlatRows) -> Iterator[dict[str, Any]]:
         _current.reset(token)
 
 
+@contextmanager
+def noting_heads() -> Iterator[set[Heads]]:
+    """Give a block the set of the heads that layers attend to flat rows with in it."""
+    seen: set[Heads] = set()
+    token = _heads_seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _heads_seen.reset(token)
+
+
 KEYWORD = "flat_rows"  # handed through the model to attention, so that gradient checkpointing finds it again in the backward
 _current: ContextVar[FlatRows | None] = ContextVar("flat_rows", default=None)
+_heads_seen: ContextVar[set[Heads] | None] = ContextVar("heads_seen", default=None)
 
 
 def _attend(
@@ -166,12 +178,13 @@ def _attend(
             raise NotImplementedError("the model does not hand its keyword arguments to attention")
         usual: tuple[torch.Tensor, Any] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
         return usual
+    if not torch.compiler.is_compiling() and (seen := _heads_seen.get()) is not None:
+        seen.add(Heads(query.shape[1], key.shape[1], key.shape[3], value.shape[3]))
     together = [part.squeeze(0).transpose(0, 1).index_select(0, rows.sources) for part in (query, key, value)]  # (P, H, D)
     if rows.bounds is not None:
         longest = max(length for _, length in rows.groups)
         packed = attend_packed(together[0], together[1], together[2], rows.bounds, longest, named.get("scaling"))
-        if packed is not None:
-            return packed.index_select(0, rows.homes)[None], None
+        return packed.index_select(0, rows.homes)[None], None
     attended = [
         sdpa_attention_forward(module, *padded, None, is_causal=True, **named)[0].flatten(0, 1)  # (B · T, H, D)
         for padded in zip(*(_padded(part, rows.groups) for part in together), strict=True)

@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
+from core.errors import SettingsError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,7 +26,8 @@ T = TypeVar("T")
 _PATIENCE = timedelta(days=30)  # the others wait where the first one does, and a run may be paused for long
 _PARTING_S = 20.0  # for the others to end by themselves
 _MEETING = "FUATA_MEETING"
-_LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
+_INTERFACE = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)  # Windows' are not chosen by name
+_LOOPBACK = {f"{library}_SOCKET_IFNAME": _INTERFACE for library in ("GLOO", "NCCL")} if _INTERFACE else {}
 LEFT = 2  # exit status of a process that leaves because something is wrong which the first one tells
 
 
@@ -94,10 +97,14 @@ def add_up(tensors: "Sequence[torch.Tensor]") -> None:
 
 @contextmanager
 def joined_group(environment: Mapping[str, str] = os.environ) -> Iterator[Group]:
-    """Meet the other processes that were started beside this one, as the environment says; else there is nobody to meet."""
+    """Meet the other processes that were started beside this one, as the environment says; else there is nobody to meet.
+
+    Raises SettingsError where they could not talk to each other.
+    """
     if int(environment.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
+    check_can_talk()
     import torch
     from torch import distributed
 
@@ -118,7 +125,7 @@ def joined_group(environment: Mapping[str, str] = os.environ) -> Iterator[Group]
 def enlarged_group(group: Group, processes: int, words: Sequence[str]) -> Iterator[Group]:
     """Start further processes beside one that is alone, each with ``words`` for our command line, and meet them.
 
-    They meet in a file and talk on the loopback interface: torchrun would open a port to the whole network.
+    They meet in a file and, but on Windows, talk on the loopback interface: torchrun would open a port to the whole network.
     """
     if group.size > 1 or processes < 2:
         yield group
@@ -137,6 +144,21 @@ def enlarged_group(group: Group, processes: int, words: Sequence[str]) -> Iterat
         finally:
             for process in started:
                 _end(process)
+
+
+def can_share_gpus() -> bool:
+    """Tell whether processes on several GPUs can talk to each other: PyTorch is built without NCCL for Windows."""
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_nccl_available()
+
+
+def check_can_talk() -> None:
+    """Raise SettingsError where several processes could not talk to each other."""
+    import torch
+
+    if torch.cuda.is_available() and not can_share_gpus():
+        raise SettingsError({"processes": "must be 1: this PyTorch has no NCCL, by which processes on GPUs talk to each other"})
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

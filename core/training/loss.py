@@ -22,10 +22,10 @@ from core.models.parts import base_of
 from core.models.sharding import is_sharded
 from core.prompts.batches import IGNORED, Batch
 from core.training.embedding import is_plain, learn_embedding
-from core.training.flat_rows import FlatRows, Layout, flat_call, flatten, moved, understand_flat_rows
+from core.training.flat_rows import FlatRows, Layout, flat_call, flatten, moved, noting_heads, understand_flat_rows
 from core.training.head import loss_through
 from core.training.last_layer import narrow_last_layer
-from core.training.packed_rows import has_kernel
+from core.training.packed_rows import Heads, has_kernel
 from core.training.quick_layers import quicken
 from core.training.trial import TRIED_LENGTHS, agree, in_evaluation, tried_batch
 
@@ -51,6 +51,7 @@ class BatchLoss:
         self._head: torch.nn.Linear | None = None
         self._drops_out = True  # until it was tried: dropout must differ from row to row from their first tokens on
         self._packs = False
+        self._heads: set[Heads] = set()
         self._precision: torch.dtype | None = None  # what the model allows is found out in its own
         quicken(model)
         self.obstacle = self._find_obstacle()
@@ -136,19 +137,10 @@ class BatchLoss:
         return computing_in(self._precision, _device(self._model))
 
     def _can_pack(self) -> bool:
-        """Tell whether there is a kernel for rows without padding, for such heads as the model's config names.
-
-        A layer with others attends row by row.
-        """
-        config = self._base.config.get_text_config()
-        try:
-            heads = int(config.num_attention_heads)
-            key_heads = int(getattr(config, "num_key_value_heads", None) or heads)
-            width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        except (AttributeError, TypeError):  # one that gives every layer other heads, or calls them otherwise
-            return False
+        """Tell whether there is a kernel for rows without padding for all heads that the model's layers attend with."""
         weight = next(self._model.parameters())
-        return has_kernel(weight.device, self._precision or weight.dtype, heads, key_heads, width)
+        kind = self._precision or weight.dtype
+        return bool(self._heads) and all(has_kernel(weight.device, kind, heads) for heads in self._heads)
 
     @torch.no_grad()
     def _find_obstacle(self) -> str:
@@ -172,7 +164,9 @@ class BatchLoss:
         expected, _ = self._padded(batch)
         understand_flat_rows(self._base)
         rows = self._flatten(batch, shares=True)
-        if not agree(self._flat(rows), expected):
+        with noting_heads() as self._heads:
+            logits = self._flat(rows)
+        if not agree(logits, expected):
             return "its attention is of another kind"
         self._head = self._try_head(rows, expected)
         self._drops_out = self._is_random(rows)

@@ -12,13 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from core.errors import ModelError, WorkspaceError
 from core.models.catalogue import ModelSource, find_model, read_facts
 from core.storage.folders import aside_of
 from core.storage.locks import held, is_held
 from core.storage.workspace import Workspace
 from core.terminal import PERSONS_MISTAKE
-from core.training.estimate import parameter_count
+from core.training.estimate import LIBRARIES_MIB, PEFT_MIB, parameter_count
 from core.training.worker import ended, said_in, start_command, was_killed
 
 LOG_FILE = "merge.log"
@@ -43,7 +45,8 @@ def merge_run(workspace: Workspace, word: str, folder: Path, tell: Callable[[str
         from core.prompts.encoding import load_encoder
 
         try:
-            merged = merge_adapter(load_model(source), lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
+            model = load_model(source, on_cpu=True)  # a GPU that tuned it in half its bytes may be too small for all of it
+            merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
             tell(_WRITING)
             facts = {**read_facts(source.folder), "merged_from": word}
             save_model(merged, load_encoder(source.folder, source.style), folder, facts)
@@ -68,7 +71,7 @@ def _lock_file(workspace: Workspace) -> Path:
 class _Merge:
     process: "subprocess.Popen[bytes]"
     log: Path
-    expected_mib: float  # of what is written
+    expected_mib: float  # of what is written, and of the weights in memory
     end: str = ""  # what is to be said of it, once it has ended without a model
 
 
@@ -132,7 +135,8 @@ class MergeJobs:
         status = merge.process.poll()
         if status is None:
             doing = _doing(merge.log)
-            return f"Merging. {doing}{self._written(name, merge) if doing == _WRITING else ''} …"
+            share = _loaded(merge) if doing == _LOADING else self._written(name, merge) if doing == _WRITING else ""
+            return f"Merging. {doing}{share} …"
         if status and not merge.end:
             merge.end = _why(status, merge.log)
             self._forget_half(name)
@@ -158,6 +162,15 @@ def _doing(log: Path) -> str:
     """Return what a merge told last of what it is doing; libraries say things of their own between."""
     ours = [line for line in said_in(log) if line.startswith((_LOADING, _ADDING, _WRITING)) and line.endswith(" …")]
     return ours[-1].removesuffix(" …") if ours else "Starting its process"
+
+
+def _loaded(merge: _Merge) -> str:
+    """Return how much of what a merge needs in memory is there."""
+    needed = LIBRARIES_MIB + PEFT_MIB + merge.expected_mib
+    with suppress(psutil.Error):  # it has ended just now
+        taken = psutil.Process(merge.process.pid).memory_info().rss / _MIB
+        return f": {min(taken, needed):,.0f} of about {needed:,.0f} MiB in memory" if merge.expected_mib else ""
+    return ""
 
 
 def _why(status: int, log: Path) -> str:

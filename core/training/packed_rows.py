@@ -8,12 +8,22 @@ tried, beside PyTorch's usual attention.
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
 _TRIED_LENGTHS = [5, 1, 9]
 _TOLERANCE = 0.02  # of the numbers' size; rounding to bfloat16 makes a quarter of it, another attention far more
+
+
+class Heads(NamedTuple):
+    """What a layer attends with."""
+
+    queries: int
+    keys: int  # and values
+    width: int  # numbers a query or key has
+    value_width: int
 
 
 def attend_packed(
@@ -23,22 +33,22 @@ def attend_packed(
     bounds: torch.Tensor,  # (B + 1,), int32: where each row begins, and P
     longest: int,
     scale: float | None,
-) -> torch.Tensor | None:
-    """Attend causally within each row and return (P, H, D), or None where there is no kernel for it."""
+) -> torch.Tensor:
+    """Attend causally within each row, by heads that there is a kernel for, and return (P, H, D)."""
     kind = query.device.type
     if torch.is_autocast_enabled(kind):  # which knows PyTorch's attention, but not this kernel
         query, key, value = (part.to(torch.get_autocast_dtype(kind)) for part in (query, key, value))
-    if not has_kernel(query.device, query.dtype, query.shape[1], key.shape[1], query.shape[2]):
-        return None
     return _kernel(query, key, value, bounds, longest, scale)
 
 
 @cache
-def has_kernel(device: torch.device, precision: torch.dtype, heads: int, key_heads: int, width: int) -> bool:
+def has_kernel(device: torch.device, precision: torch.dtype, heads: Heads) -> bool:
     """Tell whether the kernel gives for such heads what PyTorch's usual attention gives, and its gradients."""
+    if heads.width != heads.value_width:  # as multi-head latent attention has it: the kernel wants one width
+        return False
     places = sum(_TRIED_LENGTHS)
     chance = torch.Generator().manual_seed(1)
-    shapes = ((places, heads, width), (places, key_heads, width), (places, key_heads, width))
+    shapes = [(places, count, heads.width) for count in (heads.queries, heads.keys, heads.keys)]
     inputs = [torch.randn(shape, generator=chance).to(device, precision) for shape in shapes]
     bounds = torch.tensor([0, *_TRIED_LENGTHS], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
     try:

@@ -5,6 +5,7 @@ PyTorch, may be twice as fast there (benchmarks/LOG.md, 2026-11-24). Which one i
 """
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,11 +18,13 @@ import torch
 USUAL, ONEDNN = "usual", "oneDNN"
 _SHAPE = (600, 768, 768)  # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
 _ROUNDS = 12
+_LEAST_S = 1e-6  # told of a product, for a clock that stands still
 _CLEARLY = 1.4  # how much sooner the other library must be: more than a neighbour's noise, less than what it is there for
 
 
-# Where a thread's own time is told finely, a neighbour's turns are not counted; on Windows it is not.
-_clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-5 else time.perf_counter
+# By a thread's own time a neighbour's turns are not counted; but Windows tells it in steps of 16 ms, whatever it says of them.
+_tells_finely = sys.platform != "win32" and time.get_clock_info("thread_time").resolution < 1e-5
+_clock = time.thread_time if _tells_finely else time.perf_counter
 
 
 def quickest(begun_with: str = "") -> str:
@@ -56,7 +59,7 @@ def _tried() -> dict[str, float]:
         for library, way in ways.items():
             started = _clock()
             way()
-            best[library] = min(best[library], _clock() - started)
+            best[library] = min(best[library], max(_clock() - started, _LEAST_S))
     return {library: 2 * rows * inner * outer / took for library, took in best.items()}
 
 

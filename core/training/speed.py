@@ -37,9 +37,10 @@ def _measured() -> float:
     if device.type != "cpu":
         return _measured_on(device)
     torch.set_num_threads(training_threads())  # as a run computes; more would wait for each other where others compute too
-    rate = operations_per_s(quickest())
-    torch.set_num_threads(usual)
-    return rate
+    try:
+        return operations_per_s(quickest())
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _measured_on(device: "torch.device") -> float:

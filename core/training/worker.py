@@ -19,7 +19,8 @@ from core.training.run import WAS_KILLED, is_alive
 LOG_FILE = "worker.log"
 _ROOT = Path(__file__).parents[2]
 _NICENESS = 10
-_FLAGS = sum(getattr(subprocess, name, 0) for name in ("BELOW_NORMAL_PRIORITY_CLASS", "CREATE_NEW_PROCESS_GROUP"))  # Windows'
+_FLAG_NAMES = ("BELOW_NORMAL_PRIORITY_CLASS", "CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")  # Windows' alone
+_FLAGS = sum(getattr(subprocess, name, 0) for name in _FLAG_NAMES)
 _FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to kill; the page has 0
 
 
@@ -43,7 +44,8 @@ def start_command(words: Sequence[str], log_file: Path) -> "subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"},  # the folder we were started in is not ours
+            # the folder we were started in is not ours, and what is said is read as UTF-8 again
+            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"},
             start_new_session=True,
             creationflags=_FLAGS,
         )
@@ -58,7 +60,9 @@ def start_command(words: Sequence[str], log_file: Path) -> "subprocess.Popen[byt
 def _cuda_devices() -> int:
     import torch
 
-    return torch.cuda.device_count()
+    from core.training.group import can_share_gpus
+
+    return torch.cuda.device_count() if can_share_gpus() else min(torch.cuda.device_count(), 1)
 
 
 def note_end(workspace: Workspace, name: str, status: int) -> None:

@@ -99,13 +99,15 @@ def test_a_merge_that_is_stopped_or_killed_leaves_nothing_and_can_be_begun_again
     assert folder.is_dir()
 
 
-def test_what_is_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJobs) -> None:
+def test_what_is_loaded_and_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJobs) -> None:
     jobs.start("tuned")
     merge = jobs._merges["tuned"]
     aside = aside_of(adapted.merged_folder("tuned"))
     os.kill(merge.process.pid, signal.SIGSTOP)
-    merge.log.write_text("Writing the model …\nA library says something …\nWriting the mo")
     merge.expected_mib = 3.0
+    merge.log.write_text("Loading the libraries and the model …\nA library says something …\n")
+    assert re.fullmatch(r"Merging\. Loading the libraries and the model: \d+ of about 533 MiB in memory …", jobs.words("tuned"))
+    merge.log.write_text("Writing the model …\nA library says something …\nWriting the mo")
     aside.mkdir(exist_ok=True)
     (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))
     assert jobs.words("tuned") == "Merging. Writing the model: 2 of 3 MiB …"

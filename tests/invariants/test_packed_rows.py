@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from core.data.dataset import load_dataset
+from core.models.loading import keep_little_for_the_backward
 from core.prompts.batches import Batch, collate
 from core.prompts.encoding import load_encoder
 from core.training import packed_rows
@@ -54,10 +55,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Kernel], list
         calls: list[int] = []
         usual = packed_rows.attend_packed
 
-        def counted(*values: Any) -> torch.Tensor | None:
-            attended = usual(*values)
-            calls.extend([1] if attended is not None else [])
-            return attended
+        def counted(*values: Any) -> torch.Tensor:
+            calls.append(1)
+            return usual(*values)
 
         monkeypatch.setattr(packed_rows, "_kernel", kernel)
         monkeypatch.setattr("core.training.flat_rows.attend_packed", counted)
@@ -152,21 +152,67 @@ def test_what_drops_out_is_padded_while_it_learns(
     assert calls
 
 
-def test_a_layer_with_other_heads_than_the_config_names_attends_row_by_row(
-    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("refused", [4, 3])
+def test_one_layer_whose_heads_have_no_kernel_leaves_all_padded(
+    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], refused: int
 ) -> None:
-    expected = learnt(load(tiny_models["qwen3"]), batch)
+    """What heads a model's layers have is seen, whatever its config says."""
+    model = load(tiny_models["llama"])
+    attention = model.model.layers[1].self_attn  # of two heads of 16 numbers become four of 8
+    attention.head_dim, attention.num_key_value_groups = 8, 2
+    model.model.rotary_emb = Rotary(model.model.rotary_emb)
+    usual = by_rows()
+
+    def kernel(query: torch.Tensor, *values: Any) -> torch.Tensor:
+        if query.shape[1] == refused:
+            raise RuntimeError("no kernel for so many heads")
+        return usual(query, *values)
+
+    expected = learnt(model, batch)
+    model.zero_grad()
+    calls = install(kernel)
+    found = learnt(model, batch)
+    assert bool(calls) == (refused == 3)
+    assert_alike(found, expected)
+
+
+class Rotary(torch.nn.Module):
+    """Gives every layer as many positions' numbers as its heads need: none are turned."""
+
+    def __init__(self, usual: torch.nn.Module) -> None:
+        super().__init__()
+        self.usual = usual
+
+    def forward(self, hidden: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        cos, sin = self.usual(hidden, position_ids)
+        return torch.ones_like(cos[..., :1]), torch.zeros_like(sin[..., :1])
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_values_narrower_than_keys_are_padded(
+    batch: Batch, install: Callable[[Kernel], list[int]], *, checkpointing: bool
+) -> None:
+    """As multi-head latent attention has them, whose config names the width of neither."""
+    from transformers import AutoModelForCausalLM, DeepseekV3Config
+
+    config = DeepseekV3Config(
+        vocab_size=8192, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2,
+        first_k_dense_replace=3, q_lora_rank=8, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8,
+        max_position_embeddings=256, pad_token_id=0, bos_token_id=None, eos_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    expected = learnt(model, batch)
+    model.zero_grad()
     calls = install(by_rows())
-    model = load(tiny_models["qwen3"])
-    batch_loss = BatchLoss(model)
-    packed_rows.has_kernel.cache_clear()
-    monkeypatch.setattr(packed_rows, "_kernel", by_rows(only=(torch.float16,)))
-    found = batch_loss.backward(batch, 7).item(), gradients(model)
+    if checkpointing:
+        keep_little_for_the_backward(model)
+        model.train()
+    found = learnt(model, batch)
     assert not calls
     assert_alike(found, expected)
 
 
 def test_pytorchs_own_kernel_is_not_for_a_cpu() -> None:
     packed_rows.has_kernel.cache_clear()
-    part = torch.randn(6, 2, 8, dtype=torch.bfloat16)
-    assert packed_rows.attend_packed(part, part, part, torch.tensor([0, 2, 6], dtype=torch.int32), 4, None) is None
+    assert not packed_rows.has_kernel(torch.device("cpu"), torch.bfloat16, packed_rows.Heads(2, 2, 8, 8))

@@ -25,6 +25,13 @@ def a(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+def test_a_clock_that_stands_still_tells_a_speed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    products._tried.cache_clear()
+    monkeypatch.setattr(products, "_clock", lambda: 1.0)
+    assert quickest() == USUAL and 0 < operations_per_s(USUAL) < float("inf")
+    products._tried.cache_clear()
+
+
 MATRICES: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
     "plain": (a(37, 64), a(64, 96)),
     "both transposed": (a(64, 37).T, a(96, 64).T),

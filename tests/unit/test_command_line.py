@@ -1,6 +1,7 @@
 """The command lines: one JSON object or one per line on stdout, one sentence and exit 2 for a person's mistake."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 import core.cli
 import review.cli
+from core.storage.runs import RunStore
+from core.storage.workspace import Workspace
+from core.training.worker import _cuda_devices
 from tests.conftest import ROOT, SHARED
 
 
@@ -31,6 +35,31 @@ def test_check_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str]
     assert len(report["duplicate_rows"]) == 25
     status, out, _ = call(core.cli.main, capsys, "check", book, "--workspace", tmp_path / "w")
     assert status == 0 and "exact repeats of a prompt: 25" in out
+
+
+def test_what_is_printed_is_utf_8_whatever_the_system_prefers(tmp_path: Path) -> None:
+    """As on Windows, where a pipe would take what its code page has and no more."""
+    rows = [{"instruction": "Sema 日", "output": "nzuri"}, {"instruction": "x", "output": "y"}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    words = [sys.executable, "-m", "core", "preview", str(tmp_path / "rows.json"), "--row", "1", "--json"]
+    done = subprocess.run(
+        [*words, "--workspace", str(tmp_path)], cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "日" in done.stdout.decode("utf-8") and "日" in json.dumps(json.loads(done.stdout), ensure_ascii=False)
+
+
+def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything_is_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: False)  # as PyTorch is built for Windows
+    status, _, error = call(core.cli.main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path)
+    assert status == 2 and "must be 1: this PyTorch has no NCCL" in error and error.count("\n") == 1
+    assert RunStore(Workspace(tmp_path)).all() == []
+    assert _cuda_devices() == 1
 
 
 def test_preview_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

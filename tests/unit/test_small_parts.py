@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import check_host, check_port, read_accounts
+from core.data.dataset import Dataset, load_dataset
 from core.errors import SettingsError, WorkspaceError
 from core.generation.sampling import Sampling, sample_next_token
 from core.models.catalogue import bundled_models, max_context
+from core.storage.datasets import DatasetStore
 from core.storage.folders import recover, write_file, written_aside
+from core.storage.runs import RunStore
 from core.storage.workspace import Workspace, check_name
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
@@ -147,6 +150,30 @@ def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:
 def test_a_name_that_could_leave_its_folder_is_refused(name: str) -> None:
     with pytest.raises(WorkspaceError, match="cannot be a name"):
         check_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.", "CON", "nul.1", "Lpt3"])
+def test_a_new_name_is_one_that_any_system_knows_a_folder_by(workspace: Workspace, name: str) -> None:
+    with pytest.raises(WorkspaceError, match="Windows knows no folder of that name"):
+        RunStore(workspace).check_free(name)
+    check_name(name)  # of a workspace that has it already
+
+
+def test_names_that_differ_in_capitals_alone_are_one(workspace: Workspace) -> None:
+    runs = RunStore(workspace)
+    content = DatasetStore(workspace).keep(sample_of(workspace))
+    runs.create("Mine-1", TrainingSettings(), content, {})
+    with pytest.raises(WorkspaceError, match="There is a run 'Mine-1' already"):
+        runs.check_free("mine-1")
+    assert runs.free_name("mine") == "mine-2"
+    with pytest.raises(WorkspaceError, match="stands for something else"):
+        runs.check_free("Pocket")
+
+
+def sample_of(workspace: Workspace) -> Dataset:
+    path = workspace.folder / "one.json"
+    path.write_text(json.dumps([{"instruction": "Say a word.", "output": "word"}]))
+    return load_dataset(path)
 
 
 def test_a_workspace_that_cannot_be_used_gets_one_sentence(tmp_path: Path) -> None:
