@@ -1,6 +1,8 @@
 """A folder becomes a model in memory: safetensors only, no remote code. Knows no training and no text."""
 
 import inspect
+import logging
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -80,13 +82,15 @@ def can_choose_positions(model: "PreTrainedModel") -> bool:
 
 
 def _silence() -> None:
-    """Keep transformers' and the hub's progress bars off our terminal: progress is told by our own events."""
+    """Keep what libraries say to their developers, and their progress bars, off our terminal: our own events tell of progress."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
-    from transformers.utils import logging
+    from transformers.utils import logging as of_transformers
 
     disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    of_transformers.disable_progress_bar()
+    of_transformers.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks by the old name
 
 
 def _four_bits(computed_in: torch.dtype, device: torch.device) -> dict[str, Any]:
