@@ -46,7 +46,7 @@ from core.models.frozen import hold_frozen
 from core.models.loading import computing_in, computing_type
 from core.models.parts import blocks_of
 from core.prompts.batches import IGNORED, collate, plan_epoch
-from core.prompts.encoding import EncodedRow
+from core.prompts.encoding import EncodedRow, make_row
 from core.training.events import StepDone
 from core.training.flat_rows import flatten
 from core.training.job import TrainingJob
@@ -181,8 +181,8 @@ def _rows(chosen: argparse.Namespace, kind: str) -> Rows:
             answer = max(int(kind) // 3, 1)
             asked = max(int(kind) - answer - _PREAMBLE, 1)
         ids = [*preamble, *(chance.randrange(1, words) for _ in range(asked + answer))]
-        longest = _LONGEST if kind == "alpaca" else len(ids)
-        rows.append(EncodedRow(number, tuple(ids[:longest]), tuple(at >= _PREAMBLE + asked for at in range(len(ids)))[:longest]))
+        row = make_row(number, ids[: _PREAMBLE + asked], ids[_PREAMBLE + asked :])
+        rows.append(row.cut(_LONGEST) if kind == "alpaca" else row)
     return rows
 
 
@@ -207,7 +207,7 @@ def _book_rows(file: Path, tokenizer: Path, model: str) -> Rows:
     for example in examples:
         prompt = encoder.prompt_text(example.prompt)
         asked, answer = gpt2.encode(prompt).ids, [*gpt2.encode(example.answer).ids, 50256]
-        rows.append(EncodedRow(example.row, (*asked, *answer), (False,) * len(asked) + (True,) * len(answer)))
+        rows.append(make_row(example.row, asked, answer))
     return rows
 
 
@@ -286,7 +286,7 @@ def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     pocket = Path(__file__).parents[1] / "data" / "models" / "pocket"  # SFTTrainer wants a tokenizer; only its padding is used
     tokenizer = AutoTokenizer.from_pretrained(pocket)
     tokenizer.pad_token = tokenizer.eos_token
-    data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": [int(one) for one in row.trained]} for row in rows])
+    data = Dataset.from_list([{"input_ids": list(row.ids), "completion_mask": list(row.trained)} for row in rows])
     with tempfile.TemporaryDirectory() as folder:
         plain = {"gradient_checkpointing": False, "completion_only_loss": True, "max_length": None}
         options = SFTConfig(folder, **_options(model, steps), **plain)
@@ -364,9 +364,9 @@ def _with_labels(part: Rows) -> dict[str, torch.Tensor]:
     ids, labels = torch.zeros(len(part), length, dtype=torch.int64), torch.full((len(part), length), IGNORED)
     mask = torch.zeros(len(part), length, dtype=torch.int64)
     for at, row in enumerate(part):
-        real = torch.tensor(row.ids)
+        real = torch.tensor(row.ids.tolist())
         ids[at, : len(real)], mask[at, : len(real)] = real, 1
-        labels[at, : len(real)] = torch.where(torch.tensor(row.trained), real, IGNORED)
+        labels[at, : len(real)] = torch.where(torch.tensor(list(row.trained)) > 0, real, IGNORED)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

@@ -15,6 +15,7 @@ from core.data.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.event_printer import EventPrinter
 from core.models.catalogue import find_model, max_context
+from core.prompts.encoded import measure_dataset
 from core.prompts.encoding import load_encoder
 from core.prompts.preview import preview_row
 from core.reports import check_object, check_text, preview_object, preview_text
@@ -29,7 +30,8 @@ def check(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
     source = find_model(chosen.model, workspace.find_run_model)
     encoder = load_encoder(source.folder, chosen.style)
-    report: CheckReport = check_dataset(dataset, encoder.measure, max_context(source.base_folder or source.folder))
+    lengths = measure_dataset(dataset, encoder)
+    report: CheckReport = check_dataset(dataset, lengths, max_context(source.base_folder or source.folder))
     show(check_object(report), check_text(report), as_json=chosen.json)
     return 0
 

@@ -1,7 +1,7 @@
 """What a person should know about a file before anything else happens. Knows tokens only as numbers given to it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
@@ -60,9 +60,8 @@ class CheckReport:
     tokens: TokenStatistics
 
 
-def check_dataset(dataset: Dataset, measure: Callable[[Example], RowLength], max_tokens: int) -> CheckReport:
-    """Report on every row; ``measure`` renders and tokenises one example, ``max_tokens`` is the context length."""
-    lengths = [measure(example) for example in dataset.examples]
+def check_dataset(dataset: Dataset, lengths: Sequence[RowLength], max_tokens: int) -> CheckReport:
+    """Report on every row; ``lengths`` are those of the usable ones, ``max_tokens`` is the context length."""
     return CheckReport(
         name=dataset.name,
         format=dataset.format,

@@ -127,16 +127,20 @@ def _telling_words(example: Example, instructions: Counter[str]) -> set[str]:
 
 def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]]:
     """Yield (index, index, similarity) for every pair at or above the threshold, shorter sets first."""
-    by_size = sorted((index for index in range(len(sets)) if sets[index]), key=lambda index: len(sets[index]))
+    sizes = [len(words) for words in sets]
+    by_size = sorted((index for index, size in enumerate(sizes) if size), key=sizes.__getitem__)
     seen_with: dict[int, list[int]] = defaultdict(list)
     members = [frozenset(words) for words in sets]
     for index in by_size:
-        size = len(sets[index])
-        prefix = sets[index][: size - math.ceil(NEAR_SIMILARITY * size) + 1]
+        size = sizes[index]
+        least = math.ceil(NEAR_SIMILARITY * size)  # words that a set so similar must have in common, and so must have
+        prefix = sets[index][: size - least + 1]
         candidates = {other for word in prefix for other in seen_with[word][-_MOST_CANDIDATES:]}
         for other in candidates:
+            if sizes[other] < least:
+                continue
             shared = len(members[index] & members[other])
-            similarity = shared / (size + len(sets[other]) - shared)
+            similarity = shared / (size + sizes[other] - shared)
             if similarity >= NEAR_SIMILARITY:
                 yield index, other, similarity
         for word in prefix:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from core.prompts.encoding import EncodedRow
@@ -44,9 +45,10 @@ def collate(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> Ba
     inputs = torch.full((len(rows), length), pad_id, dtype=torch.int64)  # (B, T)
     targets = torch.full((len(rows), length), IGNORED, dtype=torch.int64)  # (B, T)
     for index, row in enumerate(rows):
-        ids = torch.tensor(row.ids, dtype=torch.int64)
+        ids = torch.tensor(np.frombuffer(row.ids, dtype=np.int32), dtype=torch.int64)
         inputs[index, : len(ids) - 1] = ids[:-1]
-        seen = torch.tensor(row.trained[1:]) if mask_prompt else torch.ones(len(ids) - 1, dtype=torch.bool)
+        trained = torch.tensor(np.frombuffer(row.trained, dtype=np.bool_)[1:])
+        seen = trained if mask_prompt else torch.ones_like(trained)
         targets[index, : len(ids) - 1] = torch.where(seen, ids[1:], IGNORED)
     lengths = torch.tensor([len(row.ids) - 1 for row in rows])
     return Batch(inputs, targets, lengths)

@@ -4,11 +4,11 @@ Ordinary text is tokenised in the longest stretches between special tokens and t
 those of the whole string, and the ids of a prompt are the same whether an answer follows or not.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.data.checks import RowLength
 from core.data.examples import Example, Turn
 from core.errors import StyleError
 from core.models.catalogue import read_facts
@@ -21,19 +21,26 @@ DEFAULT_STYLE = "alpaca"
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """One example as ids; ``trained[i]`` tells whether the loss sees ``ids[i]`` when the prompt is masked."""
+    """One example as ids; a file's may be tens of millions, so they take five bytes each."""
 
     row: int
-    ids: tuple[int, ...]
-    trained: tuple[bool, ...]
+    ids: "array[int]"  # of type "i"
+    trained: bytes  # 1 where the loss sees the id when the prompt is masked, else 0
 
     def targets(self, *, mask_prompt: bool) -> int:
         """Return how many of the row's tokens the loss sees; the first is never one, for nothing stands before it."""
-        return sum(self.trained[1:]) if mask_prompt else len(self.ids) - 1
+        return self.trained.count(1, 1) if mask_prompt else len(self.ids) - 1
 
     def cut(self, max_tokens: int) -> "EncodedRow":
         """Return the row without the tokens beyond ``max_tokens``."""
+        if len(self.ids) <= max_tokens:
+            return self
         return EncodedRow(self.row, self.ids[:max_tokens], self.trained[:max_tokens])
+
+
+def make_row(row: int, prompt: Sequence[int], answer: Sequence[int]) -> EncodedRow:
+    """Return a row of ids whose answer alone is trained."""
+    return EncodedRow(row, array("i", [*prompt, *answer]), bytes(len(prompt)) + b"\1" * len(answer))
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,11 @@ class PromptEncoder:
             segments = render(self.style, example.turns, ask=False)
         except StyleError as error:
             raise StyleError(f"Row {example.row}: {error}") from error
-        pairs = list(_tokenise(segments, self.tokenizer))
-        return EncodedRow(example.row, tuple(i for i, _ in pairs), tuple(trained for _, trained in pairs))
+        return EncodedRow(example.row, *_tokenise(segments, self.tokenizer))
 
     def encode_prompt(self, turns: Sequence[Turn]) -> list[int]:
         """Return the ids a model is asked with: a prefix of the ids it is trained on."""
-        return [token_id for token_id, _ in _tokenise(render(self.style, turns, ask=True), self.tokenizer)]
+        return _tokenise(render(self.style, turns, ask=True), self.tokenizer)[0].tolist()
 
     def prompt_text(self, turns: Sequence[Turn]) -> str:
         """Return the exact text a model is asked with."""
@@ -68,11 +74,6 @@ class PromptEncoder:
     def example_text(self, example: Example) -> str:
         """Return the exact text a model is trained on."""
         return "".join(segment.text for segment in render(self.style, example.turns, ask=False))
-
-    def measure(self, example: Example) -> RowLength:
-        """Return a row's length in tokens."""
-        encoded = self.encode_example(example)
-        return RowLength(example.row, len(encoded.ids), sum(encoded.trained))
 
 
 def load_encoder(folder: Path, style_name: str = "") -> PromptEncoder:
@@ -105,18 +106,25 @@ def _with_own_end(style: Style, tokenizer: Tokenizer) -> Style:
     return replace(style, end=next((name_of[piece] for piece in after if isinstance(piece, int)), style.end))
 
 
-def _tokenise(segments: Iterable[Segment], tokenizer: Tokenizer) -> Iterator[tuple[int, bool]]:
-    """Yield (id, trained) of every token."""
+def _tokenise(segments: Iterable[Segment], tokenizer: Tokenizer) -> tuple["array[int]", bytes]:
+    """Return the ids, and for each of them whether it is trained."""
+    ids, trained = array("i"), bytearray()
+
+    def add(found: Sequence[int], *, are_trained: bool) -> None:
+        ids.extend(found)
+        trained.extend((b"\1" if are_trained else b"\0") * len(found))
+
     waiting, waiting_trained = "", False
-    for text, trained in _pieces(segments, tokenizer):
-        if isinstance(text, str) and trained == waiting_trained:
+    for text, is_trained in _pieces(segments, tokenizer):
+        if isinstance(text, str) and is_trained == waiting_trained:
             waiting += text
             continue
-        yield from ((token_id, waiting_trained) for token_id in tokenizer.encode(waiting))
-        waiting, waiting_trained = (text, trained) if isinstance(text, str) else ("", trained)
+        add(tokenizer.encode(waiting), are_trained=waiting_trained)
+        waiting, waiting_trained = (text, is_trained) if isinstance(text, str) else ("", is_trained)
         if isinstance(text, int):
-            yield text, trained
-    yield from ((token_id, waiting_trained) for token_id in tokenizer.encode(waiting))
+            add([text], are_trained=is_trained)
+    add(tokenizer.encode(waiting), are_trained=waiting_trained)
+    return ids, bytes(trained)
 
 
 def _pieces(segments: Iterable[Segment], tokenizer: Tokenizer) -> Iterator[tuple[str | int, bool]]:

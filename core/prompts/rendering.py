@@ -8,13 +8,16 @@ the letter: special tokens are looked for in the template's own text only.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from core.data.examples import Turn
 from core.errors import StyleError
 from core.prompts.style import Style
 
 _MARK = re.compile("\ue000(\\d+)\ue001")
+_KEPT = 4096  # layouts: a file of conversations has one for every order of turns in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,13 @@ class Segment:
     text: str
     trained: bool  # the loss sees it when the prompt is masked
     markup: bool  # written by the style, so special tokens in it are meant
+
+
+class _Kind(NamedTuple):
+    """All that a template sees of a turn."""
+
+    role: str
+    has_input: bool
 
 
 def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, ...]:
@@ -36,20 +46,31 @@ def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, 
     Raises StyleError when the template drops a text or writes an answer elsewhere than where it asks for one.
     """
     texts = [text for turn in turns for text in (turn.text.strip(), turn.input.strip())]
-    messages = [_message(index, turn) for index, turn in enumerate(turns)]
+    kinds = tuple(_Kind(turn.role, bool(turn.input.strip())) for turn in turns)
+    layout = _lay_out(style, kinds, ask=ask)
+    return tuple(piece if isinstance(piece, Segment) else Segment(texts[piece[0]], piece[1], markup=False) for piece in layout)
+
+
+@lru_cache(maxsize=_KEPT)
+def _lay_out(style: Style, kinds: tuple[_Kind, ...], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...]:
+    """Return the style's own stretches, and for each text between them its number and whether it is trained.
+
+    Made once for all conversations of the same kinds of turns, for a template sees nothing else of them.
+    """
+    messages = [_message(index, kind) for index, kind in enumerate(kinds)]
     filled = style.fill(messages, ask=ask)
     if any(message["input"] not in filled for message in messages):
         messages = [_joined(message) for message in messages]
         filled = style.fill(messages, ask=ask)
     _check_complete(style, filled, messages)
-    answers = [_answer_span(style, filled, messages, i) for i, turn in enumerate(turns) if turn.role == "assistant"]
+    answers = [_answer_span(style, filled, messages, i) for i, kind in enumerate(kinds) if kind.role == "assistant"]
     end = len(filled) if ask else answers[-1][1]
-    return tuple(_segments(filled[:end], answers, texts))
+    return tuple(_pieces(filled[:end], answers))
 
 
-def _message(index: int, turn: Turn) -> dict[str, str]:
-    message = {"role": turn.role, "content": f"\ue000{2 * index}\ue001", "input": ""}
-    return message | {"input": f"\ue000{2 * index + 1}\ue001"} if turn.input.strip() else message
+def _message(index: int, kind: _Kind) -> dict[str, str]:
+    message = {"role": kind.role, "content": f"\ue000{2 * index}\ue001", "input": ""}
+    return message | {"input": f"\ue000{2 * index + 1}\ue001"} if kind.has_input else message
 
 
 def _joined(message: dict[str, str]) -> dict[str, str]:
@@ -77,15 +98,14 @@ def _answer_span(style: Style, filled: str, messages: Sequence[dict[str, str]], 
     return len(asked), end + len(style.end) if end >= 0 else mark.end()
 
 
-def _segments(filled: str, answers: Sequence[tuple[int, int]], texts: Sequence[str]) -> list[Segment]:
+def _pieces(filled: str, answers: Sequence[tuple[int, int]]) -> list[Segment | tuple[int, bool]]:
     """Cut the text at every mark and at both ends of every answer."""
     cuts = {0, len(filled)} | {position for span in answers for position in span}
     marks = {match.start(): match for match in _MARK.finditer(filled)}
     cuts |= {position for match in marks.values() for position in match.span()}
-    borders = sorted(cuts)
-    pieces = []
-    for start, end in pairwise(borders):
+    pieces: list[Segment | tuple[int, bool]] = []
+    for start, end in pairwise(sorted(cuts)):
         trained = any(first <= start and end <= last for first, last in answers)
         mark = marks.get(start)
-        pieces.append(Segment(texts[int(mark[1])] if mark else filled[start:end], trained, markup=mark is None))
+        pieces.append((int(mark[1]), trained) if mark else Segment(filled[start:end], trained, markup=True))
     return pieces

@@ -25,7 +25,7 @@ _PROBES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tokenizer:
     """One checkpoint's tokenizer, with the special tokens a prompt style needs."""
 

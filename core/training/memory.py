@@ -2,6 +2,8 @@
 
 import ctypes
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -13,6 +15,9 @@ def peak_memory_mib() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset / 2**20)
+    with suppress(OSError, StopIteration):  # Linux's resource usage begins with that of the process which started this one
+        status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return float(next(line for line in status if line.startswith("VmHWM:")).split()[1]) / 2**10
     import resource  # Windows has none
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,7 +1,7 @@
 """Settings and a dataset become a plan a person can read before Start, and then a job. Knows no thread and no sink."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from core.data.examples import Example
 from core.data.splits import Splits, split_examples
 from core.errors import SettingsError
 from core.models.catalogue import ModelSource, block_count, find_model, max_context, read_facts
+from core.prompts.encoded import encode_dataset
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
 from core.storage.workspace import Workspace
 from core.training.group import Group
@@ -62,8 +63,9 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     context = max_context(source.base_folder or source.folder)
     max_tokens = min(settings.max_tokens or context, context)
     splits = split_examples(dataset.examples, settings.splits)
-    train, cut, dropped = _encode(splits.train, encoder, max_tokens, mask_prompt=settings.mask_prompt)
-    validation, also_cut, also_dropped = _encode(splits.validation, encoder, max_tokens, mask_prompt=settings.mask_prompt)
+    rows = {row.row: row for row in encode_dataset(dataset, encoder)}
+    train, cut, dropped = _fit(splits.train, rows, max_tokens, mask_prompt=settings.mask_prompt)
+    validation, also_cut, also_dropped = _fit(splits.validation, rows, max_tokens, mask_prompt=settings.mask_prompt)
     if not train:
         raise SettingsError({"max_tokens": f"all answers lie beyond {max_tokens} tokens, so nothing would be learnt"})
     return RunPlan(
@@ -129,15 +131,15 @@ def training_threads(processes: int = 1) -> int:
     return int(set_for_all) if set_for_all.isdigit() else max(((os.cpu_count() or 1) - 1) // processes, 1)
 
 
-def _encode(
-    examples: Sequence[Example], encoder: PromptEncoder, max_tokens: int, *, mask_prompt: bool
+def _fit(
+    examples: Sequence[Example], rows: Mapping[int, EncodedRow], max_tokens: int, *, mask_prompt: bool
 ) -> tuple[tuple[EncodedRow, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the usable rows, the numbers of those that were cut, and of those with nothing left to learn."""
     kept, cut, dropped = [], [], []
     for example in examples:
-        whole = encoder.encode_example(example)
+        whole = rows[example.row]
         row = whole.cut(max_tokens)
-        if len(row.ids) < 2 or (mask_prompt and not any(row.trained[1:])):
+        if row.targets(mask_prompt=mask_prompt) < 1:
             dropped.append(row.row)
             continue
         kept.append(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.prompts.batches import Batch, collate
-from core.prompts.encoding import EncodedRow
+from core.prompts.encoding import make_row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,5 +40,5 @@ def tried_batch(model: "PreTrainedModel") -> Batch:
     rows = []
     for number, length in enumerate(TRIED_LENGTHS):
         ids = [(37 * at if at < _TRIED_BEGINNING else 61 * at + 101 * number) % words + 1 for at in range(length)]
-        rows.append(EncodedRow(number + 1, tuple(ids), tuple(at > _TRIED_BEGINNING + 1 for at in range(length))))
+        rows.append(make_row(number + 1, ids[: _TRIED_BEGINNING + 2], ids[_TRIED_BEGINNING + 2 :]))
     return collate(rows, 0, mask_prompt=True)

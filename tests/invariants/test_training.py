@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from core.models.catalogue import find_model
 from core.models.loading import keep_little_for_the_backward, load_model
 from core.models.parts import blocks_of
 from core.prompts.batches import IGNORED, Batch, collate
-from core.prompts.encoding import EncodedRow, load_encoder
+from core.prompts.encoding import EncodedRow, load_encoder, make_row
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
@@ -203,8 +204,8 @@ def test_rows_are_grouped_where_it_saves_more_than_it_costs(
 def test_an_end_token_inside_a_row_learns_what_transformers_lets_it_learn(tiny_models: dict[str, Path]) -> None:
     """It is the padding too, whose row of the input layer transformers keeps from learning."""
     ours, theirs = load(tiny_models["qwen3"]), load(tiny_models["qwen3"])
-    row = EncodedRow(1, (5, 6, 0, 7, 6, 8, 0), (False, True, True, False, False, True, True))
-    batch = collate([row, EncodedRow(2, (5, 6, 9, 0), (False, True, True, True))], 0, mask_prompt=True)
+    row = EncodedRow(1, array("i", (5, 6, 0, 7, 6, 8, 0)), bytes((0, 1, 1, 0, 0, 1, 1)))
+    batch = collate([row, make_row(2, (5,), (6, 9, 0))], 0, mask_prompt=True)
     BatchLoss(ours).backward(batch, 1)
     plain_loss(theirs, batch).backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(gradients(ours), gradients(theirs), rtol=1e-4, atol=1e-6)
@@ -233,7 +234,7 @@ def test_a_loss_in_chunks_is_that_of_autograd(monkeypatch: pytest.MonkeyPatch, b
 
 def distinct_beginnings(rows: Sequence[EncodedRow]) -> int:
     """How many tokens must be computed when nothing is computed twice."""
-    return len({row.ids[:length] for row in rows for length in range(1, len(row.ids))})
+    return len({tuple(row.ids[:length]) for row in rows for length in range(1, len(row.ids))})
 
 
 def test_only_real_tokens_are_computed_and_common_beginnings_once(tiny_models: dict[str, Path], small_file: Path) -> None:
@@ -323,7 +324,7 @@ def test_models_that_do_things_in_their_own_way_are_found_out(kind: str) -> None
     )
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)
-    rows = [EncodedRow(n, (*range(1, 12), n + 20, n + 21), (False,) * 8 + (True,) * 5) for n in range(4)]
+    rows = [make_row(n, range(1, 9), (9, 10, 11, n + 20, n + 21)) for n in range(4)]
     batch = collate(rows, 0, mask_prompt=True)
     batch_loss = BatchLoss(model)
     if kind == "dropout in a function":
@@ -364,7 +365,7 @@ def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(tiny_mode
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(configs[kind]).eval()
     lengths = (20, 24)
-    rows = [EncodedRow(n, tuple(range(n, n + length)), (False,) * 8 + (True,) * (length - 8)) for n, length in enumerate(lengths)]
+    rows = [make_row(n, range(n, n + 8), range(n + 8, n + length)) for n, length in enumerate(lengths)]
     batch_loss = BatchLoss(model)
     assert bool(batch_loss.obstacle) == (kind != "window")  # a window is in the way only of rows that are longer
     batch = collate(rows, 0, mask_prompt=True)
@@ -374,7 +375,7 @@ def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(tiny_mode
 
 def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
     model = load_model(find_model(str(tiny_models["llama"]), lambda _: None))
-    row = EncodedRow(1, (5, 6, 7, 8, 0), (False, False, False, True, True))
+    row = make_row(1, (5, 6, 7), (8, 0))
     BatchLoss(model).backward(collate([row], 0, mask_prompt=True), 1)
     gradient = model.get_output_embeddings().weight.grad
     hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0]  # only positions 2 and 3 may contribute

@@ -170,20 +170,20 @@ def test_real_files_of_every_shape_are_read(shared: Path) -> None:
 
 def test_placeholders_are_found_in_real_rows(shared: Path) -> None:
     dataset = load_dataset(shared / "instructions" / "identity-placeholders.json")
-    report = check_dataset(dataset, lambda x: RowLength(x.row, 10, 5), 512)
+    report = check_dataset(dataset, [RowLength(x.row, 10, 5) for x in dataset.examples], 512)
     assert len(report.placeholders) > 50
 
 
 def test_a_report_names_long_rows_and_what_they_lose(tmp_path: Path) -> None:
     dataset = load_dataset(write(tmp_path / "rows.json", [GOOD, {**GOOD, "instruction": "Say yes again."}]))
-    report = check_dataset(dataset, lambda x: RowLength(x.row, 100 * x.row, 50), 128)
+    report = check_dataset(dataset, [RowLength(x.row, 100 * x.row, 50) for x in dataset.examples], 128)
     assert [(long.row, long.tokens, long.lost_tokens) for long in report.too_long] == [(2, 200, 72)]
     assert (report.tokens.total, report.tokens.trained) == (300, 100)
 
 
 def test_an_answer_that_stands_in_its_prompt_is_named(tmp_path: Path) -> None:
     row = {"instruction": "Repeat: the sea is wide and blue", "output": "The sea is wide and blue"}
-    report = check_dataset(load_dataset(write(tmp_path / "rows.json", [GOOD, row])), lambda x: RowLength(x.row, 9, 3), 99)
+    report = check_dataset(load_dataset(write(tmp_path / "rows.json", [GOOD, row])), [RowLength(1, 9, 3), RowLength(2, 9, 3)], 99)
     assert report.answer_in_prompt == (2,)
 
 

@@ -1,6 +1,7 @@
 """One function renders; ids, masks and batches follow from it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import normalize
 
@@ -13,9 +14,10 @@ from core.data.dataset import load_dataset
 from core.data.examples import Example, Turn
 from core.errors import ModelError, StyleError
 from core.prompts.batches import IGNORED, collate, plan_epoch, plan_evaluation
-from core.prompts.encoding import EncodedRow, load_encoder
+from core.prompts.encoded import encode_dataset, measure_dataset
+from core.prompts.encoding import PromptEncoder, load_encoder, make_row
 from core.prompts.preview import preview_row
-from core.prompts.rendering import render
+from core.prompts.rendering import _lay_out, render
 from core.prompts.style import BUILT_IN, Style
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 from tests.conftest import POCKET
@@ -79,7 +81,7 @@ def test_the_ids_a_model_is_asked_with_are_the_ids_it_was_trained_on(
     row = encoder.encode_example(example)
     prompt = encoder.encode_prompt(example.prompt)
     assert list(row.ids[: len(prompt)]) == prompt
-    assert row.trained == (False,) * len(prompt) + (True,) * (len(row.ids) - len(prompt))
+    assert row.trained == bytes(len(prompt)) + b"\1" * (len(row.ids) - len(prompt))
     assert row.ids[-1] == encoder.end_id
     assert encoder.tokenizer.decode(row.ids, with_special=True) == encoder.example_text(example)
 
@@ -311,7 +313,44 @@ def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
 
 
-ROWS = (EncodedRow(1, (5, 6, 7, 8, 0), (False, False, True, True, True)), EncodedRow(2, (5, 9, 0), (False, True, True)))
+def test_a_dataset_is_encoded_once_for_all_who_ask(small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    usual = PromptEncoder.encode_example
+    monkeypatch.setattr(
+        PromptEncoder, "encode_example", lambda self, example: (calls.append(example.row), usual(self, example))[1]
+    )
+    dataset, other = load_dataset(small_file), tmp_path / "other.json"
+    other.write_text(json.dumps([{"instruction": "Say a word.", "output": "word"}]))
+    rows = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
+    assert [row.row for row in rows] == calls == list(range(1, 41))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: encode_dataset(load_dataset(small_file), load_encoder(POCKET, "alpaca")), range(8)):
+            assert found is rows
+    assert len(calls) == 40
+    assert encode_dataset(dataset, load_encoder(POCKET, "phi3")) != rows and len(calls) == 80
+    encode_dataset(load_dataset(other), load_encoder(POCKET, "alpaca"))  # the third: the first is forgotten
+    again = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
+    assert again == rows and again is not rows and len(calls) == 121
+    [measured, *_] = measure_dataset(dataset, load_encoder(POCKET, "alpaca"))
+    assert (measured.tokens, measured.trained_tokens) == (len(rows[0].ids), rows[0].targets(mask_prompt=True))
+    assert len(calls) == 121
+
+
+def test_conversations_of_the_same_turns_are_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template sees marks alone, so what it writes around them is the same."""
+    fills: list[int] = []
+    usual = Style.fill
+    monkeypatch.setattr(Style, "fill", lambda self, *values, **named: (fills.append(1), usual(self, *values, **named))[1])
+    _lay_out.cache_clear()
+    encoder = load_encoder(POCKET, "chatml")
+    texts = [encoder.example_text(Example(n, (Turn("user", f"Say {n}."), Turn("assistant", f"It is {n}.")))) for n in range(5)]
+    assert texts[3] == texts[4].replace("4", "3")
+    assert len(fills) == 2  # the conversation, and the question alone
+    encoder.example_text(Example(9, (Turn("user", "Say 9.", "9"), Turn("assistant", "9"))))
+    assert len(fills) > 2
+
+
+ROWS = (make_row(1, (5, 6), (7, 8, 0)), make_row(2, (5,), (9, 0)))
 
 
 def test_targets_are_inputs_shifted_by_one_with_prompt_and_padding_hidden() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import math
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +28,7 @@ from core.storage.workspace import Workspace, check_name
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
-from tests.conftest import POCKET
+from tests.conftest import POCKET, ROOT
 from ui.security import SameOrigin, SecurityHeaders
 
 
@@ -138,6 +140,15 @@ def test_the_peak_of_memory_is_told_on_windows_too(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("core.training.memory.psutil.Process", lambda: told)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert peak_memory_mib() == 300.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux, where a process inherits what it is told of")
+def test_peak_memory_is_not_that_of_whoever_started_the_process() -> None:
+    """As the app starts a training, whose page may hold models of its own."""
+    held = bytearray(b"x") * (600 * 2**20)
+    words = "from core.training.memory import peak_memory_mib; print(peak_memory_mib())"
+    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(held) and 50 < float(done.stdout) < 500
 
 
 def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from core.data.examples import Example
 from core.data.splits import SplitSettings, split_examples
 from core.errors import UserError
 from core.models.catalogue import max_context
+from core.prompts.encoded import measure_dataset
 from core.prompts.encoding import PromptEncoder, load_encoder
 from core.prompts.preview import preview_row
 from ui.components import FOLLOWING, QUIET, follow, when_opened
@@ -99,7 +100,9 @@ class _Handlers:
     def show_report(self, key: str, model: str) -> str:
         if (key, model) not in self.reports:
             encoder, context = self._encoder(model, "")
-            self.reports[key, model] = report_markup(check_dataset(self._load(key), encoder.measure, context))
+            self.reports[key, model] = report_markup(
+                check_dataset(loaded := self._load(key), measure_dataset(loaded, encoder), context)
+            )
         return self.reports[key, model]
 
     @shows_user_errors
