@@ -21,7 +21,11 @@ _COLUMNS = (
     "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "settles", "rated_at",
 )  # fmt: skip
 _GOOD_STARS, _BAD_STARS = 4, 2  # a single response with so many or more is a good example, with so few or fewer a bad one
-_TRAINING = ("sft", "dpo", "kto")
+_TRAINING = {  # what a form for training is made of
+    "sft": "they are corrections, and there is none",
+    "dpo": "they are verdicts for one response, and corrections",
+    "kto": "they are verdicts for or against a response",
+}
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -37,7 +41,10 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
     if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
         settled = {rating["pair_id"] for rating in ratings if rating["settles"]}
         ratings = [rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)]
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating))
+    rows = [json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating)]
+    if form in _TRAINING and not rows:
+        raise ReviewError(f"Nothing in the review '{name}' makes {form.upper()} rows yet: {_TRAINING[form]}.")
+    return "".join(rows)
 
 
 def _counts(rating: Row, settled: Collection[int]) -> bool:

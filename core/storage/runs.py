@@ -14,6 +14,7 @@ from core.training.settings import TrainingSettings, read_settings
 Row = dict[str, Any]
 _END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
 _WITH_DATASET = "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
+_DECIDE_SPEED = ("model", "method", "style", "batch_size", "evaluations_per_epoch", "precision", "gradient_checkpointing")
 _LONGEST_NOTE = 2000  # characters
 RESERVED_NAMES = frozenset({"expected", *bundled_models()})  # what else may stand where a run's name may
 _END_WORDS = {
@@ -153,14 +154,14 @@ class RunStore:
             "SELECT answers.* FROM answers JOIN runs ON runs.id = run_id WHERE name = ? ORDER BY data_row, answers.step", [name]
         )
 
-    def last_speed(self, model: str, method: str) -> float | None:
-        """Return the tokens per second of the last run of a model by a method, or None."""
+    def last_speed(self, wanted: TrainingSettings, content_hash: str) -> float | None:
+        """Return the tokens per second of the last run of a dataset that differs in nothing which much decides its speed."""
         for row in self.all():
             settings = read_settings(row["settings"])
-            if (settings.model, settings.method) == (model, method) and row["elapsed_s"] > 0:
-                sql = "SELECT seen_tokens FROM metrics WHERE run_id = ? AND kind = 'train' ORDER BY step DESC LIMIT 1"
-                last = self._database.one(sql, [row["id"]])
-                return last["seen_tokens"] / row["elapsed_s"] if last else None
+            alike = all(getattr(settings, name) == getattr(wanted, name) for name in _DECIDE_SPEED)
+            if alike and row["content_hash"] == content_hash and row["elapsed_s"] > 0:
+                sql = "SELECT max(seen_tokens) AS seen FROM metrics WHERE run_id = ? AND kind = 'train'"
+                return ((self._database.one(sql, [row["id"]]) or {}).get("seen") or 0) / row["elapsed_s"] or None
         return None
 
     def _start(self, run_id: int, event: RunStarted) -> None:

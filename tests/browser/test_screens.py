@@ -101,6 +101,41 @@ def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, c
         expect(calm_page.locator("#ready")).not_to_contain_text(sentence)
 
 
+def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(browser: Browser, calm_server: Server) -> None:
+    """Of events past Gradio's queue the page itself must tell."""
+    with browser.new_context(viewport={"width": 390, "height": 800}) as window:
+        page = window.new_page()
+        page.goto(f"{calm_server.url}/?tab=data")
+        expect(page.locator(".fuata-report")).to_be_visible(timeout=30_000)
+        notices = page.locator("#fuata-notices .fuata-alert")
+        field = page.locator("#data-model input")
+        field.fill("/no/model")
+        field.press("Enter")
+        expect(notices).to_contain_text("There is no model '/no/model'")
+        expect(notices).to_have_count(1)  # three events asked for it
+        expect(page.get_by_text("Error", exact=True).first).to_be_hidden()  # Gradio's own word for it
+        notices.get_by_label("Close").click()
+        expect(notices).to_have_count(0)
+        page.locator("#test-share input").fill("95")
+        page.keyboard.press("Tab")
+        expect(notices).to_contain_text("test share: must lie between 0 and 0.9")
+
+
+def test_a_question_that_could_not_be_asked_goes_back_to_its_box(browser: Browser, calm_server: Server) -> None:
+    with browser.new_context() as window:
+        page = window.new_page()
+        page.goto(f"{calm_server.url}/?tab=chat")
+        field = page.locator("#chat-model input")
+        expect(field).to_have_value("pocket (base)")
+        field.fill("/no/model")
+        field.press("Enter")
+        page.locator("#ask textarea").fill("Jambo")
+        page.locator("#send").click()
+        expect(page.get_by_text("There is no model '/no/model'").first).to_be_visible()
+        expect(page.locator("#ask textarea")).to_have_value("Jambo")
+        expect(page.locator("#chatbot .message")).to_have_count(0)
+
+
 def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     page: Page, browser: Browser, server: Server, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:

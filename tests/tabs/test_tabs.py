@@ -26,7 +26,7 @@ from ui.page import build_page
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_review_tab
 from ui.services import Services
-from ui.train.curves import Look, draw_curves, draw_details, overfitting_words, read_look, smooth
+from ui.train.curves import Look, draw_curves, draw_details, guard_words, read_look, smooth
 from ui.train.history import Histories, History
 from ui.train.tab import build_train_tab
 from ui.train.views import duration
@@ -243,15 +243,18 @@ def test_chat_streams_longer_and_longer_text_and_shows_the_exact_prompt(open_tab
     _, past, shown = page.trigger("take", f" {HOSTILE} ", [])
     assert "<script" not in shown[0]["content"] and past == [{"role": "user", "text": HOSTILE}]
     *_, last = list(page.trigger("answer", str(tiny_models["llama"]), "chatml", "Be brief.", past, 0, 0, 1, 12, 1))
-    history, messages, prompt = last
+    history, messages, prompt, _ = last
     assert history[-1]["role"] == "assistant" and len(messages) == 2
     assert "&lt;|im_start|&gt;system\nBe brief.&lt;|im_end|&gt;" in prompt and "<script" not in prompt
     assert page.trigger("drop_answer", history)[0] == past
     assert page.trigger("drop_turn", history) == ([], [], HOSTILE)
     with pytest.raises(gr.Error, match="top p: must lie"):
         list(page.trigger("answer", str(tiny_models["llama"]), "", "", past, 0, 0, 0, 12, 1))
+    told: list[Any] = []
     with pytest.raises(gr.Error, match="There is no model"):
-        list(page.trigger("answer", "/no/model", "", "", past, 0, 0, 1, 12, 1))
+        told.extend(page.trigger("answer", "/no/model", "", "", past, 0, 0, 1, 12, 1))
+    asked, seen, _, box = told[-1]
+    assert (asked, seen, box) == ([], [], HOSTILE)  # it is no part of what is asked next, and stands where it was written
 
 
 def test_chat_text_is_escaped_in_the_one_adapter() -> None:
@@ -436,10 +439,24 @@ def test_small_charts_show_what_else_was_noted() -> None:
 def test_overfitting_is_said_in_words_only_when_it_is_so() -> None:
     train = points(*[3 - 0.02 * i for i in range(100)])
     rising = points(3, 2, 1.5, 1.7, 1.9, every=20)
-    assert "has risen 2 times in a row since step 40" in overfitting_words(history(train, rising))
-    assert overfitting_words(history(train, points(3, 2, 1.5, 1.4, 1.9, every=20))) == ""
-    assert overfitting_words(history(points(*[1 + 0.02 * i for i in range(100)]), rising)) == ""
-    assert overfitting_words(history([], [])) == ""
+    going, ended = (guard_words(history(train, rising), goes_on=goes_on) for goes_on in (True, False))
+    assert "has risen 2 times in a row since step 40" in going and going.endswith("stopping now loses nothing.")
+    assert ended.endswith("The best model is kept.")  # there is nothing left to stop
+    assert guard_words(history(train, points(3, 2, 1.5, 1.4, 1.9, every=20)), goes_on=True) == ""
+    diverging = history(points(*[1 + 0.02 * i for i in range(100)]), rising)
+    assert guard_words(diverging, goes_on=True) == ""
+    assert guard_words(history([], []), goes_on=True) == ""
+    assert draw_curves(history(train, rising), Look())["layout"]["shapes"]
+    assert not draw_curves(diverging, Look())["layout"]["shapes"]
+
+
+def test_a_run_that_is_worse_than_its_base_model_is_told_of() -> None:
+    worse = History("r", base_loss=1.4, train=points(5, 6, 7), validation=points(1.4, 2, 1.5, every=20))
+    assert guard_words(worse, goes_on=False).startswith(
+        "No evaluation is better than the base model: 1.5000 at best, 1.4000 before."
+    )
+    assert guard_words(worse, goes_on=True).startswith("So far no evaluation")
+    assert guard_words(replace(worse, base_loss=1.6), goes_on=False) == ""
 
 
 def test_a_long_run_sends_a_bounded_number_of_points() -> None:

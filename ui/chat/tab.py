@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from core.errors import UserError
 from core.generation.sampling import Sampling
 from ui.chat.views import Message, as_turns, displayed, style_note
 from ui.components import FOLLOWING, QUIET, when_opened
@@ -15,6 +16,7 @@ from ui.markup import alert, exact_text
 from ui.services import STYLE_CHOICES, Services
 
 _PAINT_EVERY_S = 0.05
+_NOTHING_ASKED = "Nothing was asked yet."
 History = list[Message]
 
 
@@ -42,8 +44,8 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     handlers = _Handlers(services)
     streaming: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
     asked = [parts.model, parts.style, parts.system, parts.history, *parts.sampling]
-    told = [parts.history, parts.chatbot, parts.exact]
     shown = [parts.history, parts.chatbot]
+    told = [*shown, parts.exact, parts.box]
     asking = [parts.box.submit, parts.send.click]
     taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **QUIET)
     first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
@@ -51,7 +53,7 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     again = dropped.then(handlers.answer, asked, told, api_name="answer_again", **streaming)
     parts.stop.click(None, None, None, cancels=[first, again])
     parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET)
-    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, shown, api_name="clear_chat", **QUIET)
+    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, [*shown, parts.exact], api_name="clear_chat", **QUIET)
     changed = [parts.model.change, parts.style.change]
     gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **FOLLOWING)
     when_opened(tab, handlers.refresh, [parts.model], "refresh_chat")
@@ -72,10 +74,21 @@ class _Handlers:
     @shows_user_errors
     def answer(self, model: str, style: str, system: str, past: History, *values: float) -> Iterator[tuple[Any, ...]]:
         if not past or past[-1]["role"] != "user":
-            yield past, displayed(past), gr.skip()
+            yield past, displayed(past), gr.skip(), gr.skip()
             return
+        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip(), gr.skip()
+        try:
+            for told in self._replies(model, style, system, past, values):
+                yield *told, gr.skip()
+        except UserError:  # what was asked goes back to where it was written, and is no part of what is asked next
+            yield past[:-1], displayed(past[:-1]), gr.skip(), past[-1]["text"]
+            raise
+
+    def _replies(
+        self, model: str, style: str, system: str, past: History, values: Sequence[float]
+    ) -> Iterator[tuple[History, list[Any], Any]]:
+        """Yield the conversation with the reply so far, as it is kept and as it is shown, and the exact prompt."""
         sampling = _sampling(values)
-        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip()
         speaker = self.services.shelf.get(model or "", style)
         turns = as_turns(system or "", past)
         prompt = exact_text(speaker.encoder.prompt_text(turns))
@@ -95,8 +108,8 @@ class _Handlers:
         text = past[last]["text"] if past else ""
         return past[:last], displayed(past[:last]), text
 
-    def clear(self) -> tuple[History, list[Any]]:
-        return [], []
+    def clear(self) -> tuple[History, list[Any], Any]:
+        return [], [], exact_text(_NOTHING_ASKED)
 
     @shows_user_errors
     def show_note(self, model: str, style: str) -> str:
@@ -140,14 +153,14 @@ def _lay_out_settings() -> dict[str, Any]:
         system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
         with gr.Row():
             sampling = (
-                gr.Number(0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5, step=0.1),
-                gr.Number(0, label="Top k", info="0: all tokens", precision=0, minimum=0),
-                gr.Number(1.0, label="Top p", info="share of probability", minimum=0, maximum=1, step=0.05),
-                gr.Number(128, label="Longest answer", info="tokens", precision=0, minimum=1),
-                gr.Number(42, label="Seed", info="same seed, same answer", precision=0, minimum=0),
+                gr.Number(0.0, label="Temperature", info="0: the likeliest token always", step=0.1),
+                gr.Number(0, label="Top k", info="0: all tokens", precision=0),
+                gr.Number(1.0, label="Top p", info="share of probability", step=0.05),
+                gr.Number(128, label="Longest answer", info="tokens", precision=0),
+                gr.Number(42, label="Seed", info="same seed, same answer", precision=0),
             )
     with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
-        exact = gr.HTML(exact_text("Nothing was asked yet."), elem_id="exact-prompt")
+        exact = gr.HTML(exact_text(_NOTHING_ASKED), elem_id="exact-prompt")
     return {"system": system, "sampling": sampling, "exact": exact}
 
 

@@ -163,7 +163,7 @@ def _lay_out_choice() -> dict[str, Any]:
 def _lay_out_preview() -> dict[str, Any]:
     gr.Markdown("### Prompt preview")
     with gr.Row():
-        row = gr.Number(1, label="Row", precision=0, minimum=1, elem_id="preview-row")
+        row = gr.Number(1, label="Row", precision=0, elem_id="preview-row")
         left = gr.Dropdown(STYLE_CHOICES, value="alpaca", label="Style", allow_custom_value=True, elem_id="style-left")
         right = gr.Dropdown(STYLE_CHOICES, value="phi3", label="Beside it", allow_custom_value=True, elem_id="style-right")
         mask = gr.Checkbox(value=True, label="Mask the prompt", info="Off: the loss sees everything", interactive=True)
@@ -179,17 +179,17 @@ def _lay_out_preview() -> dict[str, Any]:
 def _lay_out_splits() -> dict[str, Any]:
     gr.Markdown("### Splits")
     with gr.Row():
-        test = gr.Number(10, label="Test %", minimum=0, maximum=90, elem_id="test-share")
-        validation = gr.Number(5, label="Validation %", minimum=0, maximum=90, elem_id="validation-share")
-        seed = gr.Number(42, label="Split seed", precision=0, minimum=0, elem_id="split-seed")
+        test = gr.Number(10, label="Test %", elem_id="test-share")
+        validation = gr.Number(5, label="Validation %", elem_id="validation-share")
+        seed = gr.Number(42, label="Split seed", precision=0, elem_id="split-seed")
     return {"shares": (test, validation, seed), "split_words": gr.HTML(elem_id="splits")}
 
 
 def _lay_out_rows() -> dict[str, Any]:
     gr.Markdown("### Rows")
     with gr.Row():
-        search = gr.Textbox(label="Find in rows", placeholder="any text", elem_id="search", scale=3)
-        page = gr.Number(1, label="Page", precision=0, minimum=1, elem_id="page", scale=1)
+        search = gr.Textbox("", label="Find in rows", placeholder="any text", elem_id="search", scale=3)
+        page = gr.Number(1, label="Page", precision=0, elem_id="page", scale=1)
     found = gr.HTML(elem_id="found")
     table = gr.Dataframe(
         headers=["row", "split", "prompt", "answer"], datatype=["number", "str", "str", "str"], interactive=False, wrap=True,

@@ -33,7 +33,7 @@ def report_markup(report: CheckReport) -> Markup:
         _finding(
             "Rows over the context length",
             [f"Row {x.row}: {x.tokens:,} tokens, the last {x.lost_tokens:,} would be cut" for x in report.too_long],
-            "cut at the end",
+            "cut at the end, or left out where all of the answer would be lost",
         ),
     ]
     return Markup('<section class="fuata-report" aria-label="Check report" data-rows="{}">{}{}{}</section>').format(
@@ -68,7 +68,9 @@ TOKEN_LEGEND = Markup(
 def splits_sentence(splits: Splits, seed: int) -> str:
     """Say how many rows go where."""
     train, validation, test = len(splits.train), len(splits.validation), len(splits.test)
-    return f"{train:,} rows to train on · {validation:,} to validate · {test:,} to test, untouched until Review (seed {seed})"
+    words = f"{train:,} rows to train on · {validation:,} to validate · {test:,} to test, untouched until Review (seed {seed})"
+    named = [name for name in ("validation", "test") if any(example.split == name for example in splits.named(name))]
+    return f"{words}. The file itself says which rows are for {' and '.join(named)}: no share changes that." if named else words
 
 
 def table_rows(examples: Sequence[Example], splits: Splits, search: str, page: int) -> tuple[list[list[str | int]], str]:

@@ -88,7 +88,8 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
         found = services.reviews.people(str(question.get("review", "")))
-        return {name: found[name] for name in ("people", "pairs", "ratings")}  # that others differ would tell how they judge
+        del found["disputed"]  # that others differ would tell how they judge
+        return found
 
     return [list_verdicts, open_verdict, list_people]
 

@@ -99,7 +99,16 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     return [average / (1 - weight**count) for count, average in enumerate(averages) if count]
 
 
-def overfitting_words(run: History) -> str:
+def guard_words(run: History, *, goes_on: bool) -> str:
+    """Say it when no evaluation is better than the base model, or when a run overfits; else ''."""
+    losses = [row["loss"] for row in run.validation if row["step"] > 0]
+    if run.base_loss is not None and losses and min(losses) > run.base_loss:
+        best = f"{min(losses):.4f} at best, {run.base_loss:.4f} before"
+        return f"{'So far no' if goes_on else 'No'} evaluation is better than the base model: {best}. Try a lower learning rate."
+    return _overfitting_words(run, goes_on=goes_on)
+
+
+def _overfitting_words(run: History, *, goes_on: bool) -> str:
     """Say it when the validation loss has risen several times in a row while the train loss fell; else ''."""
     tuned = [row for row in run.validation if row["step"] > 0]
     rises = 0
@@ -114,7 +123,7 @@ def overfitting_words(run: History) -> str:
         return ""
     return (
         f"Overfitting: the validation loss has risen {rises} times in a row since step {turn} while the train loss fell. "
-        "The best model is kept; stopping now loses nothing."
+        f"The best model is kept{'; stopping now loses nothing' if goes_on else ''}."
     )
 
 
@@ -142,7 +151,8 @@ def _draw_run(run: History, look: Look) -> tuple[list[Trace], list[Trace]]:
     if not tuned:
         return traces, []
     best = min(tuned, key=lambda point: point[1])
-    return [*traces, _star(best)], _shade(best, tuned[-1])
+    falls = [loss for row, loss in zip(run.train, smoothed, strict=True) if row["step"] >= _best_step(run)]
+    return [*traces, _star(best)], _shade(best, tuned[-1]) if falls and falls[-1] < falls[0] else []
 
 
 def _point(run: History, row: Row, look: Look, loss: float | None = None) -> Point:
@@ -173,6 +183,11 @@ def _star(best: Point) -> Trace:
     marker = {"symbol": "star", "size": 15, "color": _VALIDATION}
     star = {"type": "scatter", "x": [best[0]], "y": [best[1]], "name": "best", "mode": "markers", "marker": marker}
     return star | {"hovertemplate": "%{y:.4f}, kept"}
+
+
+def _best_step(run: History) -> int:
+    row = min((row for row in run.validation if row["step"] > 0), key=lambda row: row["loss"])
+    return int(row["step"])
 
 
 def _shade(best: Point, last: Point) -> list[Trace]:

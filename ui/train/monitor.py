@@ -8,7 +8,7 @@ from core.training.manage import check_resumable, delete_run, extend_run, rename
 from core.training.run import mark_interrupted
 from ui.errors import answers_errors
 from ui.services import Services
-from ui.train.curves import draw_curves, draw_details, overfitting_words, read_look
+from ui.train.curves import draw_curves, draw_details, guard_words, read_look
 from ui.train.history import Histories
 from ui.train.report import write_report
 from ui.train.views import answer_groups, differences, run_summary, run_view
@@ -34,7 +34,7 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
         others = _others(rows, chosen, question.get("compare"))
         run, look, laid_over = histories.read(chosen), read_look(question), [histories.read(row) for row in others]
         view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
-            "warning": overfitting_words(run),
+            "warning": guard_words(run, goes_on=chosen["state"] in {"queued", "running"}),
             "merge": services.merges.words(chosen["name"]),
             "can_stop_merge": services.merges.is_going_on(chosen["name"]),
             "answers": answer_groups(services.runs.answers(chosen["name"])),

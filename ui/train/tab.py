@@ -130,7 +130,7 @@ class _Handlers:
             return not_ready_markup([f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()])
         except UserError as error:
             return not_ready_markup([sentence(error)])
-        speed = self.services.runs.last_speed(plan.settings.model, plan.settings.method)
+        speed = self.services.runs.last_speed(plan.settings, loaded.content_hash)
         command = command_line(plan.settings, self._command_source(loaded), self.services.workspace.folder)
         return ready_markup(plan, command, speed)
 

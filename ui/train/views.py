@@ -16,6 +16,7 @@ from core.training.settings import TrainingSettings, default_settings, read_sett
 from core.training.speed import operations_per_s
 
 Row = dict[str, Any]
+_FAR_ABOVE = 20  # times a model's default learning rate
 _STATE_WORDS = {
     "queued": "waiting",
     "running": "training",
@@ -104,6 +105,8 @@ def differences(rows: Sequence[Row]) -> list[Row]:
     """Return the settings in which runs differ, each with the value of every run; none for a single run."""
     settings = [asdict(read_settings(row["settings"])) for row in rows]
     found = []
+    if len({row["content_hash"] for row in rows}) > 1:
+        found.append({"setting": "dataset", "values": [row["dataset"] for row in rows]})
     for name in settings[0]:
         values = [one[name] for one in settings]
         if any(value != values[0] for value in values):
@@ -153,18 +156,31 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     elif (work := operations(plan)) and (rate := operations_per_s()):
         besides = passes_s(plan) if free_gpu_memory_mib() is None else 0.0
         lines.append(f"roughly {duration(work / rate + besides)} on this machine, by the number of its operations")
-    lines += _memory_lines(plan)
+    return [*lines, *_memory_lines(plan), *_cautions(plan)]
+
+
+def _cautions(plan: RunPlan) -> list[str]:
+    """Return what a person may not expect of a run."""
+    settings, lines = plan.settings, []
+    usual = default_settings(settings.model, settings.method).learning_rate
+    if settings.learning_rate > _FAR_ABOVE * usual:
+        times = f"{settings.learning_rate / usual:,.0f} times the default of {usual:g}"
+        lines.append(f"the learning rate is {times}: expect the model to unlearn much")
     if plan.source.is_adapter:
         lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
-    if plan.cut_rows:
-        lines.append(f"{len(plan.cut_rows):,} rows are longer than {plan.max_tokens:,} tokens and lose their end")
-    if plan.dropped_rows:
-        lines.append(f"{len(plan.dropped_rows):,} rows are left out: their whole answer lies beyond {plan.max_tokens:,} tokens")
+    if count := len(plan.cut_rows):
+        lines.append(f"{_counted_rows(count)} longer than {plan.max_tokens:,} tokens and cut there")
+    if count := len(plan.dropped_rows):
+        lines.append(f"{_counted_rows(count)} left out: nothing of the answer lies within {plan.max_tokens:,} tokens")
     if not plan.validation:
         lines.append("no validation rows: overfitting will not be seen, and the last model is kept instead of the best")
     if plan.lacks_end_token:
         lines.append("this style ends answers with no end token, so the model will not learn to stop")
     return lines
+
+
+def _counted_rows(count: int) -> str:
+    return f"{count:,} rows are" if count > 1 else "1 row is"
 
 
 def _memory_lines(plan: RunPlan) -> list[str]:
