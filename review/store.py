@@ -89,7 +89,7 @@ class ReviewStore:
         """Return a review's row. Raises ReviewError when there is none."""
         row = self.database.one("SELECT * FROM reviews WHERE name = ?", [name])
         if row is None:
-            raise ReviewError(f"There is no review '{name}': make it first.")
+            raise ReviewError(f"There is no review '{name}': make it first." if name else "Choose a review, or make one first.")
         return row
 
     def free_name(self, stem: str) -> str:

@@ -35,6 +35,8 @@ function paint(place, drawing) {
 
 function cell(line, text) { const td = document.createElement("td"); td.textContent = text; line.append(td); return td; }
 
+function stateOf(run) { return run.paused ? "paused" : run.state; }
+
 function paintRuns(runs) {
   const now = JSON.stringify([runs, shown, [...compared]]);
   if (now === listed) return;  // a click or the focus must not fall between two tables
@@ -55,7 +57,8 @@ function paintRuns(runs) {
     cell(line, "").append(tick);
     cell(line, "").append(pick);
     line.title = run.note;
-    for (const key of ["state", "model", "dataset", "method", "style", "learning_rate", "steps", "base_loss", "best_loss", "time"]) cell(line, run[key]);
+    cell(line, stateOf(run));
+    for (const key of ["model", "dataset", "method", "style", "learning_rate", "steps", "base_loss", "best_loss", "time"]) cell(line, run[key]);
     return line;
   }));
   if (focused) [...body.children].find((line) => line.dataset.run === focused)?.querySelector(kind.toLowerCase())?.focus();
@@ -84,7 +87,7 @@ function paintRun(run, asked) {
   shown = run.name; paused = run.paused;
   element.dataset.run = run.name; element.dataset.state = run.state; element.dataset.points = run.points; element.dataset.step = run.step;
   part("name").textContent = run.name;
-  const pill = part("state"); pill.hidden = false; pill.textContent = run.paused ? "paused" : run.state; pill.dataset.state = run.state;
+  const pill = part("state"); pill.hidden = false; pill.textContent = stateOf(run); pill.dataset.state = run.state;
   const percent = run.total ? Math.round(100 * run.step / run.total) : 0;
   part("bar").style.width = `${percent}%`;
   element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);

@@ -17,8 +17,8 @@ def write_report(row: Row, figures: Sequence[Row], answers: Sequence[Row]) -> Ma
     summary = run_summary(row)
     facts = {
         "state": f"{summary['state']}. {row['message']}".strip(),
-        "dataset": f"SHA-256 {row['content_hash']}",
-        "begun, ended": f"{row['started_at'] or '–'}, {row['finished_at'] or '–'} (UTC)",
+        "dataset": f"{row['dataset']}, SHA-256 {row['content_hash']}",
+        "begun, ended": f"{_to_the_second(row['started_at'])}, {_to_the_second(row['finished_at'])} (UTC)",
         "steps": summary["steps"],
         "time": duration(row["elapsed_s"]),
         "parameters trained": f"{row['trained_parameters'] or 0:,} of {row['all_parameters'] or 0:,}",
@@ -34,6 +34,11 @@ def write_report(row: Row, figures: Sequence[Row], answers: Sequence[Row]) -> Ma
         facts_table(json.loads(row["versions"])),
     )
     return offline_page(row["name"], body)
+
+
+def _to_the_second(moment: str | None) -> str:
+    """Return a moment of ISO 8601 as a person reads it."""
+    return moment[:19].replace("T", " ") if moment else "–"
 
 
 def _answers_table(group: Row) -> Markup:

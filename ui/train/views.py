@@ -61,6 +61,7 @@ def run_summary(row: Row) -> Row:
     return {
         "name": row["name"],
         "state": _STATE_WORDS[row["state"]],
+        "paused": row["state"] == "running" and row["wish"] == "pause",
         "model": settings.model,
         "dataset": row["dataset"],
         "method": settings.method,
@@ -78,15 +79,14 @@ def run_summary(row: Row) -> Row:
 
 def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: Workspace) -> Row:
     """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one first."""
-    paused = row["state"] == "running" and row["wish"] == "pause"
+    summary = run_summary(row)
     return {
-        **run_summary(row),
+        **summary,
         "message": row["message"],
-        "paused": paused,
         "step": row["step"],
         "total": row["total_steps"] or 0,
         "place": waiting.index(row["name"]) + 1 if row["name"] in waiting else 0,
-        "progress": progress_words(row, train, waiting, paused=paused),
+        "progress": progress_words(row, train, waiting, paused=summary["paused"]),
         "points": len(train),
         "at_rest": row["state"] not in {"queued", "running"},
         "can_extend": row["state"] not in {"queued", "running"} and workspace.state_folder(row["name"]).is_dir(),
