@@ -35,7 +35,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     """Parse, run the chosen command and return the exit status: 0, or 2 after one line about a person's mistake."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a pipe or file on Windows would take what its code page has, and no more
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path may hold bytes that are no text
     chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:

@@ -48,15 +48,25 @@ def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, 
     texts = [text for turn in turns for text in (turn.text.strip(), turn.input.strip())]
     kinds = tuple(_Kind(turn.role, bool(turn.input.strip())) for turn in turns)
     layout = _lay_out(style, kinds, ask=ask)
+    if isinstance(layout, str):
+        raise StyleError(layout)
     return tuple(piece if isinstance(piece, Segment) else Segment(texts[piece[0]], piece[1], markup=False) for piece in layout)
 
 
 @lru_cache(maxsize=_KEPT)
-def _lay_out(style: Style, kinds: tuple[_Kind, ...], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...]:
+def _lay_out(style: Style, kinds: tuple[_Kind, ...], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...] | str:
     """Return the style's own stretches, and for each text between them its number and whether it is trained.
 
-    Made once for all conversations of the same kinds of turns, for a template sees nothing else of them.
+    Made once for all conversations of the same kinds of turns, for a template sees nothing else of them; so is what is wrong
+    with a style for them, which is returned in words.
     """
+    try:
+        return _pieces_of(style, kinds, ask=ask)
+    except StyleError as error:
+        return str(error)
+
+
+def _pieces_of(style: Style, kinds: Sequence[_Kind], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...]:
     messages = [_message(index, kind) for index, kind in enumerate(kinds)]
     filled = style.fill(messages, ask=ask)
     if any(message["input"] not in filled for message in messages):

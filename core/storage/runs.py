@@ -14,7 +14,6 @@ from core.training.settings import TrainingSettings, read_settings
 Row = dict[str, Any]
 _END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
 _WITH_DATASET = "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
-_DECIDE_SPEED = ("model", "method", "style", "batch_size", "evaluations_per_epoch", "precision", "gradient_checkpointing")
 _LONGEST_NOTE = 2000  # characters
 RESERVED_NAMES = frozenset({"expected", *bundled_models()})  # what else may stand where a run's name may
 _END_WORDS = {
@@ -47,19 +46,19 @@ class RunStore:
                 }
             )
 
-    def check_free(self, name: str) -> None:
-        """Raise WorkspaceError when a name is taken or unfit for a run."""
+    def check_free(self, name: str, besides: str = "") -> None:
+        """Raise WorkspaceError when a name is taken, by any run but ``besides``, or unfit for a run."""
         check_new_name(name)
         if name.lower() in RESERVED_NAMES:
             raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
         # Windows and macOS know one folder by both
-        if taken := self._database.one("SELECT name FROM runs WHERE name = ? COLLATE NOCASE", [name]):
+        if taken := self._database.one("SELECT name FROM runs WHERE name = ? COLLATE NOCASE AND name != ?", [name, besides]):
             raise WorkspaceError(f"There is a run '{taken['name']}' already: choose another name or resume that one.")
 
     def rename(self, name: str, wanted: str) -> None:
         """Give a run another name; its folder is the caller's to move."""
         with self._database.transaction() as tables:
-            self.check_free(wanted)
+            self.check_free(wanted, besides="" if wanted == name else name)
             tables.execute("UPDATE runs SET name = ? WHERE name = ?", [wanted, name])
 
     def replace_settings(self, name: str, settings: TrainingSettings) -> None:
@@ -155,14 +154,12 @@ class RunStore:
         )
 
     def last_speed(self, wanted: TrainingSettings, content_hash: str) -> float | None:
-        """Return the tokens per second of the last run of a dataset that differs in nothing which much decides its speed."""
-        for row in self.all():
-            settings = read_settings(row["settings"])
-            alike = all(getattr(settings, name) == getattr(wanted, name) for name in _DECIDE_SPEED)
-            if alike and row["content_hash"] == content_hash and row["elapsed_s"] > 0:
-                sql = "SELECT max(seen_tokens) AS seen FROM metrics WHERE run_id = ? AND kind = 'train'"
-                return ((self._database.one(sql, [row["id"]]) or {}).get("seen") or 0) / row["elapsed_s"] or None
-        return None
+        """Return the tokens per second of a dataset's last run whose steps cost what those of ``wanted`` will, or None."""
+        sql = """
+            SELECT settings, max(seen_tokens) / runs.elapsed_s AS speed FROM metrics JOIN runs ON runs.id = run_id
+            WHERE kind = 'train' AND content_hash = ? AND runs.elapsed_s > 0 GROUP BY runs.id ORDER BY runs.id DESC"""
+        rows = self._database.query(sql, [content_hash])
+        return next((row["speed"] for row in rows if read_settings(row["settings"]).costs_like(wanted)), None)
 
     def _start(self, run_id: int, event: RunStarted) -> None:
         with self._database.transaction() as tables:

@@ -75,10 +75,21 @@ def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
     if settings.method == "full":
         return _BYTES * weights or None
     of_products = _BYTES_OF_A_COPY if halves else _BYTES
+    of_blocks = _BYTES if _is_dora(plan) else of_products  # whose columns are measured in float32
     layer = min(_first(config, "vocab_size") * _first(config, "hidden_size", "n_embd"), weights)
     head = min(layer, weights - layer) if config.get("tie_word_embeddings") is False else 0
-    blocks = (_FOUR_BITS if settings.method == "qlora" else of_products) * (weights - layer - head)
+    blocks = (_FOUR_BITS if settings.method == "qlora" else of_blocks) * (weights - layer - head)
     return (_BYTES * layer + of_products * head + blocks) or None
+
+
+def _is_dora(plan: RunPlan) -> bool:
+    """Tell whether a plan's adapter is or will be a weight-decomposed one; one that is tuned further stays what it is."""
+    if not plan.source.is_adapter:
+        return plan.settings.lora_kind == "dora"
+    try:
+        return bool(json.loads((plan.source.folder / "adapter_config.json").read_text(encoding="utf-8")).get("use_dora"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _training_bytes(plan: RunPlan) -> float | None:

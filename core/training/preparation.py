@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from core.data.dataset import Dataset
 from core.data.examples import Example
 from core.data.splits import Splits, split_examples
-from core.errors import SettingsError
+from core.errors import SettingsError, StyleError
 from core.models.catalogue import ModelSource, block_count, find_model, max_context, read_facts
-from core.prompts.encoded import encode_dataset
+from core.prompts.encoded import encode_dataset, usable
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
 from core.storage.workspace import Workspace
 from core.training.group import Group
@@ -63,7 +63,7 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     context = max_context(source.base_folder or source.folder)
     max_tokens = min(settings.max_tokens or context, context)
     splits = split_examples(dataset.examples, settings.splits)
-    rows = {row.row: row for row in encode_dataset(dataset, encoder)}
+    rows = encode_dataset(dataset, encoder)
     train, cut, dropped = _fit(splits.train, rows, max_tokens, mask_prompt=settings.mask_prompt)
     validation, also_cut, also_dropped = _fit(splits.validation, rows, max_tokens, mask_prompt=settings.mask_prompt)
     if not train:
@@ -132,12 +132,12 @@ def training_threads(processes: int = 1) -> int:
 
 
 def _fit(
-    examples: Sequence[Example], rows: Mapping[int, EncodedRow], max_tokens: int, *, mask_prompt: bool
+    examples: Sequence[Example], rows: Mapping[int, EncodedRow | StyleError], max_tokens: int, *, mask_prompt: bool
 ) -> tuple[tuple[EncodedRow, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the usable rows, the numbers of those that were cut, and of those with nothing left to learn."""
     kept, cut, dropped = [], [], []
     for example in examples:
-        whole = rows[example.row]
+        whole = usable(rows[example.row])
         row = whole.cut(max_tokens)
         if row.targets(mask_prompt=mask_prompt) < 1:
             dropped.append(row.row)

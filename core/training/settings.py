@@ -18,6 +18,9 @@ KEPT: tuple[Kept, ...] = get_args(Kept)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
+_COST_NOTHING = ("epochs", "learning_rate", "warmup_share", "weight_decay", "max_gradient_norm", "patience", "lora_alpha", "seed")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
     """All that decides a run's outcome besides the data."""
@@ -67,6 +70,10 @@ class TrainingSettings:
     def target_names(self) -> list[str]:
         """The names in ``lora_targets``."""
         return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
+
+    def costs_like(self, other: "TrainingSettings") -> bool:
+        """Tell whether a token takes about as long under other settings."""
+        return replace(self, **{name: getattr(other, name) for name in _COST_NOTHING}) == other
 
     def to_json(self) -> str:
         """Return the settings as a JSON object."""

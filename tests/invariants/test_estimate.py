@@ -173,6 +173,17 @@ def test_adapters_on_products_in_16_bits_need_half_the_weights(workspace: Worksp
     assert (told[0] or 0) - (told[1] or 0) == pytest.approx(2 * blocks / 2**20, rel=0.1)  # less the adapters' own copy
 
 
+def test_what_dora_measures_is_told_in_float32(workspace: Workspace, rows: Path, larger_model: Path) -> None:
+    chosen = change_settings(default_settings(str(larger_model), "lora"), {"precision": "bfloat16"})
+    told = [
+        gpu_memory_mib(plan_run(load_dataset(rows), change_settings(chosen, {"lora_kind": kind}), workspace)) or 0
+        for kind in ("lora", "dora")
+    ]
+    config = json.loads((larger_model / "config.json").read_text())
+    blocks = parameter_count(larger_model) - 2 * config["vocab_size"] * config["hidden_size"]
+    assert told[1] - told[0] == pytest.approx(2 * blocks / 2**20)
+
+
 def test_operations_are_those_of_the_weights_and_tokens(workspace: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     path.write_text(json.dumps([{"instruction": "Say a word.", "output": "word", "split": "train"}]))

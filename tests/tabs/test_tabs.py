@@ -246,7 +246,14 @@ def test_chat_streams_longer_and_longer_text_and_shows_the_exact_prompt(open_tab
     history, messages, prompt, _ = last
     assert history[-1]["role"] == "assistant" and len(messages) == 2
     assert "&lt;|im_start|&gt;system\nBe brief.&lt;|im_end|&gt;" in prompt and "<script" not in prompt
-    assert page.trigger("drop_answer", history)[0] == past
+    *_, (again, *_) = list(
+        page.trigger("answer_again", str(tiny_models["llama"]), "chatml", "Be brief.", history, 0, 0, 1, 12, 1)
+    )
+    assert again == history  # the same seed
+    kept: list[Any] = []
+    with pytest.raises(gr.Error, match="There is no model"):
+        kept.extend(page.trigger("answer_again", "/no/model", "", "", history, 0, 0, 1, 12, 1))
+    assert kept[-1][0] == history  # a good answer is not given up for none
     assert page.trigger("drop_turn", history) == ([], [], HOSTILE)
     with pytest.raises(gr.Error, match="top p: must lie"):
         list(page.trigger("answer", str(tiny_models["llama"]), "", "", past, 0, 0, 0, 12, 1))
@@ -364,6 +371,7 @@ def test_a_review_is_made_in_the_background_with_progress(
     wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
     making, dropdown, watched = page.trigger("watch_review", name)
     assert "6 of 6 responses. Ready to judge." in making and dropdown.value == name and watched == ""
+    wait_until(lambda: services.review_jobs.current, lambda current: current is None)  # its thread ends a moment later
     with pytest.raises(gr.Error, match="two or more"):
         page.trigger("make_review", key, "test", 3, "", names[:1], 0, "", "", 0, "pairs", 8, 0, 42)
     with pytest.raises(gr.Error, match="There is no model"):

@@ -50,6 +50,13 @@ def test_what_is_printed_is_utf_8_whatever_the_system_prefers(tmp_path: Path) ->
     assert "日" in done.stdout.decode("utf-8") and "日" in json.dumps(json.loads(done.stdout), ensure_ascii=False)
 
 
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="file names there are text")
+def test_a_path_that_is_no_text_gets_one_sentence_too(tmp_path: Path) -> None:
+    words: list[Any] = [sys.executable, "-m", "core", "check", os.fsencode(tmp_path) + b"/b\xffd.json"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"There is no file" in done.stderr
+
+
 def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

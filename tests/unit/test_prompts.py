@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -14,12 +15,15 @@ from core.data.dataset import load_dataset
 from core.data.examples import Example, Turn
 from core.errors import ModelError, StyleError
 from core.prompts.batches import IGNORED, collate, plan_epoch, plan_evaluation
-from core.prompts.encoded import encode_dataset, measure_dataset
+from core.prompts.encoded import encode_dataset, measure_dataset, usable
 from core.prompts.encoding import PromptEncoder, load_encoder, make_row
 from core.prompts.preview import preview_row
 from core.prompts.rendering import _lay_out, render
 from core.prompts.style import BUILT_IN, Style
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
+from core.storage.workspace import Workspace
+from core.training.preparation import plan_run
+from core.training.settings import TrainingSettings
 from tests.conftest import POCKET
 
 STYLES = list(BUILT_IN)
@@ -322,7 +326,7 @@ def test_a_dataset_is_encoded_once_for_all_who_ask(small_file: Path, tmp_path: P
     dataset, other = load_dataset(small_file), tmp_path / "other.json"
     other.write_text(json.dumps([{"instruction": "Say a word.", "output": "word"}]))
     rows = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
-    assert [row.row for row in rows] == calls == list(range(1, 41))
+    assert list(rows) == calls == list(range(1, 41))
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: encode_dataset(load_dataset(small_file), load_encoder(POCKET, "alpaca")), range(8)):
             assert found is rows
@@ -332,8 +336,28 @@ def test_a_dataset_is_encoded_once_for_all_who_ask(small_file: Path, tmp_path: P
     again = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
     assert again == rows and again is not rows and len(calls) == 121
     [measured, *_] = measure_dataset(dataset, load_encoder(POCKET, "alpaca"))
-    assert (measured.tokens, measured.trained_tokens) == (len(rows[0].ids), rows[0].targets(mask_prompt=True))
+    assert (measured.tokens, measured.trained_tokens) == (len((first := usable(rows[1])).ids), first.targets(mask_prompt=True))
     assert len(calls) == 121
+
+
+def test_a_row_that_a_style_cannot_write_is_told_of_where_it_is_used(tmp_path: Path, workspace: Workspace) -> None:
+    """A run that learns from other rows goes on; the check of the whole file does not."""
+    style, file = tmp_path / "plain.jinja", tmp_path / "rows.json"
+    style.write_text(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}{% endif %}"
+    )
+    rows = [{"messages": [{"role": "user", "content": f"Say {n}."}, {"role": "assistant", "content": f"{n}"}]} for n in range(20)]
+    odd = {"messages": [{"role": "system", "content": "Be brief."}, *rows[0]["messages"]]}
+    file.write_text(json.dumps([*rows, odd | {"split": "test"}]))
+    dataset, chosen = load_dataset(file), TrainingSettings(style=str(style))
+    assert len(plan_run(dataset, chosen, workspace).splits.test) == 1
+    for _ in range(2):
+        with pytest.raises(StyleError, match="Row 21: .*no system"):
+            measure_dataset(dataset, load_encoder(POCKET, str(style)))
+    file.write_text(json.dumps([*rows, odd | {"split": "train"}]))
+    with pytest.raises(StyleError, match="Row 21: .*no system"):
+        plan_run(load_dataset(file), replace(chosen, test_share=0.0, validation_share=0.0), workspace)
 
 
 def test_conversations_of_the_same_turns_are_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from core.storage.datasets import DatasetStore
 from core.storage.folders import recover, write_file, written_aside
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace, check_name
+from core.training.events import RunStarted, StepDone
 from core.training.memory import peak_memory_mib
 from core.training.schedule import learning_rate_at
 from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
@@ -179,6 +180,25 @@ def test_names_that_differ_in_capitals_alone_are_one(workspace: Workspace) -> No
     assert runs.free_name("mine") == "mine-2"
     with pytest.raises(WorkspaceError, match="stands for something else"):
         runs.check_free("Pocket")
+    with pytest.raises(WorkspaceError, match="There is a run 'Mine-1' already"):
+        runs.rename("Mine-1", "Mine-1")
+    runs.rename("Mine-1", "mine-1")  # its own name in other capitals
+    assert [row["name"] for row in runs.all()] == ["mine-1"]
+
+
+def test_the_last_runs_speed_is_told_of_runs_that_cost_the_same(workspace: Workspace) -> None:
+    runs = RunStore(workspace)
+    content = DatasetStore(workspace).keep(sample_of(workspace))
+    runs.create("r", TrainingSettings(), content, {})
+    assert runs.last_speed(TrainingSettings(), content) is None
+    runs.record("r", RunStarted("r", 0, 4, 4, 1, 0, 5, 5, "cpu"))
+    runs.record("r", StepDone(1, 0.25, 2.0, 1e-3, 1.0, 500, 250.0, 600.0, 2.0))
+    for wanted, speed in (
+        (TrainingSettings(epochs=9, learning_rate=1e-4, seed=1), 250.0), (TrainingSettings(last_blocks=1), None),
+        (TrainingSettings(method="lora"), None), (TrainingSettings(evaluations_per_epoch=5), None),
+    ):  # fmt: skip
+        assert runs.last_speed(wanted, content) == speed
+    assert runs.last_speed(TrainingSettings(), "another file") is None
 
 
 def sample_of(workspace: Workspace) -> Dataset:

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
 from core.generation.sampling import Sampling
 from ui.chat.views import Message, as_turns, displayed, style_note
 from ui.components import FOLLOWING, QUIET, when_opened
@@ -49,8 +48,7 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     asking = [parts.box.submit, parts.send.click]
     taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **QUIET)
     first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
-    dropped = parts.retry.click(handlers.drop_answer, parts.history, shown, api_name="drop_answer", **QUIET)
-    again = dropped.then(handlers.answer, asked, told, api_name="answer_again", **streaming)
+    again = parts.retry.click(handlers.answer_again, asked, told, api_name="answer_again", **streaming)
     parts.stop.click(None, None, None, cancels=[first, again])
     parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET)
     gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, [*shown, parts.exact], api_name="clear_chat", **QUIET)
@@ -76,19 +74,28 @@ class _Handlers:
         if not past or past[-1]["role"] != "user":
             yield past, displayed(past), gr.skip(), gr.skip()
             return
-        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip(), gr.skip()
         try:
-            for told in self._replies(model, style, system, past, values):
-                yield *told, gr.skip()
-        except UserError:  # what was asked goes back to where it was written, and is no part of what is asked next
+            yield from self._replies(model, style, system, past, values)
+        except Exception:  # what was asked goes back to where it was written, and is no part of what is asked next
             yield past[:-1], displayed(past[:-1]), gr.skip(), past[-1]["text"]
             raise
 
-    def _replies(
-        self, model: str, style: str, system: str, past: History, values: Sequence[float]
-    ) -> Iterator[tuple[History, list[Any], Any]]:
+    @shows_user_errors
+    def answer_again(self, model: str, style: str, system: str, past: History, *values: float) -> Iterator[tuple[Any, ...]]:
+        asked = past[:-1] if past and past[-1]["role"] == "assistant" else past
+        if not asked:
+            yield past, displayed(past), gr.skip(), gr.skip()
+            return
+        try:
+            yield from self._replies(model, style, system, asked, values)
+        except Exception:  # the answer that was there stays
+            yield past, displayed(past), gr.skip(), gr.skip()
+            raise
+
+    def _replies(self, model: str, style: str, system: str, past: History, values: Sequence[float]) -> Iterator[tuple[Any, ...]]:
         """Yield the conversation with the reply so far, as it is kept and as it is shown, and the exact prompt."""
         sampling = _sampling(values)
+        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip(), gr.skip()
         speaker = self.services.shelf.get(model or "", style)
         turns = as_turns(system or "", past)
         prompt = exact_text(speaker.encoder.prompt_text(turns))
@@ -96,12 +103,8 @@ class _Handlers:
         for reply in speaker.stream(turns, sampling):
             if time.monotonic() - painted_at >= _PAINT_EVERY_S:
                 painted_at = time.monotonic()
-                yield *_with_reply(past, reply), prompt
-        yield *_with_reply(past, reply.strip()), prompt
-
-    def drop_answer(self, past: History) -> tuple[History, list[Any]]:
-        past = past[:-1] if past and past[-1]["role"] == "assistant" else past
-        return past, displayed(past)
+                yield *_with_reply(past, reply), prompt, gr.skip()
+        yield *_with_reply(past, reply.strip()), prompt, gr.skip()
 
     def drop_turn(self, past: History) -> tuple[History, list[Any], str]:
         last = max((i for i, message in enumerate(past) if message["role"] == "user"), default=0)

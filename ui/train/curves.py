@@ -151,7 +151,8 @@ def _draw_run(run: History, look: Look) -> tuple[list[Trace], list[Trace]]:
     if not tuned:
         return traces, []
     best = min(tuned, key=lambda point: point[1])
-    falls = [loss for row, loss in zip(run.train, smoothed, strict=True) if row["step"] >= _best_step(run)]
+    guarded = smooth([row["loss"] for row in run.train], _GUARD_SMOOTHING)  # as the words are, however the line is drawn
+    falls = [loss for row, loss in zip(run.train, guarded, strict=True) if row["step"] >= _best_step(run)]
     return [*traces, _star(best)], _shade(best, tuned[-1]) if falls and falls[-1] < falls[0] else []
 
 
