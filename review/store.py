@@ -11,7 +11,7 @@ from sqlite_utils import Database as SqliteUtils
 from core.data.examples import Example, Turn
 from core.errors import ReviewError
 from core.generation.speaker import Response
-from core.storage.workspace import Workspace, check_new_name, now
+from core.storage.workspace import Workspace, check_new_name, free_name, now
 from review.contenders import Entrant
 from review.plan import ReviewPlan
 from review.rubric import Rubric
@@ -94,8 +94,7 @@ class ReviewStore:
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no review has."""
-        taken = {row["name"].lower() for row in self.all()}
-        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}").lower() not in taken)
+        return free_name(stem, (row["name"] for row in self.all()))
 
     def all(self) -> list[Row]:
         """Return all reviews, the latest first, each with its counts."""

@@ -131,7 +131,7 @@ def _check_safetensors(folder: Path, stem: str) -> None:
 
 
 def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]) -> Path:
-    base = str(_read_object(folder / "adapter_config.json").get("base_model_name_or_path", ""))
+    base = str(read_adapter(folder).get("base_model_name_or_path", ""))
     base = str(read_facts(folder).get("base_model", base))
     try:
         source = find_model(base, run_folder)
@@ -161,6 +161,11 @@ def _fetch(name: str) -> Path:
         ) from error
     except Exception as error:  # the hub's HTTP client raises classes of its own when there is no network
         raise ModelError(f"The model '{name}' could not be fetched from the hub: {error}.") from error
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """Return PEFT's config of an adapter, or nothing where there is none. Raises ModelError when it is damaged."""
+    return _read_object(folder / "adapter_config.json")
 
 
 def _read_object(path: Path) -> dict[str, Any]:

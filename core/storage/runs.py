@@ -7,7 +7,7 @@ from typing import Any, Literal
 from core.data.splits import SplitSettings
 from core.errors import WorkspaceError
 from core.models.catalogue import bundled_models
-from core.storage.workspace import Workspace, check_new_name, now
+from core.storage.workspace import Workspace, check_new_name, free_name, now
 from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
 from core.training.settings import TrainingSettings, read_settings
 
@@ -47,18 +47,19 @@ class RunStore:
             )
 
     def check_free(self, name: str, besides: str = "") -> None:
-        """Raise WorkspaceError when a name is taken, by any run but ``besides``, or unfit for a run."""
+        """Raise WorkspaceError when a name is taken or unfit for a run; ``besides`` may take its own in other capitals."""
         check_new_name(name)
         if name.lower() in RESERVED_NAMES:
             raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
-        # Windows and macOS know one folder by both
-        if taken := self._database.one("SELECT name FROM runs WHERE name = ? COLLATE NOCASE AND name != ?", [name, besides]):
+        # Windows and macOS know one folder by a name in any capitals
+        sql = "SELECT name FROM runs WHERE name = ? OR (name = ? COLLATE NOCASE AND name != ?)"
+        if taken := self._database.one(sql, [name, name, besides]):
             raise WorkspaceError(f"There is a run '{taken['name']}' already: choose another name or resume that one.")
 
     def rename(self, name: str, wanted: str) -> None:
         """Give a run another name; its folder is the caller's to move."""
         with self._database.transaction() as tables:
-            self.check_free(wanted, besides="" if wanted == name else name)
+            self.check_free(wanted, besides=name)
             tables.execute("UPDATE runs SET name = ? WHERE name = ?", [wanted, name])
 
     def replace_settings(self, name: str, settings: TrainingSettings) -> None:
@@ -68,8 +69,7 @@ class RunStore:
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no run has."""
-        taken = {row["name"].lower() for row in self._database.query("SELECT name FROM runs")}
-        return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}").lower() not in taken)
+        return free_name(stem, (row["name"] for row in self._database.query("SELECT name FROM runs")))
 
     def find(self, name: str) -> Row:
         """Return a run's row with its dataset's name. Raises WorkspaceError when there is none."""

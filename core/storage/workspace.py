@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def check_new_name(name: str) -> str:
     if check_name(name).endswith(".") or name.partition(".")[0].upper() in _DEVICES:
         raise WorkspaceError(f"'{name}' cannot be a name: Windows knows no folder of that name. Choose another.")
     return name
+
+
+def free_name(stem: str, names: Iterable[str]) -> str:
+    """Return ``stem-N`` with the first N that makes none of ``names``, whatever their capitals."""
+    taken = {name.lower() for name in names}
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}").lower() not in taken)
 
 
 def now() -> str:

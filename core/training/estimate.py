@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from core.models.catalogue import block_count, read_config
+from core.models.catalogue import block_count, read_adapter, read_config
 from core.prompts.encoding import EncodedRow
 from core.training.preparation import RunPlan
 from core.training.speed import torch_is_loaded
@@ -84,12 +84,7 @@ def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
 
 def _is_dora(plan: RunPlan) -> bool:
     """Tell whether a plan's adapter is or will be a weight-decomposed one; one that is tuned further stays what it is."""
-    if not plan.source.is_adapter:
-        return plan.settings.lora_kind == "dora"
-    try:
-        return bool(json.loads((plan.source.folder / "adapter_config.json").read_text(encoding="utf-8")).get("use_dora"))
-    except (OSError, ValueError, AttributeError):
-        return False
+    return bool(read_adapter(plan.source.folder).get("use_dora")) if plan.source.is_adapter else plan.settings.lora_kind == "dora"
 
 
 def _training_bytes(plan: RunPlan) -> float | None:

@@ -53,7 +53,7 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
     for row in runs.all():
         if row["name"] != name and _stands_on(workspace, row, name):
             raise WorkspaceError(f"The run '{row['name']}' was tuned from '{name}' and finds it by that name: it must stay.")
-    runs.check_free(wanted, besides="" if wanted == name else name)  # other capitals make another name
+    runs.check_free(wanted, besides=name)
     old, new = workspace.run_folder(name), workspace.run_folder(wanted)
     if old.exists():
         old.rename(new)

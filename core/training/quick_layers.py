@@ -118,8 +118,9 @@ def _fuse_adapters(model: "PreTrainedModel") -> None:
 def _adapted(layer: Any, usual: Forward, x: torch.Tensor, *values: Any, **named: Any) -> torch.Tensor:
     """Return an adapted layer's output for (…, I) inputs: (…, O)."""
     kind = x.device.type
-    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    if values or named or not _is_plain(layer, x, precision):
+    rounds = torch.is_autocast_enabled(kind)
+    precision = torch.get_autocast_dtype(kind) if rounds else x.dtype
+    if values or named or not _is_plain(layer, x, {precision, torch.float32} if rounds else {precision}):
         return usual(x, *values, **named)
     name, base = layer.active_adapters[0], layer.get_base_layer()
     weight = base.weight.T if isinstance(base, torch.nn.Linear) else base.weight  # (I, O), as GPT-2's Conv1D keeps it
@@ -129,8 +130,8 @@ def _adapted(layer: Any, usual: Forward, x: torch.Tensor, *values: Any, **named:
     return out.view(*x.shape[:-1], out.shape[-1])
 
 
-def _is_plain(layer: Any, x: torch.Tensor, precision: torch.dtype) -> bool:
-    """Tell whether a layer is one low-rank product added to one frozen matrix, to be computed in ``precision``, and no more."""
+def _is_plain(layer: Any, x: torch.Tensor, kinds: set[torch.dtype]) -> bool:
+    """Tell whether a layer is one low-rank product added to one frozen matrix, all of them of ``kinds``, and no more."""
     from transformers.pytorch_utils import Conv1D
 
     names, base = layer.active_adapters, layer.get_base_layer()
@@ -138,7 +139,6 @@ def _is_plain(layer: Any, x: torch.Tensor, precision: torch.dtype) -> bool:
         return False
     down, up = layer.lora_A[names[0]], layer.lora_B[names[0]]
     dropout = layer.lora_dropout[names[0]]
-    rounded = {torch.float32} if torch.is_autocast_enabled(x.device.type) else set()
     return (
         x.dim() > 1
         and type(base) in {torch.nn.Linear, Conv1D}
@@ -147,7 +147,7 @@ def _is_plain(layer: Any, x: torch.Tensor, precision: torch.dtype) -> bool:
         and down.bias is None
         and up.bias is None
         and (isinstance(dropout, torch.nn.Identity) or not layer.training)
-        and {x.dtype, base.weight.dtype, down.weight.dtype, up.weight.dtype} <= {precision, *rounded}
+        and {x.dtype, base.weight.dtype, down.weight.dtype, up.weight.dtype} <= kinds
         and not torch.compiler.is_compiling()
     )
 

@@ -44,8 +44,7 @@ def start_command(words: Sequence[str], log_file: Path) -> "subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # the folder we were started in is not ours, and what is said is read as UTF-8 again
-            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"},
+            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"},  # the folder we were started in is not ours
             start_new_session=True,
             creationflags=_FLAGS,
         )

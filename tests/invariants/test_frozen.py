@@ -8,7 +8,6 @@ import torch
 
 from core.data.dataset import load_dataset
 from core.models import frozen
-from core.models.adapters import AdapterShape, add_lora
 from core.models.catalogue import find_model
 from core.models.frozen import hold_frozen
 from core.models.loading import load_model
@@ -17,30 +16,14 @@ from core.prompts.encoding import load_encoder
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, SampleAnswered, StepDone
 from core.training.loss import BatchLoss
-from core.training.quick_layers import _Adapted, quicken
+from core.training.quick_layers import quicken
 from core.training.run import add_run, execute
 from core.training.settings import TrainingSettings
+from tests.invariants.test_quick_layers import IDS, adapted, calls
+from tests.invariants.test_training import LAYOUTS, one_thread
 
-IDS = torch.tensor([[5, 6, 7, 8, 9], [11, 12, 13, 14, 15]])
-LAYOUTS = ["gpt2", "llama", "qwen3"]
+__all__ = ["calls", "one_thread"]  # fixtures
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def adapted(folder: Path, kind: str = "lora") -> Any:
-    """A model with an adapter whose second matrices are not zero, as a fresh one's are."""
-    model = load_model(find_model(str(folder), lambda _: None))
-    model = add_lora(model, AdapterShape(4, 8.0, 0.0, kind), seed=1, base_model=str(folder))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.05)
-    return model.eval()
 
 
 def in_16_bits(model: Any) -> torch.Tensor:
@@ -93,7 +76,7 @@ def test_without_autocast_a_held_matrix_is_multiplied_by_in_float32(tiny_models:
 
 
 def test_what_dora_measures_stays_as_it_is(tiny_models: dict[str, Path]) -> None:
-    model = adapted(tiny_models["llama"], "dora")
+    model = adapted(tiny_models["llama"], kind="dora")
     hold_frozen(model, torch.bfloat16)
     assert [name.rpartition(".")[0].rpartition(".")[2] for name in held(model)] == ["lm_head"]
 
@@ -123,11 +106,8 @@ def test_adapters_in_fewer_passes_are_as_near_to_the_truth_as_pefts(tiny_models:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_batches_learn_through_held_matrices_in_our_way(
-    tiny_models: dict[str, Path], small_file: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+    tiny_models: dict[str, Path], small_file: Path, layout: str, calls: list[int]
 ) -> None:
-    calls: list[int] = []
-    usual = _Adapted.apply
-    monkeypatch.setattr(_Adapted, "apply", lambda *values: (calls.append(1), usual(*values))[1])
     encoder = load_encoder(tiny_models[layout], "alpaca")
     rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
     model = adapted(tiny_models[layout])

@@ -100,9 +100,8 @@ class _Handlers:
     def show_report(self, key: str, model: str) -> str:
         if (key, model) not in self.reports:
             encoder, context = self._encoder(model, "")
-            self.reports[key, model] = report_markup(
-                check_dataset(loaded := self._load(key), measure_dataset(loaded, encoder), context)
-            )
+            loaded = self._load(key)
+            self.reports[key, model] = report_markup(check_dataset(loaded, measure_dataset(loaded, encoder), context))
         return self.reports[key, model]
 
     @shows_user_errors

@@ -88,8 +88,8 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
         found = services.reviews.people(str(question.get("review", "")))
-        del found["disputed"]  # that others differ would tell how they judge
-        return found
+        told = ("people", "pairs", "ratings", "answers")  # that others differ would tell how they judge
+        return {name: found[name] for name in told}
 
     return [list_verdicts, open_verdict, list_people]
 

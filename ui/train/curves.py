@@ -101,7 +101,7 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
 
 def guard_words(run: History, *, goes_on: bool) -> str:
     """Say it when no evaluation is better than the base model, or when a run overfits; else ''."""
-    losses = [row["loss"] for row in run.validation if row["step"] > 0]
+    losses = [row["loss"] for row in _tuned(run)]
     if run.base_loss is not None and losses and min(losses) > run.base_loss:
         best = f"{min(losses):.4f} at best, {run.base_loss:.4f} before"
         return f"{'So far no' if goes_on else 'No'} evaluation is better than the base model: {best}. Try a lower learning rate."
@@ -110,21 +110,31 @@ def guard_words(run: History, *, goes_on: bool) -> str:
 
 def _overfitting_words(run: History, *, goes_on: bool) -> str:
     """Say it when the validation loss has risen several times in a row while the train loss fell; else ''."""
-    tuned = [row for row in run.validation if row["step"] > 0]
+    tuned = _tuned(run)
     rises = 0
     while rises + 1 < len(tuned) and tuned[-rises - 1]["loss"] > tuned[-rises - 2]["loss"]:
         rises += 1
     if rises < _RISES_IN_A_ROW:
         return ""
     turn = tuned[-rises - 1]["step"]
-    smoothed = smooth([row["loss"] for row in run.train], _GUARD_SMOOTHING)
-    at_turn = next((value for row, value in zip(run.train, smoothed, strict=True) if row["step"] >= turn), math.inf)
-    if not smoothed or smoothed[-1] >= at_turn:
+    if not _fits_better_since(run, turn):
         return ""
     return (
         f"Overfitting: the validation loss has risen {rises} times in a row since step {turn} while the train loss fell. "
         f"The best model is kept{'; stopping now loses nothing' if goes_on else ''}."
     )
+
+
+def _tuned(run: History) -> list[Row]:
+    """Return the evaluations of the model that is tuned, the untuned one's left out."""
+    return [row for row in run.validation if row["step"] > 0]
+
+
+def _fits_better_since(run: History, step: int) -> bool:
+    """Tell whether the train loss has fallen since a step, by a smoothing of its own, however the line is drawn."""
+    smoothed = smooth([row["loss"] for row in run.train], _GUARD_SMOOTHING)
+    before = next((value for row, value in zip(run.train, smoothed, strict=True) if row["step"] >= step), math.inf)
+    return bool(smoothed) and smoothed[-1] < before
 
 
 def _draw_run(run: History, look: Look) -> tuple[list[Trace], list[Trace]]:
@@ -147,13 +157,13 @@ def _draw_run(run: History, look: Look) -> tuple[list[Trace], list[Trace]]:
                 "line": {"color": _BASE, "dash": "dash", "width": 1.5}, "hovertemplate": "%{y:.4f}",
             }
         )  # fmt: skip
-    tuned = [point for row, point in zip(run.validation, validation, strict=True) if row["step"] > 0]
+    tuned = _tuned(run)
     if not tuned:
         return traces, []
-    best = min(tuned, key=lambda point: point[1])
-    guarded = smooth([row["loss"] for row in run.train], _GUARD_SMOOTHING)  # as the words are, however the line is drawn
-    falls = [loss for row, loss in zip(run.train, guarded, strict=True) if row["step"] >= _best_step(run)]
-    return [*traces, _star(best)], _shade(best, tuned[-1]) if falls and falls[-1] < falls[0] else []
+    best = min(tuned, key=lambda row: row["loss"])
+    risen = tuned[-1]["loss"] > best["loss"]
+    ends = [_point(run, row, look) for row in (best, tuned[-1])]
+    return [*traces, _star(ends[0])], [_shade(*ends)] if risen and _fits_better_since(run, best["step"]) else []
 
 
 def _point(run: History, row: Row, look: Look, loss: float | None = None) -> Point:
@@ -186,17 +196,10 @@ def _star(best: Point) -> Trace:
     return star | {"hovertemplate": "%{y:.4f}, kept"}
 
 
-def _best_step(run: History) -> int:
-    row = min((row for row in run.validation if row["step"] > 0), key=lambda row: row["loss"])
-    return int(row["step"])
-
-
-def _shade(best: Point, last: Point) -> list[Trace]:
-    """Shade what lies beyond the best evaluation when the loss has risen since."""
-    if last[0] <= best[0] or last[1] <= best[1]:
-        return []
+def _shade(best: Point, last: Point) -> Trace:
+    """Shade what lies beyond the best evaluation."""
     place = {"type": "rect", "xref": "x", "yref": "y domain", "x0": best[0], "x1": last[0], "y0": 0, "y1": 1}
-    return [place | {"fillcolor": _VALIDATION, "opacity": 0.08, "line": {"width": 0}}]
+    return place | {"fillcolor": _VALIDATION, "opacity": 0.08, "line": {"width": 0}}
 
 
 @cache
