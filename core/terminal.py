@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 from core.errors import UserError
 from core.storage.workspace import DEFAULT_FOLDER
+from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
 
 Command = Callable[[argparse.Namespace], int]
 PERSONS_MISTAKE = 2
+_PATHS = {"file", "data"}  # names of files may hold any bytes
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -39,9 +41,10 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:
+        _check_is_text(chosen)
         return command(chosen)
     except UserError as error:
-        say(f"{parser.prog}: {' '.join(str(error).split())}")
+        say(f"{parser.prog}: {shortened(str(error), LONGEST_SENTENCE)}")
         return PERSONS_MISTAKE
     except KeyboardInterrupt:
         say("Stopped.")
@@ -51,14 +54,22 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
         return 0
 
 
+def whole(word: str) -> int:
+    """Return a whole number that somebody gave as an option."""
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shortened(word, 40)!r} is no whole number") from None
+
+
 def say(text: str) -> None:
     """Print words for a person to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def emit(value: object) -> None:
     """Print one JSON object on a line of stdout."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(printable_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
 def show(value: dict[str, Any], text: str, *, as_json: bool) -> None:
@@ -66,4 +77,11 @@ def show(value: dict[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         emit(value)
     else:
-        print(text, flush=True)
+        print(printable(text), flush=True)
+
+
+def _check_is_text(chosen: argparse.Namespace) -> None:
+    """Raise UserError for an option that holds bytes which are no text; a path may."""
+    for name, value in vars(chosen).items():
+        if isinstance(value, str) and has_half_character(value) and name not in _PATHS:
+            raise UserError(f"--{name.replace('_', '-')} holds bytes that are no UTF-8 text: write it anew.")

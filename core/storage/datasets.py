@@ -4,6 +4,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from core.data.dataset import Dataset, load_dataset
@@ -15,6 +16,8 @@ from core.storage.folders import write_file
 from core.storage.workspace import Workspace, now
 
 _CACHED = 4
+_HASH_CHARACTERS = 12
+_LONGEST_NAME_BYTES = 120
 
 
 class DatasetStore:
@@ -28,7 +31,9 @@ class DatasetStore:
 
     def keep(self, dataset: Dataset) -> str:
         """Copy the file into the workspace, once per content, note that it is used now, and return its hash."""
-        target = self._workspace.datasets / f"{dataset.content_hash[:12]}-{dataset.path.name}"
+        target, known = self._copy_of(dataset), self._path_of(dataset.content_hash)
+        if known is not None and known.is_file() and known.suffixes[-2:] == target.suffixes[-2:]:
+            target = known
         if not target.is_file():
             write_file(target, dataset.path.read_bytes())
         row = {
@@ -42,7 +47,18 @@ class DatasetStore:
         }
         with self._database.transaction() as tables:
             tables.table("datasets").upsert(row, pk="content_hash")
+        if known is not None and known != target:  # the same bytes under another ending are read otherwise
+            known.unlink(missing_ok=True)
+            self._loaded.pop(dataset.content_hash, None)
         return dataset.content_hash
+
+    def fold_doubles(self) -> None:
+        """Remove further copies of what is kept already, which earlier versions made at every start."""
+        kept = {path.resolve() for row in self.recent(questions=True) if (path := self._workspace.folder / row["path"])}
+        hashes = {row["content_hash"][:_HASH_CHARACTERS] for row in self.recent(questions=True)}
+        for path in self._workspace.datasets.glob("*-*"):
+            if path.resolve() not in kept and path.name[:_HASH_CHARACTERS] in hashes:
+                path.unlink(missing_ok=True)
 
     def load(self, content_hash: str | None) -> Dataset:
         """Read a kept version again. Raises WorkspaceError when none is chosen or the copy is gone or was changed."""
@@ -75,6 +91,17 @@ class DatasetStore:
             raise SettingsError(problems)
         with self._database.transaction() as tables:
             tables.table("datasets").update(content_hash, {"split_settings": json.dumps(asdict(settings))})
+
+    def _copy_of(self, dataset: Dataset) -> Path:
+        """Return where a file's copy belongs: its hash, and as much of its name as a file system takes."""
+        name = dataset.name
+        while len(name.encode()) > _LONGEST_NAME_BYTES:
+            name = name[1:]  # the ending tells how it is read
+        return self._workspace.datasets / f"{dataset.content_hash[:_HASH_CHARACTERS]}-{name}"
+
+    def _path_of(self, content_hash: str) -> Path | None:
+        row = self._database.one("SELECT path FROM datasets WHERE content_hash = ?", [content_hash])
+        return self._workspace.folder / row["path"] if row else None
 
     def _read(self, content_hash: str) -> Dataset:
         row = self._database.one("SELECT name, path, format FROM datasets WHERE content_hash = ?", [content_hash])

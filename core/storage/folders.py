@@ -2,13 +2,17 @@
 
 import errno
 import os
+import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
+
+_ASIDE = ".new"
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def written_aside(target: Path) -> Iterator[Path]:
 
 def aside_of(target: Path) -> Path:
     """Return where a folder is written before it is whole."""
-    return target.with_name(f".{target.name}.new")
+    return target.with_name(f".{target.name}{_ASIDE}")
 
 
 def recover(target: Path) -> None:
@@ -52,15 +56,31 @@ def recover(target: Path) -> None:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file aside, fsync it and rename it into place; a folder or device in its place is an OSError."""
+    """Write a file aside, fsync it and rename it into place; nothing is left of a failure.
+
+    Several may write the same file at once: the last one stays. A folder or device in its place is an OSError.
+    """
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "is not a file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.new")
-    aside.write_bytes(content)
-    _sync(aside)
-    aside.replace(target)
+    aside = target.with_name(f".{secrets.token_hex(8)}{_ASIDE}")  # its own, and never longer than a name may be
+    try:
+        aside.write_bytes(content)
+        _sync(aside)
+        aside.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
     _sync(target.parent)
+
+
+def remove_leftovers(folder: Path, older_than_s: float = 3600) -> None:
+    """Remove what writers that were killed left in a folder; what is younger may still be written."""
+    for path in folder.glob(f".*{_ASIDE}"):
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
 
 
 def _sync_tree(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from core.data.splits import SplitSettings
@@ -31,9 +32,15 @@ class RunStore:
         self._workspace = workspace
         self._database = workspace.database
 
-    def create(self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str]) -> None:
-        """Add a run in the state ``queued``. Raises WorkspaceError when the name is taken or unfit."""
+    def create(
+        self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str], *, stem: str = ""
+    ) -> str:
+        """Add a run in the state ``queued`` and return its name: ``name``, or without one a free ``stem-N``.
+
+        Raises WorkspaceError when the name is taken or unfit.
+        """
         with self._database.transaction() as tables:
+            name = name or self.free_name(stem)  # chosen where nobody else can choose it too
             self.check_free(name)
             tables.table("runs").insert(
                 {
@@ -45,6 +52,7 @@ class RunStore:
                     "created_at": now(),
                 }
             )
+        return name
 
     def check_free(self, name: str, besides: str = "") -> None:
         """Raise WorkspaceError when a name is taken or unfit for a run; ``besides`` may take its own in other capitals."""
@@ -86,6 +94,13 @@ class RunStore:
         """Return all runs, the latest first, each with its dataset's name."""
         return self._database.query(f"{_WITH_DATASET} ORDER BY runs.id DESC")
 
+    def waiting_like(self, settings: TrainingSettings, content_hash: str) -> str:
+        """Return the run that waits or goes on with the same settings and data, '' for none."""
+        for row in self.in_states({"queued", "running"}):
+            if row["content_hash"] == content_hash and replace(read_settings(row["settings"]), day=settings.day) == settings:
+                return str(row["name"])
+        return ""
+
     def in_states(self, states: Collection[str]) -> list[Row]:
         """Return the runs in any of some states, the first made first."""
         marks = ", ".join("?" * len(states))
@@ -104,6 +119,11 @@ class RunStore:
                 [state, message, name, *only_from],
             )
             return bool(moved.rowcount)
+
+    def set_identity(self, name: str, identity: Mapping[str, str]) -> None:
+        """Write down what tells a run's base model from others of its name."""
+        with self._database.transaction() as tables:
+            tables.execute("UPDATE runs SET identity = ? WHERE name = ?", [json.dumps(dict(identity)), name])
 
     def set_note(self, name: str, note: str) -> None:
         """Write down what a person wants to remember of a run. Raises WorkspaceError when it is too long."""

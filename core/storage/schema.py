@@ -82,3 +82,9 @@ def m002_wishes(db: Database) -> Any:
 def m003_notes(db: Database) -> Any:
     """Add what a person wants to remember of a run."""
     db.execute("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+
+
+@engine_tables()
+def m004_identity(db: Database) -> Any:
+    """Add what tells a run's base model and tokenizer from others of their names: JSON, '' for a run that has not begun."""
+    db.execute("ALTER TABLE runs ADD COLUMN identity TEXT NOT NULL DEFAULT ''")

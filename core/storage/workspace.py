@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import WorkspaceError
 from core.storage.database import Database
-from core.storage.folders import recover
+from core.storage.folders import recover, remove_leftovers
 from core.storage.schema import engine_tables
 
 DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "workspace"
@@ -25,6 +26,7 @@ class Workspace:
             self.folder = folder.expanduser().resolve()
             for part in (self.folder, self.runs, self.datasets, self.exports, self.responses):
                 part.mkdir(parents=True, exist_ok=True)
+            self.uploads.mkdir(mode=0o700, exist_ok=True)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise WorkspaceError(f"The workspace {folder} cannot be made: {reason}; give another folder.") from error
@@ -52,6 +54,18 @@ class Workspace:
     def responses(self) -> Path:
         """Files of finished responses that a person brought."""
         return self.folder / "responses"
+
+    @property
+    def uploads(self) -> Path:
+        """What a browser sent or is to fetch, until it was taken; nobody else of this machine may look into it."""
+        return self.folder / "uploads"
+
+    def tidy(self) -> None:
+        """Remove what an earlier process left: uploads, and files that it was writing when it was killed."""
+        for path in self.uploads.iterdir():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for folder in (self.folder, self.datasets, self.exports, self.responses):
+            remove_leftovers(folder)
 
     def run_folder(self, name: str) -> Path:
         """Return a run's folder, whether or not it exists."""
