@@ -5,6 +5,7 @@ from typing import Any
 from core.data.checks import CheckReport
 from core.data.duplicates import Repeat
 from core.prompts.preview import Preview
+from core.text import shortened
 
 Object = dict[str, Any]
 _MOST_LINES = 20
@@ -27,6 +28,9 @@ def check_object(report: CheckReport) -> Object:
         "placeholders": list(report.placeholders),
         "too_long": len(report.too_long),
         "too_long_rows": [{"row": x.row, "tokens": x.tokens, "lost_tokens": x.lost_tokens} for x in report.too_long],
+        "unused_fields": dict(report.unused_fields),
+        "unwritable": [{"row": refusal.row, "reason": refusal.reason} for refusal in report.unwritable],
+        "lost_characters": [{"row": row, "characters": lost} for row, lost in report.lossy],
         "tokens": {
             "total": tokens.total,
             "trained": tokens.trained,
@@ -47,6 +51,9 @@ def check_text(report: CheckReport) -> str:
         f"tokens: {tokens.total:,} in all, {share}; rows of {tokens.shortest} to {tokens.longest}, median {tokens.median:g}",
     ]
     lines += _listing("refused", [f"row {refusal.row}: {refusal.reason}" for refusal in report.refused])
+    lines += _listing("cannot be written in this style, so left out", [f"row {x.row}: {x.reason}" for x in report.unwritable])
+    lines += _listing("fields that are not used", [unused_words(*field) for field in report.unused_fields])
+    lines += _listing("characters that the vocabulary cannot write", [f"row {row}: {lost[:40]}" for row, lost in report.lossy])
     lines += _listing("exact repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.exact])
     lines += _listing("near repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.near])
     lines += _listing("answer stands in the prompt", [f"row {row}" for row in report.answer_in_prompt])
@@ -59,6 +66,11 @@ def repeat_words(repeat: Repeat) -> str:
     """Return one repeat as words."""
     answer = "same answer" if repeat.same_answer else "another answer"
     return f"row {repeat.row} repeats row {repeat.earlier_row} ({answer})"
+
+
+def unused_words(name: str, rows: int) -> str:
+    """Return one field that is not used as words."""
+    return f"{shortened(name)} (in {rows:,} {'row' if rows == 1 else 'rows'})"
 
 
 def preview_object(preview: Preview) -> Object:

@@ -9,7 +9,10 @@ from core.data.dataset import Dataset
 from core.data.duplicates import Repeats, find_repeats
 from core.data.examples import Example, RefusedRow
 
-_PLACEHOLDER = re.compile(r"\{\{\s*\w+\s*\}\}|<(?:INSERT|YOUR|TODO)[^>]*>|\bTODO\b|\[INSERT[^\]]*\]")
+# Bounded, so that ten thousand beginnings without an end are looked at once each.
+_PLACEHOLDER = re.compile(
+    r"\{\{\s{0,20}\w{1,80}\s{0,20}\}\}|<(?:INSERT|YOUR|TODO)[^<>]{0,200}>|\bTODO\b|\[INSERT[^\[\]]{0,200}\]"
+)
 _SHORTEST_COPIED_ANSWER = 12  # characters; shorter answers ("yes") stand in prompts by chance
 
 
@@ -20,6 +23,7 @@ class RowLength:
     row: int
     tokens: int  # prompt, answer and end token
     trained_tokens: int  # those the loss sees
+    lost: str = ""  # characters of it that the vocabulary cannot write
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,18 @@ class CheckReport:
     placeholders: tuple[int, ...]
     too_long: tuple[LongRow, ...]
     tokens: TokenStatistics
+    unused_fields: tuple[tuple[str, int], ...] = ()  # name, rows that say something in it
+    unwritable: tuple[RefusedRow, ...] = ()  # rows that the style or the tokenizer cannot write: left out of training
+    lossy: tuple[tuple[int, str], ...] = ()  # row, and the characters of it that the vocabulary cannot write
 
 
-def check_dataset(dataset: Dataset, lengths: Sequence[RowLength], max_tokens: int) -> CheckReport:
-    """Report on every row; ``lengths`` are those of the usable ones, ``max_tokens`` is the context length."""
+def check_dataset(
+    dataset: Dataset, lengths: Sequence[RowLength], max_tokens: int, unwritable: Sequence[RefusedRow] = ()
+) -> CheckReport:
+    """Report on every row.
+
+    ``lengths`` are those of the usable ones, ``unwritable`` those of them that have none, ``max_tokens`` is the context length.
+    """
     return CheckReport(
         name=dataset.name,
         format=dataset.format,
@@ -73,6 +85,9 @@ def check_dataset(dataset: Dataset, lengths: Sequence[RowLength], max_tokens: in
         placeholders=tuple(example.row for example in dataset.examples if _has_placeholder(example)),
         too_long=tuple(LongRow(x.row, x.tokens, x.tokens - max_tokens) for x in lengths if x.tokens > max_tokens),
         tokens=_statistics(lengths),
+        unused_fields=dataset.unused_fields,
+        unwritable=tuple(unwritable),
+        lossy=tuple((x.row, x.lost) for x in lengths if x.lost),
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from core.data.examples import Example, RefusedRow
 from core.data.files import RawFile, RawRow, read_file
-from core.data.shapes import SHAPES, RowRefusedError, Shape, find_shape, read_example
+from core.data.shapes import SHAPES, RowRefusedError, Shape, find_shape, read_example, unused_fields
 from core.errors import DataError
+from core.text import shortened, whole_characters
 
 SAMPLES_FOLDER = Path(__file__).parents[2] / "data" / "samples"
 SAMPLE = SAMPLES_FOLDER / "pocket.json"
@@ -32,6 +33,7 @@ class Dataset:
     row_count: int
     examples: tuple[Example, ...]
     refused: tuple[RefusedRow, ...]
+    unused_fields: tuple[tuple[str, int], ...] = ()  # what no row is read by, and how many rows say something in it
 
     @property
     def format(self) -> str:
@@ -75,7 +77,17 @@ def load_dataset(path: Path) -> Dataset:
     examples, refused = _read_rows(raw.rows, shape)
     if not examples:
         raise DataError(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
-    return Dataset(path.name, path, raw.content_hash, raw.kind, shape.name, len(raw.rows), tuple(examples), tuple(refused))
+    return Dataset(
+        whole_characters(path.name),
+        path,
+        raw.content_hash,
+        raw.kind,
+        shape.name,
+        len(raw.rows),
+        tuple(examples),
+        tuple(refused),
+        unused_fields([row.value for row in raw.rows], shape),
+    )
 
 
 def _recognise(raw: RawFile, name: str) -> Shape:
@@ -90,7 +102,7 @@ def _recognise(raw: RawFile, name: str) -> Shape:
 
 def _fields(values: Sequence[object]) -> str:
     names = list(values[0]) if isinstance(values[0], dict) else []
-    return "the fields " + ", ".join(f"'{name}'" for name in names[:8]) if names else "rows without fields"
+    return "the fields " + ", ".join(f"'{shortened(str(name), 40)}'" for name in names[:8]) if names else "rows without fields"
 
 
 def _wanted() -> str:
@@ -106,5 +118,5 @@ def _read_rows(rows: Sequence[RawRow], shape: Shape) -> tuple[list[Example], lis
                 raise RowRefusedError(row.problem)
             examples.append(read_example(row.number, row.value, shape))
         except RowRefusedError as refusal:
-            refused.append(RefusedRow(row.number, str(refusal)))
+            refused.append(RefusedRow(row.number, shortened(str(refusal), 300)))
     return examples, refused

@@ -8,7 +8,7 @@ Cleaning" (ICDE 2006): two sets that similar must share one of their few rarest 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from core.data.examples import Example
 
 NEAR_SIMILARITY = 0.9
 _MOST_CANDIDATES = 200  # rows compared for one shared rare word; more only where data is written after one pattern
+_MOST_WORDS_COMPARED = 20_000  # of one row with others
 _WORD = re.compile(r"\w+")
 
 
@@ -125,6 +126,17 @@ def _telling_words(example: Example, instructions: Counter[str]) -> set[str]:
     return set(_WORD.findall(example.prompt_text.casefold()))
 
 
+def _candidates(prefix: Sequence[int], seen_with: Mapping[int, Sequence[int]], size: int) -> Iterable[int]:
+    """Return the earlier sets that share rare words with one of ``size`` words, those that share most where there are many.
+
+    How many are compared word by word is bounded by their length: near repeats share nine of ten words, their rare ones too.
+    """
+    looked_at = max(min(_MOST_CANDIDATES, _MOST_WORDS_COMPARED // (10 * len(prefix))), 8)
+    shared = Counter(other for word in prefix for other in seen_with[word][-looked_at:])
+    most = max(_MOST_WORDS_COMPARED // size, 8)
+    return shared if len(shared) <= most else (other for other, _ in shared.most_common(most))
+
+
 def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]]:
     """Yield (index, index, similarity) for every pair at or above the threshold, shorter sets first."""
     sizes = [len(words) for words in sets]
@@ -135,8 +147,7 @@ def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]
         size = sizes[index]
         least = math.ceil(NEAR_SIMILARITY * size)  # words that a set so similar must have in common, and so must have
         prefix = sets[index][: size - least + 1]
-        candidates = {other for word in prefix for other in seen_with[word][-_MOST_CANDIDATES:]}
-        for other in candidates:
+        for other in _candidates(prefix, seen_with, size):
             if sizes[other] < least:
                 continue
             shared = len(members[index] & members[other])

@@ -15,6 +15,7 @@ class Turn:
     role: Role
     text: str
     input: str = ""  # Alpaca's optional second field of a user turn
+    trained: bool = True  # of an answer: whether it is learnt; the data may say that it is only read
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from core.data.examples import Example, RefusedRow, Turn
 from core.data.files import RawRow, read_file, read_lines
 from core.data.shapes import RowRefusedError, read_category, read_question
 from core.errors import DataError
+from core.text import shortened
 
 SHAPE = "prompts"
 
@@ -26,7 +27,7 @@ def load_questions(path: Path) -> Dataset:
         try:
             examples.append(_read_row(row))
         except RowRefusedError as refusal:
-            refused.append(RefusedRow(row.number, str(refusal)))
+            refused.append(RefusedRow(row.number, shortened(str(refusal), 300)))
     if not examples:
         raise DataError(f"{path.name} has no prompt that can be asked: row {refused[0].row} {refused[0].reason}.")
     return Dataset(path.name, path, raw.content_hash, raw.kind, SHAPE, len(raw.rows), tuple(examples), tuple(refused))

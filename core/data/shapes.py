@@ -1,14 +1,14 @@
 """A raw row becomes a conversation: the shapes that instruction data comes in. Knows no file format."""
 
-import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from core.data.examples import SPLIT_NAMES, Example, Role, SplitName, Turn
+from core.text import shortened
 
 Row = Mapping[str, object]
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ROLE_NAMES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -19,9 +19,19 @@ _ROLE_NAMES: dict[str, Role] = {
     "model": "assistant",
     "bot": "assistant",
 }
-_PROMPT_FIELDS = ("prompt", "instruction", "question")
+_PROMPT_FIELDS = ("prompt", "instruction", "question", "text")  # the last is FastChat's
 _CATEGORY_FIELDS = ("category", "family", "task", "topic")
-_SPLIT_WORDS: dict[str, SplitName] = {name: name for name in SPLIT_NAMES} | {"val": "validation", "valid": "validation"}
+_SPLIT_WORDS: dict[str, SplitName] = {
+    **{name: name for name in SPLIT_NAMES},
+    **dict.fromkeys(("val", "valid", "dev", "eval", "evaluation", "development", "validation_sft", "eval_sft"), "validation"),
+    **dict.fromkeys(("training", "train_sft", "train_gen"), "train"),
+    **dict.fromkeys(("testing", "test_sft", "test_gen"), "test"),
+}
+# Read whatever the shape is. Of these, those that change what a row means are honoured, or the row is refused.
+_COMMON_FIELDS = frozenset({*_CATEGORY_FIELDS, "split", "system", "label", "kto_tag", "chosen", "rejected", "parent_id"})
+_LOOKED_AT = 20_000  # rows, by which a file's shape is told
+_TOOLS = ("tool_calls", "function_call")
+_TRAINED_MARKS = ("weight", "loss", "train", "trainable")  # of one message: whether its answer is learnt
 
 
 class RowRefusedError(Exception):
@@ -35,10 +45,12 @@ class Shape:
     name: str
     required: tuple[str, ...]  # fields by which the shape is recognised
     read: Callable[[Row], tuple[Turn, ...]]
+    optional: tuple[str, ...] = ()  # what else it reads
 
 
 def find_shape(rows: Sequence[object]) -> Shape | None:
-    """Return the shape that most of ``rows`` have, or None when no row has a known one."""
+    """Return the shape that most of ``rows`` have, or None when no row has a known one; of very many some are looked at."""
+    rows = rows[:: max(len(rows) // _LOOKED_AT, 1)]
     counts = {shape.name: sum(_fits(shape, row) for row in rows) for shape in SHAPES}
     best = max(SHAPES, key=lambda shape: counts[shape.name])
     return best if counts[best.name] else _half_written(rows)
@@ -48,9 +60,50 @@ def read_example(number: int, row: object, shape: Shape) -> Example:
     """Turn one raw row into an Example. Raises RowRefusedError with the reason."""
     if not isinstance(row, Mapping):
         raise RowRefusedError("is not an object with fields")
-    turns = shape.read(row)
+    _check_meaning(row)
+    turns = _with_system(row, shape.read(row))
     _check_turns(turns)
     return Example(number, turns, _read_split(row), read_category(row))
+
+
+def unused_fields(rows: Sequence[object], shape: Shape) -> tuple[tuple[str, int], ...]:
+    """Return the fields that rows of a shape are not read by, each with the number of rows that say something in it."""
+    known = {*shape.required, *shape.optional, *_COMMON_FIELDS}
+    counts = Counter(
+        name
+        for row in rows
+        if isinstance(row, Mapping)
+        for name, value in row.items()
+        if name not in known and value not in (None, "", [], {})
+    )
+    return tuple(counts.most_common())
+
+
+def _check_meaning(row: Row) -> None:
+    """Refuse a row of which a field says that its answer must not be learnt as it stands."""
+    for name in ("label", "kto_tag"):
+        value = row.get(name)
+        said = value.strip().lower() if isinstance(value, str) else value
+        if said is False or (isinstance(said, str) and said in {"false", "bad"}):
+            raise RowRefusedError(f"its answer is marked as bad ('{name}' is {said}), and would be learnt as a good one")
+    if row.get("chosen") not in (None, "") and row.get("rejected") not in (None, ""):
+        raise RowRefusedError("holds a preference ('chosen' and 'rejected'), not one answer to learn")
+    if row.get("parent_id") not in (None, "", 0, -1, "0", "-1"):
+        raise RowRefusedError(
+            f"follows another row ('parent_id' is {shortened(str(row['parent_id']), 40)}), without which it is half"
+        )
+
+
+def _with_system(row: Row, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Put a row's own system prompt in front of its turns."""
+    system = _text(row, "system", "", required=False)
+    if not system or not turns:
+        return turns
+    if turns[0].role != "system":
+        return (Turn("system", system), *turns)
+    if turns[0].text != system:
+        raise RowRefusedError("has two system prompts: the field 'system' and its first message")
+    return turns
 
 
 def read_question(row: object) -> tuple[Turn, ...]:
@@ -82,7 +135,7 @@ def _fits(shape: Shape, row: object) -> bool:
 def _half_written(rows: Sequence[object]) -> Shape | None:
     """Recognise a shape by its first field alone, so that rows without an answer are refused by number."""
     for shape in SHAPES:
-        if any(isinstance(row, Mapping) and not isinstance(row, str) and shape.required[0] in row for row in rows):
+        if any(isinstance(row, Mapping) and shape.required[0] in row for row in rows):
             return shape
     return None
 
@@ -108,7 +161,12 @@ def _kind(value: object) -> str:
 
 def _read_split(row: Row) -> SplitName | None:
     value = row.get("split")
-    return _SPLIT_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    if not isinstance(value, str) or not value.strip():
+        return None
+    name = _SPLIT_WORDS.get(value.strip().lower())
+    if name is None:
+        raise RowRefusedError(f"its split '{shortened(value, 40)}' is not known: say train, validation or test")
+    return name
 
 
 def read_category(row: Row) -> str:
@@ -118,19 +176,35 @@ def read_category(row: Row) -> str:
 
 
 def _alpaca(row: Row) -> tuple[Turn, ...]:
-    question = Turn("user", _text(row, "instruction", "instruction", required=True), _text(row, "input", "", required=False))
-    system = _text(row, "system", "", required=False)
-    answer = Turn("assistant", _text(row, "output", "answer", required=True))
-    return (*([Turn("system", system)] if system else []), question, answer)
+    return _asked_and_answered(row, "output")
 
 
 def _dolly(row: Row) -> tuple[Turn, ...]:
-    question = Turn("user", _text(row, "instruction", "instruction", required=True), _text(row, "context", "", required=False))
-    return (question, Turn("assistant", _text(row, "response", "answer", required=True)))
+    return _asked_and_answered(row, "response")
+
+
+def _asked_and_answered(row: Row, answer: str) -> tuple[Turn, ...]:
+    """Read an instruction with what it is about, whatever of the two names that has, and what was said before."""
+    about = [text for name in ("input", "context") if (text := _text(row, name, "", required=False))]
+    question = Turn("user", _text(row, "instruction", "instruction", required=True), "\n\n".join(dict.fromkeys(about)))
+    return (*_history(row.get("history")), question, Turn("assistant", _text(row, answer, "answer", required=True)))
+
+
+def _history(said: object) -> tuple[Turn, ...]:
+    """Read what was said before as LLaMA-Factory has it: a list of [question, answer]."""
+    if said in (None, "", []):
+        return ()
+    turns: list[Turn] = []
+    for number, pair in enumerate(said if isinstance(said, list) else [None], start=1):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) and text.strip() for text in pair):
+            raise RowRefusedError(f"its 'history' is not a list of [question, answer] (at {number})")
+        turns += [Turn("user", pair[0].strip()), Turn("assistant", pair[1].strip())]
+    return tuple(turns)
 
 
 def _prompt_completion(row: Row) -> tuple[Turn, ...]:
-    question = Turn("user", _text(row, "prompt", "prompt", required=True))
+    about = [text for name in ("input", "context") if (text := _text(row, name, "", required=False))]
+    question = Turn("user", _text(row, "prompt", "prompt", required=True), "\n\n".join(dict.fromkeys(about)))
     return (question, Turn("assistant", _text(row, "completion", "answer", required=True)))
 
 
@@ -157,8 +231,23 @@ def _message(index: int, message: object, role_field: str, text_field: str) -> T
     word = str(message.get(role_field, ""))
     role = _ROLE_NAMES.get(word)
     if role is None:
-        raise RowRefusedError(f"message {index} has the role '{word}', which is not system, user or assistant")
-    return Turn(role, _typed_text(message.get(text_field), index))
+        raise RowRefusedError(f"message {index} has the role '{shortened(word, 40)}', which is not system, user or assistant")
+    if called := next((name for name in _TOOLS if message.get(name)), None):
+        raise RowRefusedError(f"message {index} calls a tool ('{called}'), which is not read yet")
+    turn = Turn(role, _typed_text(message.get(text_field), index))
+    return turn if role != "assistant" else replace(turn, trained=_is_trained(message, index))
+
+
+def _is_trained(message: Mapping[str, object], index: int) -> bool:
+    """Return whether an answer is to be learnt, by the marks that data carry for it."""
+    for name in _TRAINED_MARKS:
+        value = message.get(name)
+        if value is None:
+            continue
+        if value not in (0, 1):  # True and False among them
+            raise RowRefusedError(f"message {index} has the {name} {shortened(str(value), 40)}; 0 and 1 are honoured")
+        return bool(value)
+    return True
 
 
 def _typed_text(content: object, index: int) -> str:
@@ -182,14 +271,14 @@ def _check_turns(turns: tuple[Turn, ...]) -> None:
         raise RowRefusedError("a system turn stands after the start")
     if any(not turn.text for turn in spoken):
         raise RowRefusedError("a turn is empty")
-    if any(_LONE_SURROGATE.search(turn.text + turn.input) for turn in turns):
-        raise RowRefusedError("has half a character (a lone UTF-16 surrogate)")
+    if not any(turn.trained for turn in turns if turn.role == "assistant"):
+        raise RowRefusedError("nothing is to be learnt: all its answers have weight 0")
 
 
 SHAPES: tuple[Shape, ...] = (
-    Shape("alpaca", ("instruction", "output"), _alpaca),
-    Shape("dolly", ("instruction", "response"), _dolly),
-    Shape("prompt-completion", ("prompt", "completion"), _prompt_completion),
+    Shape("alpaca", ("instruction", "output"), _alpaca, ("input", "context", "history")),
+    Shape("dolly", ("instruction", "response"), _dolly, ("input", "context", "history")),
+    Shape("prompt-completion", ("prompt", "completion"), _prompt_completion, ("input", "context")),
     Shape("messages", ("messages",), _messages),
     Shape("sharegpt", ("conversations",), _sharegpt),
 )

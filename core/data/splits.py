@@ -60,27 +60,38 @@ def _split(examples: tuple[Example, ...], settings: SplitSettings) -> Splits:
     if problems := settings.problems():
         raise SettingsError(problems)
     parts: dict[SplitName, list[Example]] = {name: [] for name in SPLIT_NAMES}
-    free = _place_assigned(examples, parts)
+    free, for_training = _place_assigned(examples, parts)
     for name, wanted in _wanted_counts(len(examples), settings, parts).items():
+        if name == "validation":  # a file that names training rows and no others for it means these
+            free, for_training = sorted([*free, *for_training], key=lambda group: group[0].row), []
         free = _fill(parts[name], wanted, free)
-    parts["train"] += [example for group in free for example in group]
+    parts["train"] += [example for group in (*free, *for_training) for example in group]
     if not parts["train"]:
         raise SettingsError({"train": "no row is left to train on; lower the other shares or add rows"})
     train, validation, test = (tuple(sorted(parts[name], key=lambda example: example.row)) for name in SPLIT_NAMES)
     return Splits(train, validation, test)
 
 
-def _place_assigned(examples: Sequence[Example], parts: dict[SplitName, list[Example]]) -> list[list[Example]]:
-    """Put test and validation rows where the file says and return the groups still free, in seeded-shuffle input order."""
+def _place_assigned(
+    examples: Sequence[Example], parts: dict[SplitName, list[Example]]
+) -> tuple[list[list[Example]], list[list[Example]]]:
+    """Put test and validation rows where the file says; return the groups still free, and those that it names for training.
+
+    A file that calls all its rows training rows only says what it is for: these are free.
+    """
     groups = group_repeats(examples, find_repeats(examples))
+    names_training = any(example.split != "train" for example in examples)
     free: list[list[Example]] = []
+    for_training: list[list[Example]] = []
     for group in groups:
         assigned = [example.split for example in group if example.split in {"test", "validation"}]
         if assigned and assigned[0]:
             parts[assigned[0]] += group
+        elif names_training and any(example.split == "train" for example in group):
+            for_training.append(group)
         else:
             free.append(group)
-    return free
+    return free, for_training
 
 
 def _wanted_counts(
