@@ -5,44 +5,70 @@ Knows no setting but the model's tokenizer and the style.
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from core.data.checks import RowLength
 from core.data.dataset import Dataset
-from core.data.examples import Example
+from core.data.examples import Example, RefusedRow
 from core.errors import StyleError
 from core.prompts.encoding import EncodedRow, PromptEncoder
 
+Rows = dict[int, EncodedRow | StyleError]
 _KEPT = 2  # datasets; a thousand rows of a hundred tokens take half a mebibyte
-_kept: OrderedDict[tuple[str, str, PromptEncoder], dict[int, EncodedRow | StyleError]] = OrderedDict()
-_lock = threading.Lock()
 
 
-def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> dict[int, EncodedRow | StyleError]:
-    """Return all usable rows as ids by their number, in the order of the file, or why the style cannot write one.
+@dataclass(slots=True)
+class _Encoded:
+    """The rows of a dataset under an encoder, or a place for them while somebody encodes them."""
 
-    Who asks while they are being encoded waits for it.
+    rows: Rows | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_kept: OrderedDict[tuple[str, str, PromptEncoder], _Encoded] = OrderedDict()
+_lock = threading.Lock()  # of the index alone: nobody waits for other people's rows
+
+
+def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> Rows:
+    """Return all usable rows as ids by their number, in the order of the file, or why one cannot be written.
+
+    Who asks for the same rows while they are being encoded waits for them.
     """
     key = dataset.content_hash, dataset.format, encoder
     with _lock:
-        if key not in _kept:
-            _kept[key] = {example.row: _encoded(example, encoder) for example in dataset.examples}
+        encoded = _kept.setdefault(key, _Encoded())
         _kept.move_to_end(key)
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
-        return _kept[key]
+    with encoded.lock:
+        if encoded.rows is None:
+            encoded.rows = {example.row: _encoded(example, encoder) for example in dataset.examples}
+        return encoded.rows
 
 
-def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> list[RowLength]:
-    """Return the rows' lengths in tokens, in the order of the file. Raises StyleError, naming the row."""
-    rows = map(usable, encode_dataset(dataset, encoder).values())
-    return [RowLength(row.row, len(row.ids), row.trained.count(1)) for row in rows]
+def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowLength], tuple[RefusedRow, ...]]:
+    """Return the rows' lengths in tokens, in the order of the file, and the rows that cannot be written so.
+
+    Raises StyleError where none can, naming the first.
+    """
+    lengths: list[RowLength] = []
+    unwritable: list[RefusedRow] = []
+    rows = encode_dataset(dataset, encoder)
+    for example in dataset.examples:
+        row = rows[example.row]
+        if isinstance(row, StyleError):
+            unwritable.append(unwritable_row(example.row, row))
+        else:
+            lost = "".join(sorted(encoder.lost_characters(example)))
+            lengths.append(RowLength(row.row, len(row.ids), row.trained.count(1), lost))
+    if not lengths:
+        raise StyleError(f"Row {unwritable[0].row}: {unwritable[0].reason}.")
+    return lengths, tuple(unwritable)
 
 
-def usable(found: EncodedRow | StyleError) -> EncodedRow:
-    """Return a row that the style can write. Raises the StyleError that stands for it else."""
-    if isinstance(found, StyleError):
-        raise StyleError(str(found))
-    return found
+def unwritable_row(number: int, error: StyleError) -> RefusedRow:
+    """Return a row that a style or a tokenizer cannot write as one that is refused."""
+    return RefusedRow(number, str(error).removeprefix(f"Row {number}: ").removesuffix("."))
 
 
 def _encoded(example: Example, encoder: PromptEncoder) -> EncodedRow | StyleError:

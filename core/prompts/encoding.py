@@ -5,7 +5,7 @@ those of the whole string, and the ids of a prompt are the same whether an answe
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,9 +59,15 @@ class PromptEncoder:
         """Return prompt, answer and end token as ids. Raises StyleError, naming the row."""
         try:
             segments = render(self.style, example.turns, ask=False)
+            return EncodedRow(example.row, *_tokenise(segments, self.tokenizer))
         except StyleError as error:
             raise StyleError(f"Row {example.row}: {error}") from error
-        return EncodedRow(example.row, *_tokenise(segments, self.tokenizer))
+
+    def lost_characters(self, example: Example) -> set[str]:
+        """Return the characters of an example that the vocabulary has no way to write, so that they vanish."""
+        if self.tokenizer.writes_all:
+            return set()
+        return self.tokenizer.lost_characters("".join(turn.text + turn.input for turn in example.turns))
 
     def encode_prompt(self, turns: Sequence[Turn]) -> list[int]:
         """Return the ids a model is asked with: a prefix of the ids it is trained on."""
@@ -76,26 +82,49 @@ class PromptEncoder:
         return "".join(segment.text for segment in render(self.style, example.turns, ask=False))
 
 
-def load_encoder(folder: Path, style_name: str = "") -> PromptEncoder:
+def load_encoder(folder: Path, style_name: str = "", *, base_folder: Path | None = None, day: str = "") -> PromptEncoder:
     """Return the encoder of a model folder under a style. Raises ModelError or StyleError.
 
-    Without a style name it is the one the model was tuned with, else its own chat template, else Alpaca.
+    Without a style name it is the one the model was tuned with, else its own chat template, else Alpaca. An adapter's folder
+    without a tokenizer has that of ``base_folder``. ``day`` is the date that templates are told: by default the one it was tuned
+    with, else today's.
     """
-    tokenizer = load_tokenizer(folder)
-    tuned_with = str(read_facts(folder).get("style", ""))
-    style_name = style_name or tuned_with or ("model" if tokenizer.chat_template else DEFAULT_STYLE)
-    if style_name == tuned_with and style_name not in {*BUILT_IN, "model"} and tokenizer.chat_template:
+    tokenizer = _tokenizer_of(folder, base_folder)
+    facts = read_facts(folder)
+    style_name = style_name or style_of(facts, tokenizer)
+    style = _style(style_name, tokenizer, tuned_with=str(facts.get("style", "")))
+    return PromptEncoder(tokenizer, replace(style, day=day or str(facts.get("day", "")) or style.day))
+
+
+def style_of(facts: Mapping[str, object], tokenizer: Tokenizer) -> str:
+    """Return the style that a model is asked in unless somebody wishes for another."""
+    return str(facts.get("style", "")) or ("model" if tokenizer.chat_template else DEFAULT_STYLE)
+
+
+def own_style(folder: Path, base_folder: Path | None = None) -> str:
+    """Return the style of a model folder: the one it was tuned with, its own chat template, or Alpaca. Raises ModelError."""
+    return style_of(read_facts(folder), _tokenizer_of(folder, base_folder))
+
+
+def _tokenizer_of(folder: Path, base_folder: Path | None) -> Tokenizer:
+    """Load a folder's tokenizer; PEFT saves none beside an adapter, whose base has it."""
+    has_one = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"))
+    return load_tokenizer(folder if has_one or base_folder is None else base_folder)
+
+
+def _style(name: str, tokenizer: Tokenizer, *, tuned_with: str) -> Style:
+    if name == tuned_with and name not in {*BUILT_IN, "model"} and tokenizer.chat_template:
         # A person's own template was saved with the model; the file it came from may be gone or changed.
-        return PromptEncoder(tokenizer, Style(style_name, tokenizer.chat_template, tokenizer.eos, tokenizer.bos, tokenizer.eos))
+        return Style(name, tokenizer.chat_template, tokenizer.eos, tokenizer.bos, tokenizer.eos)
     style = find_style(
-        style_name,
+        name,
         eos=tokenizer.eos,
         bos=tokenizer.bos,
         adds_bos=tokenizer.adds_bos,
         specials=list(tokenizer.special_ids),
         own_template=tokenizer.chat_template,
     )
-    return PromptEncoder(tokenizer, _with_own_end(style, tokenizer) if style_name == "model" else style)
+    return _with_own_end(style, tokenizer) if name == "model" else style
 
 
 def _with_own_end(style: Style, tokenizer: Tokenizer) -> Style:

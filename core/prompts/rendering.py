@@ -34,6 +34,10 @@ class _Kind(NamedTuple):
 
     role: str
     has_input: bool
+    trained: bool  # of an answer; no template sees it
+
+
+MOST_MESSAGES = 500  # of one conversation: where its answers begin is found by filling the template once for each
 
 
 def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, ...]:
@@ -43,39 +47,94 @@ def render(style: Style, turns: Sequence[Turn], *, ask: bool) -> tuple[Segment, 
     without it ends with the last answer; so the segments of ``render(turns[:-1], ask=True)`` are exactly those before the
     last answer. Alpaca's ``input`` goes below the instruction where a template knows no such thing.
 
-    Raises StyleError when the template drops a text or writes an answer elsewhere than where it asks for one.
+    A system turn that the template has no place for is put in front of the first question.
+
+    Raises StyleError when the template drops a text, changes one, or writes an answer elsewhere than where it asks for one.
     """
     texts = [text for turn in turns for text in (turn.text.strip(), turn.input.strip())]
-    kinds = tuple(_Kind(turn.role, bool(turn.input.strip())) for turn in turns)
-    layout = _lay_out(style, kinds, ask=ask)
+    layout = _lay_out(style, _kinds(turns), ask=ask)
     if isinstance(layout, str):
         raise StyleError(layout)
-    return tuple(piece if isinstance(piece, Segment) else Segment(texts[piece[0]], piece[1], markup=False) for piece in layout)
+    segments = tuple(
+        piece if isinstance(piece, Segment) else Segment(texts[piece[0]], piece[1], markup=False) for piece in layout.pieces
+    )
+    if style.looks_into_text and not ask:
+        _check_kept(style, turns, segments, joins_system=layout.joins_system)
+    return segments
+
+
+def joins_system(style: Style, turns: Sequence[Turn]) -> bool:
+    """Return whether a style has no place for a conversation's system turn, so that it goes in front of the first question."""
+    layout = _lay_out(style, _kinds(turns), ask=False)
+    return not isinstance(layout, str) and layout.joins_system
+
+
+class _Layout(NamedTuple):
+    """The style's own stretches, and for each text between them its number and whether it is trained."""
+
+    pieces: tuple[Segment | tuple[int, bool], ...]
+    joins_system: bool
+
+
+def _kinds(turns: Sequence[Turn]) -> tuple[_Kind, ...]:
+    return tuple(_Kind(turn.role, bool(turn.input.strip()), turn.trained) for turn in turns)
 
 
 @lru_cache(maxsize=_KEPT)
-def _lay_out(style: Style, kinds: tuple[_Kind, ...], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...] | str:
-    """Return the style's own stretches, and for each text between them its number and whether it is trained.
+def _lay_out(style: Style, kinds: tuple[_Kind, ...], *, ask: bool) -> _Layout | str:
+    """Lay a conversation out, once for all of the same kinds of turns, for a template sees nothing else of them.
 
-    Made once for all conversations of the same kinds of turns, for a template sees nothing else of them; so is what is wrong
-    with a style for them, which is returned in words.
+    So is what is wrong with a style for them, which is returned in words.
     """
-    try:
-        return _pieces_of(style, kinds, ask=ask)
-    except StyleError as error:
-        return str(error)
-
-
-def _pieces_of(style: Style, kinds: Sequence[_Kind], *, ask: bool) -> tuple[Segment | tuple[int, bool], ...]:
+    if len(kinds) > MOST_MESSAGES:
+        return f"The conversation has {len(kinds):,} messages; up to {MOST_MESSAGES} can be written: split it."
     messages = [_message(index, kind) for index, kind in enumerate(kinds)]
+    try:
+        return _Layout(_pieces_of(style, kinds, messages, ask=ask), joins_system=False)
+    except StyleError as error:
+        if len(kinds) < 2 or (kinds[0].role, kinds[1].role) != ("system", "user"):
+            return str(error)
+        try:
+            return _Layout(_pieces_of(style, kinds[1:], _system_joined(messages), ask=ask), joins_system=True)
+        except StyleError:
+            return str(error)
+
+
+def _system_joined(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Put the text of the first message in front of the second's, whose role it takes no place beside."""
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+def _pieces_of(
+    style: Style, kinds: Sequence[_Kind], messages: Sequence[dict[str, str]], *, ask: bool
+) -> tuple[Segment | tuple[int, bool], ...]:
     filled = style.fill(messages, ask=ask)
     if any(message["input"] not in filled for message in messages):
         messages = [_joined(message) for message in messages]
         filled = style.fill(messages, ask=ask)
     _check_complete(style, filled, messages)
-    answers = [_answer_span(style, filled, messages, i) for i, kind in enumerate(kinds) if kind.role == "assistant"]
-    end = len(filled) if ask else answers[-1][1]
-    return tuple(_pieces(filled[:end], answers))
+    spans = [_answer_span(style, filled, messages, i) for i, kind in enumerate(kinds) if kind.role == "assistant"]
+    learnt = [kind.trained for kind in kinds if kind.role == "assistant"]
+    end = len(filled) if ask else spans[-1][1]
+    return tuple(_pieces(filled[:end], [span for span, trained in zip(spans, learnt, strict=True) if trained]))
+
+
+def _check_kept(style: Style, turns: Sequence[Turn], segments: Sequence[Segment], *, joins_system: bool) -> None:
+    """Raise StyleError where a template that looks into the texts writes something else of them than they are.
+
+    Templates of reasoning models take earlier thoughts out; a row of which they do would be learnt otherwise than it is asked.
+    """
+    messages = [
+        {"role": turn.role, "content": f"{turn.text.strip()}\n{turn.input.strip()}" if turn.input.strip() else turn.text.strip()}
+        for turn in turns
+    ]
+    filled = style.fill(_system_joined(messages) if joins_system else messages, ask=False)
+    if not filled.startswith("".join(segment.text for segment in segments)):
+        raise StyleError(
+            f"The style '{style.name}' changes what is said in it, as templates of reasoning models do with <think>: "
+            "write the row as the template leaves it, or use another style."
+        )
 
 
 def _message(index: int, kind: _Kind) -> dict[str, str]:

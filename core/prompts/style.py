@@ -4,16 +4,17 @@ A style is a chat template in the dialect of transformers, so what is trained wi
 ones stand in ``styles/``. A user turn may carry Alpaca's ``input`` beside its ``content``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import NoReturn
-
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.errors import StyleError
+from core.prompts import sandbox
+from core.prompts.template_process import TemplateProcess
+from core.text import shortened
 
 _FOLDER = Path(__file__).with_name("styles")
 # Each style's title and its own end-of-turn token, used where the checkpoint's vocabulary has it.
@@ -24,6 +25,16 @@ BUILT_IN = {
     "llama3": ("Llama 3", "<|eot_id|>"),
 }
 _MAX_TEMPLATE_CHARACTERS = 100_000
+_BOS_FRONT = "{{- bos_token -}}"
+# A template with one of these may write another text than it is given, as those that take earlier reasoning out.
+_LOOKS_INTO_TEXT = re.compile(
+    r"\.(?:split|startswith|endswith|replace|find|partition)\(|\|\s*(?:replace|upper|lower|truncate)|\sin\s+\w+\.?content|<think>"
+)
+
+
+def today() -> str:
+    """Return the date, as templates are told it."""
+    return datetime.now(UTC).date().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +47,43 @@ class Style:
     bos: str  # fills the template's ``bos_token``
     end: str  # text of the token that ends an answer; "" when there is none
 
+    day: str = field(default_factory=today)  # the date (ISO) that a template is told: one for a whole run
+
+    @property
+    def looks_into_text(self) -> bool:
+        """Whether the template may write a text otherwise than it is given."""
+        return not _is_ours(self.template) and _LOOKS_INTO_TEXT.search(self.template) is not None
+
     def fill(self, messages: Sequence[Mapping[str, str]], *, ask: bool) -> str:
-        """Render messages to one string; ``ask`` opens the answer instead of closing it. Raises StyleError."""
+        """Render messages to one string; ``ask`` opens the answer instead of closing it. Raises StyleError.
+
+        A template that is not ours is filled by a process that may be killed: it may loop.
+        """
+        values = {"messages": list(messages), "add_generation_prompt": ask, "eos_token": self.eos, "bos_token": self.bos}
         try:
-            return _compile(self.template).render(
-                messages=list(messages), add_generation_prompt=ask, eos_token=self.eos, bos_token=self.bos
-            )
-        except StyleError:
-            raise
+            if _is_ours(self.template):
+                return sandbox.fill(self.template, values, self.day)
+            return _process().fill(self.template, values, self.day)
         except Exception as error:  # a template is foreign code: whatever it raises is the template's fault
-            raise StyleError(f"The style '{self.name}' cannot render this conversation: {error}.") from error
+            said = shortened(str(error).removesuffix("."), 300)
+            raise StyleError(f"The style '{shortened(self.name)}' cannot render this conversation: {said}.") from error
+
+
+@cache
+def _process() -> TemplateProcess:
+    """Return the process that all foreign templates are filled by."""
+    return TemplateProcess()
+
+
+@cache
+def _our_templates() -> frozenset[str]:
+    texts = [(_FOLDER / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n") for name in BUILT_IN]
+    return frozenset([*texts, *(_BOS_FRONT + text for text in texts)])
+
+
+def _is_ours(template: str) -> bool:
+    """Return whether a template ships with Fuata, whoever's model it was saved with."""
+    return template in _our_templates()
 
 
 def find_style(
@@ -58,7 +96,7 @@ def find_style(
     """
     if name in BUILT_IN:
         _, own_end = BUILT_IN[name]
-        front = "{{- bos_token -}}" if adds_bos else ""
+        front = _BOS_FRONT if adds_bos else ""
         template = front + (_FOLDER / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n")
         end = own_end if own_end in specials else eos
         return Style(name, template, end, bos, end)
@@ -71,24 +109,13 @@ def find_style(
 
 def _read_template(path: Path) -> str:
     known = ", ".join([*BUILT_IN, "model"])
-    if path.suffix not in {".jinja", ".jinja2", ".j2"} or not path.is_file():
-        raise StyleError(f"There is no style '{path}': choose {known}, or give the path of a .jinja file.")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        is_template = path.suffix in {".jinja", ".jinja2", ".j2"} and path.is_file()
+        text = path.read_text(encoding="utf-8", errors="replace") if is_template else ""
+    except (OSError, ValueError):  # too long for a path, a NUL in it, or not ours to read
+        is_template = False
+    if not is_template:
+        raise StyleError(f"There is no style '{shortened(str(path))}': choose {known}, or give the path of a .jinja file.")
     if len(text) > _MAX_TEMPLATE_CHARACTERS:
         raise StyleError(f"{path} is larger than any chat template: choose another file.")
-    _compile(text)
     return text
-
-
-@lru_cache(maxsize=32)
-def _compile(template: str) -> Template:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-    environment.globals["raise_exception"] = _raise
-    try:
-        return environment.from_string(template)
-    except TemplateError as error:
-        raise StyleError(f"The template is not valid Jinja: {error}.") from error
-
-
-def _raise(message: str) -> NoReturn:
-    raise TemplateError(message)

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from tokenizers import Tokenizer as CheckpointTokenizer
 
-from core.errors import ModelError
+from core.errors import ModelError, StyleError
 from core.prompts.byte_level import ByteLevelEncoding, NotByteLevelError, build_byte_level
+from core.text import shortened
 
+_LONG_RUN = 100_000  # white-space characters; a few times as many end tiktoken's regular expressions
+_SPACES = re.compile(rf"\s{{{_LONG_RUN}}}")
 _PROBES = (
     "Below is an instruction.\n\n### Instruction:\nWhat's 17 + 285?\n\n### Response:\n  It's 302.\n",
     "def f(x):\n\treturn x ** 2  # naïve café — “quoted” ½ ①\r\n\r\n   \n end   ",
@@ -55,11 +59,32 @@ class Tokenizer:
         return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of ordinary text; what looks like a special token stays text."""
-        if self.byte_level:
-            return self.byte_level.encode(text)
-        ids: list[int] = self.fallback.encode(text, add_special_tokens=False).ids
+        """Return the ids of ordinary text; what looks like a special token stays text.
+
+        Raises StyleError for a text that the tokenizer does not bear.
+        """
+        if len(text) > _LONG_RUN and _SPACES.search(text):
+            raise StyleError(f"it has more than {_LONG_RUN:,} white-space characters in a row, which no tokenizer takes")
+        try:
+            if self.byte_level:
+                return self.byte_level.encode(text)
+            ids: list[int] = self.fallback.encode(text, add_special_tokens=False).ids
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # a panic of Rust code is no Exception
+                raise StyleError(f"the tokenizer fails on it: {shortened(str(error), 200)}") from error
+            raise
         return ids
+
+    @property
+    def writes_all(self) -> bool:
+        """Whether every text can be written: where all bytes are tokens nothing is ever lost."""
+        return self.byte_level is not None
+
+    def lost_characters(self, text: str) -> set[str]:
+        """Return the characters of a text that are gone, or unknown, once it is written as ids and read again."""
+        back = self.decode(self.encode(text)).casefold()
+        kept = set(back) | set(normalize("NFKC", back))
+        return {c for c in set(text) if not c.isspace() and not kept & {*c.casefold(), *normalize("NFKC", c).casefold()}}
 
     def split_special(self, text: str) -> Iterator[str | int]:
         """Yield the ordinary stretches of a style's own text as str and its special tokens as ids."""
@@ -151,7 +176,7 @@ def _proven_byte_level(document: Mapping[str, Any], oracle: CheckpointTokenizer,
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
     return document if isinstance(document, dict) else {}
 

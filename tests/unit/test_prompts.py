@@ -2,7 +2,6 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -15,13 +14,14 @@ from core.data.dataset import load_dataset
 from core.data.examples import Example, Turn
 from core.errors import ModelError, StyleError
 from core.prompts.batches import IGNORED, collate, plan_epoch, plan_evaluation
-from core.prompts.encoded import encode_dataset, measure_dataset, usable
-from core.prompts.encoding import PromptEncoder, load_encoder, make_row
+from core.prompts.encoded import encode_dataset, measure_dataset
+from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder, make_row
 from core.prompts.preview import preview_row
 from core.prompts.rendering import _lay_out, render
 from core.prompts.style import BUILT_IN, Style
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 from core.storage.workspace import Workspace
+from core.training.cautions import cautions
 from core.training.preparation import plan_run
 from core.training.settings import TrainingSettings
 from tests.conftest import POCKET
@@ -335,29 +335,51 @@ def test_a_dataset_is_encoded_once_for_all_who_ask(small_file: Path, tmp_path: P
     encode_dataset(load_dataset(other), load_encoder(POCKET, "alpaca"))  # the third: the first is forgotten
     again = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
     assert again == rows and again is not rows and len(calls) == 121
-    [measured, *_] = measure_dataset(dataset, load_encoder(POCKET, "alpaca"))
-    assert (measured.tokens, measured.trained_tokens) == (len((first := usable(rows[1])).ids), first.targets(mask_prompt=True))
+    [measured, *_], unwritable = measure_dataset(dataset, load_encoder(POCKET, "alpaca"))
+    first = rows[1]
+    assert isinstance(first, EncodedRow) and unwritable == ()
+    assert (measured.tokens, measured.trained_tokens) == (len(first.ids), first.targets(mask_prompt=True))
     assert len(calls) == 121
 
 
-def test_a_row_that_a_style_cannot_write_is_told_of_where_it_is_used(tmp_path: Path, workspace: Workspace) -> None:
-    """A run that learns from other rows goes on; the check of the whole file does not."""
+def test_a_row_that_a_style_cannot_write_is_left_out_by_number_and_stops_no_other(tmp_path: Path, workspace: Workspace) -> None:
     style, file = tmp_path / "plain.jinja", tmp_path / "rows.json"
     style.write_text(
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}{% if loop.index > 2 %}{{ raise_exception('one question only') }}{% endif %}"
         "{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}{% endif %}"
     )
     rows = [{"messages": [{"role": "user", "content": f"Say {n}."}, {"role": "assistant", "content": f"{n}"}]} for n in range(20)]
-    odd = {"messages": [{"role": "system", "content": "Be brief."}, *rows[0]["messages"]]}
-    file.write_text(json.dumps([*rows, odd | {"split": "test"}]))
+    file.write_text(json.dumps([*rows, {"messages": rows[0]["messages"] * 2, "split": "train"}]))
     dataset, chosen = load_dataset(file), TrainingSettings(style=str(style))
-    assert len(plan_run(dataset, chosen, workspace).splits.test) == 1
     for _ in range(2):
-        with pytest.raises(StyleError, match="Row 21: .*no system"):
-            measure_dataset(dataset, load_encoder(POCKET, str(style)))
-    file.write_text(json.dumps([*rows, odd | {"split": "train"}]))
-    with pytest.raises(StyleError, match="Row 21: .*no system"):
-        plan_run(load_dataset(file), replace(chosen, test_share=0.0, validation_share=0.0), workspace)
+        lengths, unwritable = measure_dataset(dataset, load_encoder(POCKET, str(style)))
+        assert len(lengths) == 20 and [row.row for row in unwritable] == [21] and "one question only" in unwritable[0].reason
+    plan = plan_run(dataset, chosen, workspace)
+    assert [row.row for row in plan.unwritable] == [21] and 21 not in {row.row for row in plan.train}
+    assert any("row 21" in line and "one question only" in line for line in cautions(plan))
+    file.write_text(json.dumps([{"messages": rows[n]["messages"] * 2} for n in range(3)]))
+    with pytest.raises(StyleError, match="Row 1: .*one question only"):
+        measure_dataset(load_dataset(file), load_encoder(POCKET, str(style)))
+
+
+def test_a_system_turn_that_a_style_refuses_goes_in_front_of_the_first_question_and_that_is_said(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    style, file = tmp_path / "plain.jinja", tmp_path / "rows.json"
+    style.write_text(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    file.write_text(json.dumps([{"messages": turns}] * 9 + [{"messages": turns, "system": "Be brief."}]))
+    dataset = load_dataset(file)
+    encoder = load_encoder(POCKET, str(style))
+    assert encoder.example_text(dataset.example(10)) == "<user>Be brief.\n\nHi<assistant>Hello<|endoftext|>"
+    asked = encoder.encode_prompt(dataset.example(10).prompt)
+    assert encoder.encode_example(dataset.example(10)).ids.tolist()[: len(asked)] == asked
+    plan = plan_run(dataset, TrainingSettings(style=str(style), test_share=0.0, validation_share=0.0), workspace)
+    assert plan.joins_system and any("no place for a system prompt" in line for line in cautions(plan))
 
 
 def test_conversations_of_the_same_turns_are_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
