@@ -1,14 +1,14 @@
 """The engine's command line without a screen: check, preview, train, generate, merge. Knows options, not what they do."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core import commands
 from core.data.dataset import SAMPLES
 from core.data.examples import SPLIT_NAMES
-from core.terminal import OneLineParser, common_options, run_command
-from core.training.settings import KEPT, LORA_KINDS, METHODS, PRECISIONS
+from core.terminal import OneLineParser, common_options, run_command, whole
+from core.training.settings import KEPT, LORA_KINDS, METHODS, PRECISIONS, SAVED_TYPES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,35 +97,42 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
 def _add_merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", required=True, help="a LoRA run's name, or an adapter's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, which must not be there yet")
+    parser.add_argument(
+        "--saved-type",
+        choices=SAVED_TYPES,
+        default="float32",
+        help="of the numbers on disk: float32, or base, the type of its base",
+    )
     parser.set_defaults(command=commands.merge)
 
 
-_TRAIN_OPTIONS: tuple[tuple[str, type, str], ...] = (
-    ("epochs", int, "passes over the training rows"),
-    ("batch-size", int, "rows in one forward pass"),
-    ("gradient-accumulation", int, "forward passes per step"),
+_TRAIN_OPTIONS: tuple[tuple[str, Callable[[str], object], str], ...] = (
+    ("epochs", whole, "passes over the training rows"),
+    ("batch-size", whole, "rows in one forward pass"),
+    ("gradient-accumulation", whole, "forward passes per step"),
     ("learning-rate", float, "at its peak"),
     ("warmup-share", float, "of all steps"),
     ("weight-decay", float, "AdamW's"),
     ("max-gradient-norm", float, "0 does not clip"),
-    ("max-tokens", int, "cut rows to this length; 0: the model's context"),
-    ("evaluations-per-epoch", int, "on the whole validation split"),
-    ("patience", int, "stop after N evaluations without gain; 0 never"),
-    ("watched-prompts", int, "validation prompts answered at each evaluation"),
+    ("max-tokens", whole, "cut rows to this length; 0: the model's context"),
+    ("evaluations-per-epoch", whole, "on the whole validation split"),
+    ("patience", whole, "stop after N evaluations without gain; 0 never"),
+    ("watched-prompts", whole, "validation prompts answered at each evaluation"),
     ("checkpoint-every-s", float, "least seconds between two saved states"),
-    ("lora-rank", int, "rank of the adapters"),
+    ("lora-rank", whole, "rank of the adapters"),
     ("lora-alpha", float, "scale of the adapters"),
     ("lora-dropout", float, "0 to 0.9"),
     ("lora-kind", str, ", ".join(LORA_KINDS)),
     ("lora-targets", str, "all-linear, or names of layers with commas between"),
-    ("last-blocks", int, "full tuning of only so many blocks; 0: all weights"),
+    ("last-blocks", whole, "full tuning of only so many blocks; 0: all weights"),
     ("keep", str, f"models on disk: {', '.join(KEPT)}"),
     ("precision", str, f"of products: {', '.join(PRECISIONS)}; auto is bfloat16 on a GPU that has it"),
-    ("seed", int, "of batches and dropout"),
+    ("saved-type", str, "of a fully tuned model's numbers on disk: float32, as trained, or base, the type of its base"),
+    ("seed", whole, "of batches and dropout"),
     ("test-share", float, "of all rows, kept for Review"),
     ("validation-share", float, "of all rows"),
-    ("split-seed", int, "of the split"),
+    ("split-seed", whole, "of the split"),
 )
 
 
-_METAVARS = {int: "N", float: "X", str: "WORD"}
+_METAVARS: dict[object, str] = {whole: "N", float: "X", str: "WORD"}

@@ -13,10 +13,10 @@ from core.data.dataset import find_file, load_dataset
 from core.data.examples import Example
 from core.data.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
-from core.event_printer import EventPrinter
+from core.event_printer import EventPrinter, print_plan
 from core.models.catalogue import find_model, max_context
 from core.prompts.encoded import measure_dataset
-from core.prompts.encoding import load_encoder
+from core.prompts.encoding import load_encoder, own_style
 from core.prompts.preview import preview_row
 from core.reports import check_object, check_text, preview_object, preview_text
 from core.storage.workspace import Workspace
@@ -29,9 +29,9 @@ def check(chosen: argparse.Namespace) -> int:
     dataset = load_dataset(find_file(chosen.file))
     workspace = Workspace(chosen.workspace)
     source = find_model(chosen.model, workspace.find_run_model)
-    encoder = load_encoder(source.folder, chosen.style)
-    lengths = measure_dataset(dataset, encoder)
-    report: CheckReport = check_dataset(dataset, lengths, max_context(source.base_folder or source.folder))
+    encoder = load_encoder(source.folder, chosen.style, base_folder=source.base_folder)
+    lengths, unwritable = measure_dataset(dataset, encoder)
+    report: CheckReport = check_dataset(dataset, lengths, max_context(source.weights_folder), unwritable)
     show(check_object(report), check_text(report), as_json=chosen.json)
     return 0
 
@@ -41,8 +41,8 @@ def preview(chosen: argparse.Namespace) -> int:
     dataset = load_dataset(find_file(chosen.file))
     workspace = Workspace(chosen.workspace)
     source = find_model(chosen.model, workspace.find_run_model)
-    encoder = load_encoder(source.folder, chosen.style)
-    preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.base_folder or source.folder))
+    encoder = load_encoder(source.folder, chosen.style, base_folder=source.base_folder)
+    preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.weights_folder))
     show(preview_object(preview), preview_text(preview), as_json=chosen.json)
     return 0
 
@@ -75,7 +75,8 @@ def train(chosen: argparse.Namespace) -> int:
 def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
     """Return the name of the run to go on with, or of a new one that is now written down."""
     from core.training.manage import check_resumable, extend_run
-    from core.training.run import add_run
+    from core.training.preparation import plan_run
+    from core.training.run import add_planned_run
 
     if chosen.resume:
         name = _named(chosen)
@@ -89,7 +90,11 @@ def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
         return name
     if chosen.file is None:
         raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
-    return add_run(workspace, load_dataset(find_file(chosen.file)), _settings(chosen), chosen.name)
+    dataset = load_dataset(find_file(chosen.file))
+    plan = plan_run(dataset, _settings(chosen, workspace), workspace)
+    name = add_planned_run(workspace, dataset, plan, chosen.name)
+    print_plan(plan, name, as_json=chosen.json)
+    return name
 
 
 def _named(chosen: argparse.Namespace) -> str:
@@ -98,12 +103,12 @@ def _named(chosen: argparse.Namespace) -> str:
     return str(chosen.name)
 
 
-def _settings(chosen: argparse.Namespace) -> TrainingSettings:
+def _settings(chosen: argparse.Namespace, workspace: Workspace) -> TrainingSettings:
     defaults = default_settings(chosen.model, as_method(chosen.method) if chosen.method else None)
+    source = find_model(chosen.model, workspace.find_run_model)
     changes = {name: getattr(chosen, name) for name in _settings_in(chosen)}
-    return change_settings(
-        defaults, {**changes, "style": chosen.style or None, "mask_prompt": False if chosen.train_on_prompt else None}
-    )
+    style = chosen.style or own_style(source.folder, source.base_folder)
+    return change_settings(defaults, {**changes, "style": style, "mask_prompt": False if chosen.train_on_prompt else None})
 
 
 def _settings_in(chosen: argparse.Namespace) -> list[str]:
@@ -137,19 +142,20 @@ def generate(chosen: argparse.Namespace) -> int:
     answers = (
         answer_rows(speaker, rows, sampling) if chosen.data else answer_prompt(speaker, chosen.prompt, chosen.system, sampling)
     )
-    lines = (answer for answer in answers)
     if chosen.out is None:
-        for line in lines:
-            emit(line) if chosen.json or chosen.data else print(line["response"])
+        for line in answers:
+            emit(line) if chosen.json or chosen.data else show({}, line["response"], as_json=False)
         return 0
-    return _write_lines(chosen, list(lines))
+    return _write_lines(chosen, list(answers))
 
 
 def merge(chosen: argparse.Namespace) -> int:
     """Write an adapter and its base as one model."""
     from core.training.merging import merge_run
 
-    merge_run(Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"))
+    merge_run(
+        Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"), saved_type=chosen.saved_type
+    )
     show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
     return 0
 
@@ -160,7 +166,7 @@ def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> 
     try:
         write_file(chosen.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
     except OSError as error:
-        raise UserError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+        raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
     show({"out": str(chosen.out), "rows": len(lines)}, f"{len(lines)} responses written to {chosen.out}", as_json=chosen.json)
     return 0
 

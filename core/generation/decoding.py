@@ -53,6 +53,8 @@ def generate_ids(
     should_stop: Callable[[], bool],
 ) -> list[Generated]:
     """Answer all prompts together; every answer ends at its own end token."""
+    if len(prompts) > 1 and not _remembers(model):  # what recurrent layouts carry along knows nothing of padding
+        return [generate_ids(model, [prompt], sampling, limits, should_stop)[0] for prompt in prompts]
     answers = [Generated() for _ in prompts]
     room = [limits.context - len(prompt) for prompt in prompts]
     open_rows = set(range(len(prompts)))
@@ -72,6 +74,13 @@ def generate_ids(
     return answers
 
 
+@torch.inference_mode()
+def _remembers(model: "PreTrainedModel") -> bool:
+    """Return whether a model hands keys and values on, so that each token is computed once."""
+    token = torch.ones((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
+    return getattr(model(input_ids=token, use_cache=True), "past_key_values", None) is not None
+
+
 def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sampling, limits: Limits) -> Iterator[torch.Tensor]:
     """Yield the next token of every row, (B,), until the limit or the end of the context of the shortest prompt.
 
@@ -87,15 +96,18 @@ def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sa
     shortest = min(len(prompt) for prompt in prompts)
     last_only: dict[str, Any] = {"logits_to_keep": 1} if can_choose_positions(model) else {}
     cache: Any = None
+    remembers = True  # whether the model hands on what it computed, as all but some recurrent layouts do
     for _ in range(min(sampling.max_new_tokens, limits.context - shortest)):
         with torch.inference_mode():
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             extra = last_only | ({"attention_mask": mask, "position_ids": positions} if is_padded else {})
-            output = model(input_ids=ids, past_key_values=cache, use_cache=True, **extra)
-            cache = output.past_key_values
+            given = {"past_key_values": cache, "use_cache": True} if remembers else {"use_cache": False}
+            output = model(input_ids=ids, **given, **extra)
+            remembers = remembers and getattr(output, "past_key_values", None) is not None
+            cache = output.past_key_values if remembers else None
             tokens = _draw(output.logits[:, -1], sampling, generators)  # (B,)
         yield tokens
-        ids = tokens[:, None]
+        ids = tokens[:, None] if remembers else torch.cat((ids, tokens[:, None]), dim=1)
         mask = torch.cat((mask, mask.new_ones(len(prompts), 1)), dim=1)
 
 

@@ -1,6 +1,7 @@
 """A model behind an OpenAI-compatible address, asked like our own. The only module that leaves this machine, and only when asked.
 
-``POST {address}/chat/completions`` with ``messages``; the key, if any, comes from the environment and is stored nowhere.
+``POST {address}/chat/completions`` with ``messages``; the key, if any, comes from the environment and is stored nowhere. It is
+sent to the addresses alone that the owner named beside it when starting: a review may name any.
 """
 
 import json
@@ -16,8 +17,10 @@ from core.data.examples import Turn, turn_text
 from core.errors import ModelError
 from core.generation.sampling import Sampling
 from core.generation.speaker import Response
+from core.text import whole_characters
 
 KEY_VARIABLE = "FUATA_API_KEY"
+ADDRESSES_VARIABLE = "FUATA_API_ADDRESSES"  # those that the key belongs to, with blanks between
 _AT_ONCE = 4
 _TIMEOUT_S = 180.0
 _TRIES = 3
@@ -59,15 +62,17 @@ class Endpoint:
             text, reason = choice["message"]["content"] or "", str(choice.get("finish_reason"))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{self.address} answered without a message: is it an OpenAI-compatible address?") from error
-        tokens = (answer.get("usage") or {}).get("completion_tokens", 0)
+        usage = answer.get("usage")
+        tokens = usage.get("completion_tokens", 0) if isinstance(usage, dict) else 0
         asked = json.dumps(messages, ensure_ascii=False)
-        return Response(asked, str(text).strip(), int(tokens or 0), _FINISHED.get(reason, "end"))
+        text = whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")  # line ends would tell whose answer it is
+        return Response(asked, text.strip(), tokens if isinstance(tokens, int) else 0, _FINISHED.get(reason, "end"))
 
     def _post(self, question: dict[str, Any]) -> dict[str, Any]:
         import httpx
 
         key = os.environ.get(KEY_VARIABLE)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Authorization": f"Bearer {key}"} if key and self._owns_key() else {}
         for further in range(_TRIES - 1, -1, -1):
             try:
                 answer = httpx.post(f"{self.address}/chat/completions", json=question, headers=headers, timeout=_TIMEOUT_S)
@@ -78,9 +83,17 @@ class Endpoint:
             time.sleep(2.0 ** (_TRIES - further))
         return self._read(answer.status_code, answer.text)
 
+    def _owns_key(self) -> bool:
+        """Return whether the key was given for this very address: scheme, host, port and path."""
+        return _plain(self.address) in {_plain(word) for word in os.environ.get(ADDRESSES_VARIABLE, "").split()}
+
     def _read(self, status: int, text: str) -> dict[str, Any]:
         if status in {401, 403}:
-            raise ModelError(f"{self.address} wants a key: set the environment variable {KEY_VARIABLE} and start again.")
+            raise ModelError(
+                f"{self.address} wants a key: set {KEY_VARIABLE} to it and {ADDRESSES_VARIABLE} to {self.address} in the "
+                "environment, "
+                "and start again."
+            )
         try:
             value = json.loads(text)
         except ValueError:
@@ -101,6 +114,16 @@ def find_endpoint(words: str) -> Endpoint:
     if not is_whole or not model.strip() or "@" in address:
         raise ModelError(f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write http://HOST:PORT/v1#MODEL.")
     return Endpoint(address.rstrip("/").removesuffix("/chat/completions"), model.strip())
+
+
+def _plain(address: str) -> str:
+    """Return an address as it is compared: lower-case where case says nothing, its usual port named."""
+    try:
+        parts = urlsplit(address.strip().rstrip("/"))
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return ""
+    return f"{parts.scheme.lower()}://{(parts.hostname or '').lower()}:{port}{parts.path.removesuffix('/chat/completions')}"
 
 
 def _asked_sampling(sampling: Sampling) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class ModelShelf:
         Raises ModelError or StyleError when it cannot be loaded.
         """
         source = self.find(name)
-        stamp = max(path.stat().st_mtime_ns for path in source.folder.glob("*.safetensors"))
+        files = [path for folder in filter(None, (source.folder, source.base_folder)) for path in folder.glob("*.safetensors")]
+        stamp = max(path.stat().st_mtime_ns for path in files)
         key = (str(source.folder), stamp, style)
         with self._lock:
             if key not in self._speakers:
@@ -50,4 +51,4 @@ class ModelShelf:
 def _load(source: ModelSource, style: str) -> Speaker:
     from core.models.loading import load_model
 
-    return Speaker(source, load_model(source), load_encoder(source.folder, style))
+    return Speaker(source, load_model(source), load_encoder(source.folder, style, base_folder=source.base_folder))

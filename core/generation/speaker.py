@@ -10,6 +10,7 @@ from core.data.examples import Turn
 from core.errors import ModelError
 from core.generation.sampling import Sampling
 from core.models.catalogue import ModelSource, max_context
+from core.models.consistency import check_ids
 from core.prompts.encoding import PromptEncoder
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Speaker:
     @cached_property
     def context(self) -> int:
         """The longest prompt and answer together, in tokens."""
-        return max_context(self.source.base_folder or self.source.folder)
+        return max_context(self.source.weights_folder)
 
     @property
     def _limits(self) -> "Limits":
@@ -65,7 +66,7 @@ class Speaker:
         """
         from core.generation.decoding import stream_ids
 
-        prompt = self.encoder.encode_prompt(turns)
+        prompt = self._encode(turns)
         if len(prompt) >= self.context:
             raise ModelError(f"The conversation has {len(prompt)} tokens and the model takes {self.context}: clear it.")
         ids: list[int] = []
@@ -83,6 +84,12 @@ class Speaker:
                 return
             yield from self._respond_batch(prompts[start : start + _BATCH_PROMPTS], sampling, should_stop)
 
+    def _encode(self, turns: Sequence[Turn]) -> list[int]:
+        """Return a prompt's ids. Raises ModelError for one that the model has no embedding for."""
+        ids = self.encoder.encode_prompt(turns)
+        check_ids(self.source, max(ids, default=0))
+        return ids
+
     def _next(self, tokens: Iterator[int]) -> int | None:
         """Take one token under the lock: a reader who walks away between two leaves nothing locked."""
         with self.lock:
@@ -93,7 +100,7 @@ class Speaker:
     ) -> list[Response]:
         from core.generation.decoding import generate_ids
 
-        encoded = [self.encoder.encode_prompt(turns) for turns in prompts]
+        encoded = [self._encode(turns) for turns in prompts]
         fitting = [ids for ids in encoded if len(ids) < self.context]
         with self.lock:
             answers = iter(generate_ids(self.model, fitting, sampling, self._limits, should_stop) if fitting else [])

@@ -1,5 +1,6 @@
 """Which weights are trained: adapters of the LoRA family by PEFT, or a model's last blocks. Knows no data."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import ModelError, SettingsError
-from core.models.parts import blocks_of
+from core.models.parts import base_of, blocks_of
+from core.text import shortened
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 EVERY_LAYER = ("all-linear",)
+_REFUSED = re.compile(r"Module '(\w+)' is incompatible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,16 @@ def add_lora(model: "PreTrainedModel", shape: AdapterShape, *, seed: int, base_m
     model.name_or_path = base_model  # what PEFT writes down, whatever its config says
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:  # PEFT names layers of state-space models that no adapter fits
+            refused = _REFUSED.findall(str(error))
+            if not refused or tuple(shape.targets) != EVERY_LAYER:
+                raise SettingsError({"lora_targets": f"no adapter fits there: {shortened(str(error), 200)}"}) from error
+            config.exclude_modules = refused
+            return get_peft_model(model, config)
+        except AttributeError as error:  # a config that says its weights are quantised, and weights that are not
+            raise ModelError(f"No adapter can be put on this model: its weights are not as its config says ({error}).") from error
 
 
 def _check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
@@ -97,6 +109,7 @@ def merge_adapter(model: Any, tell: Callable[[int, int], object] = lambda _done,
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     if not layers:
         raise ModelError("This adapter cannot be merged: it adds nothing to the weights of its base.")
+    _untie(model)
     for done, layer in enumerate(layers, start=1):
         layer.merge()
         tell(done, len(layers))
@@ -104,6 +117,21 @@ def merge_adapter(model: Any, tell: Callable[[int, int], object] = lambda _done,
         warnings.filterwarnings("ignore", "All adapters are already merged")  # that was the work of the loop
         merged: PreTrainedModel = model.merge_and_unload()
     return merged
+
+
+def _untie(model: Any) -> None:
+    """Part an output layer from the input layer it shares its weights with, where an adapter lies on either of them."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = base_of(model)
+    head, embedding = base.get_output_embeddings(), base.get_input_embeddings()
+    if not any(isinstance(layer, BaseTunerLayer) for layer in (head, embedding)):
+        return
+    inner = head.get_base_layer() if isinstance(head, BaseTunerLayer) else head
+    if inner is not None:
+        inner.weight = torch.nn.Parameter(inner.weight.detach().clone(), requires_grad=False)
+    base.config.get_text_config().tie_word_embeddings = False
+    base.config.tie_word_embeddings = False
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:

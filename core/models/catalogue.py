@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,17 @@ BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
 FACTS_FILE = "fuata.json"  # what Fuata writes beside the weights it saves
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+_SAMPLED_BYTES = 2048
+_LONGEST_HEADER = 100_000_000  # as the safetensors library has it
 
 Kind = Literal["bundled", "folder", "run", "hub"]
 
@@ -30,6 +42,11 @@ class ModelSource:
     folder: Path
     base_folder: Path | None  # set for an adapter: the model it stands on
     style: str  # the style it was tuned with; "" when unknown
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder of the whole model: an adapter's base, or the model itself."""
+        return self.base_folder or self.folder
 
     @property
     def is_adapter(self) -> bool:
@@ -62,17 +79,22 @@ def bundled_models() -> list[str]:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return what a model's config says of its text part; empty where there is none."""
-    config = _read_object(folder / "config.json")
+    config = read_whole_config(folder)
     text_config = config.get("text_config", config)
     return text_config if isinstance(text_config, dict) else {}
+
+
+def read_whole_config(folder: Path) -> dict[str, Any]:
+    """Return a model's config; empty where there is none."""
+    return _read_object(folder / "config.json")
 
 
 def max_context(folder: Path) -> int:
     """Return the longest context in tokens that a model's config names; 1024 where it names none."""
     text_config = read_config(folder)
     for field in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
-        if isinstance(text_config.get(field), int):
-            return int(text_config[field])
+        if isinstance(value := text_config.get(field), int) and value > 0:
+            return value
     return 1024
 
 
@@ -96,6 +118,45 @@ def weights_fingerprint(source: ModelSource) -> str:
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def weights_identity(folder: Path) -> str:
+    """Return what tells a model folder's weights from others, in a moment whatever their size.
+
+    A hash of every tensor's name and shape and of some bytes of its beginning, middle and end: training changes all that it
+    trains. Raises ModelError for a damaged file.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        stat = path.stat()
+        digest.update(_sampled(path, stat.st_size, stat.st_mtime_ns))
+    return digest.hexdigest()[:16]
+
+
+def tokenizer_identity(folder: Path) -> str:
+    """Return what tells a model folder's tokenizer and chat template from others."""
+    files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _sampled(path: Path, _size: int, _changed_ns: int) -> bytes:
+    """Return a hash of a safetensors file's header and of some of every tensor's bytes."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(min(length, _LONGEST_HEADER))
+            tensors = {name: facts for name, facts in json.loads(header).items() if name != "__metadata__"}
+            digest.update(json.dumps(tensors, sort_keys=True).encode())
+            for _, facts in sorted(tensors.items()):
+                first, last = (8 + length + int(offset) for offset in facts["data_offsets"])
+                for start in (first, (first + last) // 2, max(last - _SAMPLED_BYTES, first)):
+                    file.seek(start)
+                    digest.update(file.read(min(_SAMPLED_BYTES, last - start)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: copy it again from the model's source.") from error
+    return digest.digest()
 
 
 def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]) -> ModelSource:
@@ -139,6 +200,12 @@ def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]
         raise ModelError(f"The adapter '{name}' stands on '{base}', which is gone: {error}") from error
     if source.is_adapter:
         raise ModelError(f"The adapter '{name}' stands on another adapter ('{base}'): merge that one first.")
+    was = read_facts(folder).get("base_weights")
+    if was and was != weights_identity(source.folder):
+        raise ModelError(
+            f"The adapter '{name}' was tuned on '{base}' as it was then, whose weights have changed since, so it would answer "
+            "otherwise: put the old weights back, or tune it anew."
+        )
     return source.folder
 
 
@@ -171,6 +238,6 @@ def read_adapter(folder: Path) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
     return document if isinstance(document, dict) else {}

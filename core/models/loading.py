@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import ModelError, SettingsError
-from core.models.catalogue import ModelSource
+from core.models.catalogue import ModelSource, read_whole_config
+from core.models.consistency import check_causal
 from core.models.parts import base_of, blocks_of
+from core.text import shortened
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+_TRIED_TOKENS = 6
 
 
 def load_model(
@@ -29,11 +33,13 @@ def load_model(
     causal language model that transformers knows.
     """
     _silence()
+    check_causal(source)
     device = torch.device("cpu") if on_cpu else best_device()
     packing = _four_bits(computing_type(four_bits) or torch.float32, device) if four_bits else {}
-    model = _load_weights(source.base_folder or source.folder, packing)
+    model = _load_weights(source.weights_folder, packing)
     if four_bits:
         _keep_packed_as_trained(model)
+    _check_sees_no_future(model, source)
     if source.is_adapter:
         model = _put_adapter_on(model, source, trainable=trainable_adapter)
     return (model if four_bits else model.to(device)).eval()  # packed weights were put in their place while loading
@@ -50,6 +56,13 @@ def computing_type(precision: str) -> torch.dtype | None:
     """Return the type that products are computed in where it is not the weights' own."""
     takes = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and takes) else None
+
+
+def type_on_disk(source: ModelSource, choice: str) -> torch.dtype | None:
+    """Return the type that a model's numbers are written in where it is not float32: by choice that of its base."""
+    named = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    config = read_whole_config(source.weights_folder)
+    return named.get(str(config.get("dtype") or config.get("torch_dtype"))) if choice == "base" else None
 
 
 def computing_in(precision: torch.dtype | None, device: torch.device) -> AbstractContextManager[None]:
@@ -90,6 +103,8 @@ def _silence() -> None:
     of_transformers.disable_progress_bar()
     of_transformers.set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="peft")
+    warnings.filterwarnings("ignore", module="bitsandbytes")
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks by the old name
 
 
@@ -129,18 +144,66 @@ def _load_weights(folder: Path, packing: Mapping[str, Any]) -> "PreTrainedModel"
         )
     except Exception as error:  # transformers and safetensors raise many classes for a damaged or unknown model
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{folder} cannot be loaded as a causal language model: {first_line}") from error
+        raise ModelError(
+            f"{folder} cannot be loaded as a causal language model: {shortened(first_line, 300).removesuffix('.')}. "
+            "Copy the model again, or choose another one."
+        ) from error
     if report.get("missing_keys"):
         missing = sorted(report["missing_keys"])
         raise ModelError(f"{folder} lacks {len(missing)} of its weights ({missing[0]} …): copy the whole model again.")
     return model
 
 
+@torch.no_grad()
+def _check_sees_no_future(model: "PreTrainedModel", source: ModelSource) -> None:
+    """Raise ModelError for a model whose earlier positions see later tokens: it cannot learn to go on with a text."""
+    size = int(getattr(model.config.get_text_config(), "vocab_size", 0) or 0)
+    if size < _TRIED_TOKENS + 2:
+        return
+    device = next(model.parameters()).device
+    ids = torch.arange(1, _TRIED_TOKENS + 1, device=device)[None]  # (1, T)
+    other = ids.clone()
+    other[0, -1] = _TRIED_TOKENS + 1
+    was_training = model.training
+    model.eval()
+    try:
+        before, after = (model(input_ids=one, use_cache=False).logits[0, :-1].float() for one in (ids, other))
+    except Exception as error:  # a layout that wants more than ids, or cannot be called at all
+        raise ModelError(f"'{source.name}' cannot be asked as a causal language model: {shortened(str(error), 200)}") from error
+    finally:
+        model.train(was_training)
+    if before.isfinite().all() and not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            f"'{source.name}' is no causal language model: its tokens see what comes after them, so choose another one."
+        )
+
+
 def _put_adapter_on(model: "PreTrainedModel", source: ModelSource, *, trainable: bool) -> "PreTrainedModel":
     from peft import PeftModel
 
+    _make_room(model, source)
     try:
         with torch.random.fork_rng(devices=[]):  # what else draws numbers in this process must not notice
             return PeftModel.from_pretrained(model, source.folder, is_trainable=trainable)
     except Exception as error:  # peft raises ValueError, RuntimeError or KeyError for an adapter that does not fit
-        raise ModelError(f"The adapter in {source.folder} does not fit its base model: {error}") from error
+        said = shortened(str(error), 200)
+        raise ModelError(
+            f"The adapter in {source.folder} does not fit its base model ({said}): give the base it was tuned on."
+        ) from error
+
+
+def _make_room(model: "PreTrainedModel", source: ModelSource) -> None:
+    """Give a base rows for the tokens that an adapter was tuned with, where it brings its whole embedding."""
+    from safetensors import SafetensorError, safe_open
+
+    wanted = 0
+    try:
+        with safe_open(source.folder / "adapter_model.safetensors", framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
+                if name.endswith(("embed_tokens.weight", "lm_head.weight", "wte.weight", "modules_to_save.weight")):
+                    wanted = max(wanted, tensors.get_slice(name).get_shape()[0])
+    except (OSError, SafetensorError):
+        return  # PEFT says what is wrong with it
+    rows = model.get_input_embeddings().weight.shape[0]
+    if wanted > rows:
+        model.resize_token_embeddings(wanted, mean_resizing=False)

@@ -5,7 +5,7 @@ The folder carries what the model needs to be asked rightly anywhere: tokenizer,
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,25 @@ _TOKENIZER_FILES = (
 )  # fmt: skip
 
 
-def save_model(
+def save_model(  # noqa: PLR0913 - what is written, where, and how
     model: "PreTrainedModel",
     encoder: PromptEncoder,
     folder: Path,
     facts: Mapping[str, Any],
     weights: Mapping[str, "torch.Tensor"] | None = None,
+    *,
+    kept_as: "torch.dtype | None" = None,
+    check: Callable[[Path], object] = lambda _: None,
 ) -> None:
     """Write weights, tokenizer, chat template, end token and ``facts`` to ``folder``, whole or not at all.
 
-    ``weights`` stand in for the model's own where those lie in parts.
+    ``weights`` stand in for the model's own where those lie in parts; ``kept_as`` is the type of the numbers on disk, where it is
+    not their own. ``check`` is given what was written before it counts; what it raises leaves nothing behind.
     """
     options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
+    if kept_as is not None:
+        state = weights or model.state_dict()
+        options["state_dict"] = {name: x.to(kept_as) if x.is_floating_point() else x for name, x in state.items()}
     if hasattr(model, "peft_config"):  # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
         options["save_embedding_layers"] = False
     with written_aside(folder) as aside:
@@ -42,6 +49,16 @@ def save_model(
         _save_end_token(model, encoder, aside)
         text = json.dumps({"style": encoder.style.name, **facts}, indent=2, ensure_ascii=False)
         (aside / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
+        if kept_as is not None:
+            _note_type(aside / "config.json", str(kept_as).removeprefix("torch."))
+        check(aside)
+
+
+def _note_type(path: Path, name: str) -> None:
+    """Write down the type of the numbers that were written, which transformers takes from the model in memory."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["dtype"] = name
+    path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _save_tokenizer(encoder: PromptEncoder, folder: Path) -> None:

@@ -44,7 +44,7 @@ def memory_mib(plan: RunPlan) -> float | None:
     held, kept = _held_bytes(plan, halves=plan.settings.precision == "bfloat16"), _training_bytes(plan)
     if held is None or kept is None:
         return None
-    folder = plan.source.base_folder or plan.source.folder
+    folder = plan.source.weights_folder
     loading = _BYTES * parameter_count(folder) + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     libraries = LIBRARIES_MIB + (PEFT_MIB if plan.settings.method != "full" else 0)
     return libraries + max(held + kept, loading) / _MIB
@@ -70,7 +70,7 @@ def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
 
     With adapters the blocks are held in 4 bits, or with ``halves`` in the products' own type, as is an output layer of its own.
     """
-    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    folder, settings = plan.source.weights_folder, plan.settings
     weights, config = parameter_count(folder), read_config(folder)
     if settings.method == "full":
         return _BYTES * weights or None
@@ -89,7 +89,7 @@ def _is_dora(plan: RunPlan) -> bool:
 
 def _training_bytes(plan: RunPlan) -> float | None:
     """Return what comes on top of the weights: gradients, moments, and what is kept for the backward."""
-    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder)
     if not (hidden and blocks):
@@ -105,7 +105,7 @@ def _training_bytes(plan: RunPlan) -> float | None:
 
 
 def _trained_parameters(plan: RunPlan) -> float:
-    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder) or 1
     if settings.method == "full":
@@ -119,7 +119,7 @@ def operations(plan: RunPlan) -> float | None:
     Two a weight and token forward and four backward, two of these only where the weight is trained; the output layer only where
     something is learnt; a beginning that a batch's rows have in common once.
     """
-    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     hidden, blocks, weights = _first(config, "hidden_size", "n_embd"), block_count(folder), parameter_count(folder)
     head = _first(config, "vocab_size") * hidden
@@ -142,7 +142,7 @@ def passes_s(plan: RunPlan) -> float:
 
     The smaller a model's layers, the larger the share of a step: a third of GPT-2's, half of the pocket model's.
     """
-    folder, settings = plan.source.base_folder or plan.source.folder, plan.settings
+    folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     of_a_token = _first(config, "hidden_size", "n_embd") * (block_count(folder) or 0) * _PASSES_S
     validated = settings.evaluations_per_epoch * sum(len(row.ids) for row in plan.validation) / _FORWARD_SHARE

@@ -24,6 +24,7 @@ def check_resumable(workspace: Workspace, name: str) -> None:
         raise WorkspaceError(f"The run '{name}' is going on already.")
     if state == "finished":
         raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume; extend it by more epochs.")
+    _check_nothing_stands_on(workspace, name, "change its weights under it", kept_too=False)
 
 
 def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
@@ -33,6 +34,7 @@ def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
     longer there, SettingsError when it has as many epochs already.
     """
     row = _at_rest(workspace, name)
+    _check_nothing_stands_on(workspace, name, "change its weights under it", kept_too=False)
     settings = read_settings(row["settings"])
     longer = change_settings(settings, {"epochs": epochs})
     if longer.epochs <= settings.epochs:
@@ -50,9 +52,7 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
     """Give a run another name. Raises WorkspaceError when it is going on, or something stands on it by its name."""
     _at_rest(workspace, name)
     runs = RunStore(workspace)
-    for row in runs.all():
-        if row["name"] != name and _stands_on(workspace, row, name):
-            raise WorkspaceError(f"The run '{row['name']}' was tuned from '{name}' and finds it by that name: it must stay.")
+    _check_nothing_stands_on(workspace, name, "take away the name by which it is found")
     runs.check_free(wanted, besides=name)
     old, new = workspace.run_folder(name), workspace.run_folder(wanted)
     if old.exists():
@@ -65,12 +65,32 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
         raise
 
 
-def _stands_on(workspace: Workspace, row: Row, name: str) -> bool:
-    """Tell whether a run was tuned from another, by its name, by its folder, or through an adapter of it."""
-    model = read_settings(row["settings"]).model
+def _check_nothing_stands_on(workspace: Workspace, name: str, harm: str, *, kept_too: bool = True) -> None:
+    """Raise WorkspaceError where a run needs another, which ``harm`` would be done to.
+
+    Without ``kept_too`` those that were tuned from a model which the other kept of a step are passed over.
+    """
+    for row in RunStore(workspace).all():
+        if row["name"] != name and _stands_on(workspace, row, name, kept_too=kept_too):
+            raise WorkspaceError(
+                f"The run '{row['name']}' was tuned from '{name}', and this would {harm}: "
+                "it must stay as it is while that one is there."
+            )
+
+
+def _stands_on(workspace: Workspace, row: Row, name: str, *, kept_too: bool) -> bool:
+    """Return whether a run needs another run's model: by its name, by its folder, or through an adapter of it.
+
+    One that was fully tuned to its end has all its weights itself.
+    """
+    settings = read_settings(row["settings"])
+    if settings.method == "full" and row["state"] == "finished":
+        return False
     base = str(read_facts(workspace.model_folder(row["name"])).get("base_model", ""))
-    home = workspace.run_folder(name).resolve()
-    return any(word.partition("@")[0] == name or Path(word).resolve().is_relative_to(home) for word in (model, base) if word)
+    needed = workspace.run_folder(name) if kept_too else workspace.model_folder(name)
+    words = [word for word in (settings.model, base) if word]
+    named = any(word == name or (kept_too and word.partition("@")[0] == name) for word in words)
+    return named or any(Path(word).resolve().is_relative_to(needed.resolve()) for word in words)
 
 
 def delete_run(workspace: Workspace, name: str) -> None:
@@ -79,6 +99,7 @@ def delete_run(workspace: Workspace, name: str) -> None:
     runs.find(name)
     if is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is going on: stop it first.")
+    _check_nothing_stands_on(workspace, name, "take its base away")
     runs.delete(name)
     shutil.rmtree(workspace.run_folder(name), ignore_errors=True)
 

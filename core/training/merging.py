@@ -16,6 +16,7 @@ import psutil
 
 from core.errors import ModelError, WorkspaceError
 from core.models.catalogue import ModelSource, find_model, read_facts
+from core.models.consistency import quantisation
 from core.storage.folders import aside_of
 from core.storage.locks import held, is_held
 from core.storage.workspace import Workspace
@@ -25,41 +26,70 @@ from core.training.worker import ended, said_in, start_command, was_killed
 
 LOG_FILE = "merge.log"
 _LOADING, _ADDING, _WRITING = "Loading the libraries and the model", "Adding the adapter", "Writing the model"
+_CHECKING = "Loading what was written, and asking it"
 _BYTES = 4  # of a number as it is written
 _MIB = 2**20
 
 
-def merge_run(workspace: Workspace, word: str, folder: Path, tell: Callable[[str], object] = lambda _: None) -> None:
+def merge_run(
+    workspace: Workspace,
+    word: str,
+    folder: Path,
+    tell: Callable[[str], object] = lambda _: None,
+    *,
+    saved_type: str = "float32",
+) -> None:
     """Write an adapter with its base as one model into ``folder``, whole or not at all; ``tell`` is given what is done just now.
 
-    Raises WorkspaceError when the folder is there already or another merge goes on, ModelError when there is no adapter.
+    What was written is loaded again and asked before it counts. Raises WorkspaceError when the folder is there already or another
+    merge goes on, ModelError when there is no adapter, or what was written answers otherwise.
     """
     source = _find_adapter(workspace, word)
     with held(_lock_file(workspace), "Another adapter is being merged in this workspace: wait for it."):
         if folder.exists():
             raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
         tell(_LOADING)
-        from core.models.adapters import merge_adapter
-        from core.models.loading import load_model
-        from core.models.saving import save_model
-        from core.prompts.encoding import load_encoder
-
         try:
-            model = load_model(source, on_cpu=True)  # a GPU that tuned it in half its bytes may be too small for all of it
-            merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
-            tell(_WRITING)
-            facts = {**read_facts(source.folder), "merged_from": word}
-            save_model(merged, load_encoder(source.folder, source.style), folder, facts)
+            _merge(source, word, folder, tell, saved_type)
         except OSError as error:
             raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
         except MemoryError as error:
             raise WorkspaceError("There is not enough memory for the whole model: close other programs first.") from error
 
 
+def _merge(source: ModelSource, word: str, folder: Path, tell: Callable[[str], object], saved_type: str) -> None:
+    from core.models.adapters import merge_adapter
+    from core.models.loading import load_model, type_on_disk
+    from core.models.saving import save_model
+    from core.prompts.encoding import load_encoder
+    from core.training.trial import asked_logits, check_answers_as
+
+    model = load_model(source, on_cpu=True)  # a GPU that tuned it in half its bytes may be too small for all of it
+    expected = asked_logits(model)
+    merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
+    tell(_WRITING)
+    facts = {**read_facts(source.folder), "merged_from": word}
+    facts.pop("base_weights", None)  # it stands on nothing any more
+    kind = type_on_disk(source, saved_type)
+
+    def check(written: Path) -> None:
+        tell(_CHECKING)
+        whole = ModelSource(word, "folder", written, None, source.style)
+        check_answers_as(load_model(whole, on_cpu=True), expected, rounded=kind is not None)
+
+    encoder = load_encoder(source.folder, source.style, base_folder=source.base_folder)
+    save_model(merged, encoder, folder, facts, kept_as=kind, check=check)
+
+
 def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
     source = find_model(word, workspace.find_run_model)
     if not source.is_adapter:
         raise ModelError("There is no adapter to merge: the model has all its weights already.")
+    if how := quantisation(source):
+        raise ModelError(
+            f"The base of '{word}' holds its weights quantised ({how}), into which no adapter can be merged: "
+            "put it on the unquantised base and merge there."
+        )
     return source
 
 
@@ -97,7 +127,7 @@ class MergeJobs:
             words = ["merge", "--model", name, "--out", str(folder.resolve())]
             log = self._workspace.run_folder(name) / LOG_FILE
             process = start_command([*words, "--workspace", str(self._workspace.folder.resolve())], log)
-            self._merges[name] = _Merge(process, log, _BYTES * parameter_count(source.base_folder or source.folder) / _MIB)
+            self._merges[name] = _Merge(process, log, _BYTES * parameter_count(source.weights_folder) / _MIB)
 
     def stop(self, name: str) -> None:
         """End a merge; nothing is left of it."""
@@ -160,7 +190,7 @@ class MergeJobs:
 
 def _doing(log: Path) -> str:
     """Return what a merge told last of what it is doing; libraries say things of their own between."""
-    ours = [line for line in said_in(log) if line.startswith((_LOADING, _ADDING, _WRITING)) and line.endswith(" …")]
+    ours = [line for line in said_in(log) if line.startswith((_LOADING, _ADDING, _WRITING, _CHECKING)) and line.endswith(" …")]
     return ours[-1].removesuffix(" …") if ours else "Starting its process"
 
 

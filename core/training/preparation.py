@@ -2,21 +2,33 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import Dataset
-from core.data.examples import Example
+from core.data.examples import Example, RefusedRow
 from core.data.splits import Splits, split_examples
 from core.errors import SettingsError, StyleError
-from core.models.catalogue import ModelSource, block_count, find_model, max_context, read_facts
-from core.prompts.encoded import encode_dataset, usable
+from core.models.catalogue import (
+    ModelSource,
+    block_count,
+    find_model,
+    max_context,
+    read_adapter,
+    read_facts,
+    tokenizer_identity,
+    weights_identity,
+)
+from core.models.consistency import check_causal, check_ids, check_method
+from core.prompts.encoded import encode_dataset, unwritable_row
 from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder
+from core.prompts.rendering import joins_system
 from core.storage.workspace import Workspace
 from core.training.group import Group
-from core.training.settings import TrainingSettings
+from core.training.settings import LoraKind, TrainingSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,12 +52,22 @@ class RunPlan:
     max_tokens: int
     cut_rows: tuple[int, ...]  # training or validation rows over max_tokens, which lose their end
     dropped_rows: tuple[int, ...]  # rows whose whole answer would be cut away
+    unwritable: tuple[RefusedRow, ...]  # rows that the style or the tokenizer cannot write, left out
+    refused: int  # rows of the file that are no examples
+    content_hash: str  # of the file
     lacks_end_token: bool  # the style ends answers with no token that generation could stop at
+    joins_system: bool  # the style has no place for a system prompt, which goes in front of the first question
 
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole run."""
         return -(-len(self.train) // self.settings.step_rows) * self.settings.epochs
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells the base model's weights and tokenizer from others of the same name."""
+        weights = [weights_identity(folder) for folder in filter(None, (self.source.base_folder, self.source.folder))]
+        return {"weights": "+".join(weights), "tokenizer": tokenizer_identity(self.encoder.tokenizer.folder)}
 
 
 def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace) -> RunPlan:
@@ -56,53 +78,95 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     if settings.method == "qlora" and find_spec("bitsandbytes") is None:
         raise SettingsError({"method": "qlora needs bitsandbytes: python -m pip install bitsandbytes, or use lora"})
     source = find_model(settings.model, workspace.find_run_model)
-    blocks = block_count(source.base_folder or source.folder)
-    if blocks is not None and settings.last_blocks > blocks:
-        raise SettingsError({"last_blocks": f"must be at most {blocks}, the blocks that the model has"})
-    encoder = load_encoder(source.folder, settings.style)
-    context = max_context(source.base_folder or source.folder)
+    settings = _as_the_adapter_is(settings, source)
+    _check_model(source, settings)
+    encoder = load_encoder(source.folder, settings.style, base_folder=source.base_folder, day=settings.day)
+    context = max_context(source.weights_folder)
     max_tokens = min(settings.max_tokens or context, context)
     splits = split_examples(dataset.examples, settings.splits)
     rows = encode_dataset(dataset, encoder)
-    train, cut, dropped = _fit(splits.train, rows, max_tokens, mask_prompt=settings.mask_prompt)
-    validation, also_cut, also_dropped = _fit(splits.validation, rows, max_tokens, mask_prompt=settings.mask_prompt)
-    if not train:
+    train = _fit(splits.train, rows, max_tokens, mask_prompt=settings.mask_prompt)
+    validation = _fit(splits.validation, rows, max_tokens, mask_prompt=settings.mask_prompt)
+    if not train.kept and train.unwritable:
+        raise StyleError(f"Row {train.unwritable[0].row}: {train.unwritable[0].reason}.")
+    if not train.kept:
         raise SettingsError({"max_tokens": f"all answers lie beyond {max_tokens} tokens, so nothing would be learnt"})
+    check_ids(source, max(max(row.ids) for row in (*train.kept, *validation.kept)))
     return RunPlan(
         settings=settings,
         source=source,
         encoder=encoder,
         splits=splits,
-        train=train,
-        validation=validation,
+        train=tuple(train.kept),
+        validation=tuple(validation.kept),
         max_tokens=max_tokens,
-        cut_rows=cut + also_cut,
-        dropped_rows=dropped + also_dropped,
+        cut_rows=(*train.cut, *validation.cut),
+        dropped_rows=(*train.dropped, *validation.dropped),
+        unwritable=(*train.unwritable, *validation.unwritable),
+        refused=len(dataset.refused),
+        content_hash=dataset.content_hash,
         lacks_end_token=encoder.end_id is None,
+        joins_system=any(
+            example.turns[0].role == "system" and joins_system(encoder.style, example.turns)
+            for example in (*splits.train, *splits.validation)
+        ),
     )
+
+
+def _check_model(source: ModelSource, settings: TrainingSettings) -> None:
+    """Raise where a model's config tells that it cannot be tuned so."""
+    check_causal(source)
+    check_method(source, settings.method)
+    blocks = block_count(source.weights_folder)
+    if blocks is not None and settings.last_blocks > blocks:
+        raise SettingsError({"last_blocks": f"must be at most {blocks}, the blocks that the model has"})
+
+
+def _as_the_adapter_is(settings: TrainingSettings, source: ModelSource) -> TrainingSettings:
+    """Return settings whose adapter is the one that is tuned further: what is written down is what is done."""
+    if not source.is_adapter or settings.method == "full":
+        return settings
+    known = read_adapter(source.folder)
+    kind: LoraKind = "dora" if known.get("use_dora") else "rslora" if known.get("use_rslora") else "lora"
+    return replace(
+        settings,
+        lora_rank=_number(known.get("r"), settings.lora_rank),
+        lora_alpha=float(_number(known.get("lora_alpha"), settings.lora_alpha)),
+        lora_dropout=float(_number(known.get("lora_dropout"), settings.lora_dropout)),
+        lora_kind=kind,
+    )
+
+
+def _number(value: object, otherwise: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
 
 
 def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> "TrainingJob":
     """Load the model, or this process's part of it, and return everything the loop works on."""
     import torch
 
-    from core.models.loading import compile_decoder
+    from core.models.loading import compile_decoder, type_on_disk
     from core.models.saving import save_model
     from core.models.sharding import whole_weights
     from core.training.job import TrainingJob
 
     torch.set_num_threads(training_threads(group.size))
+    stands_on = plan.settings.method != "full"  # an adapter answers only beside the weights that it was tuned on
+    base_weights = {"base_weights": weights_identity(plan.source.weights_folder)} if stands_on else {}
+    by_choice = plan.settings.saved_type if plan.settings.method == "full" else "float32"  # adapters are small
+    saved_type = type_on_disk(plan.source, by_choice)
     model = _load_for_training(plan, group)
     if plan.settings.compiled:
         compile_decoder(model)
 
     def save(model: "PreTrainedModel", progress: "Progress", folder: Path) -> None:
         facts: dict[str, Any] = {
-            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss
+            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss,
+            "day": plan.encoder.style.day, **base_weights,
         }  # fmt: skip
         weights = whole_weights(model, keeps=group.is_first)
         if group.is_first:
-            save_model(model, plan.encoder, folder, facts, weights)
+            save_model(model, plan.encoder, folder, facts, weights, kept_as=saved_type)
 
     return TrainingJob(
         run=run,
@@ -131,21 +195,34 @@ def training_threads(processes: int = 1) -> int:
     return int(set_for_all) if set_for_all.isdigit() else max(((os.cpu_count() or 1) - 1) // processes, 1)
 
 
+@dataclass(slots=True)
+class _Fitted:
+    """The rows of one part that are learnt from or validated on, and what became of the others."""
+
+    kept: list[EncodedRow] = field(default_factory=list)
+    cut: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    unwritable: list[RefusedRow] = field(default_factory=list)
+
+
 def _fit(
     examples: Sequence[Example], rows: Mapping[int, EncodedRow | StyleError], max_tokens: int, *, mask_prompt: bool
-) -> tuple[tuple[EncodedRow, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the usable rows, the numbers of those that were cut, and of those with nothing left to learn."""
-    kept, cut, dropped = [], [], []
+) -> _Fitted:
+    """Cut rows to a length, and leave out those that cannot be written or have nothing left to learn."""
+    found = _Fitted()
     for example in examples:
-        whole = usable(rows[example.row])
+        whole = rows[example.row]
+        if isinstance(whole, StyleError):
+            found.unwritable.append(unwritable_row(example.row, whole))
+            continue
         row = whole.cut(max_tokens)
         if row.targets(mask_prompt=mask_prompt) < 1:
-            dropped.append(row.row)
+            found.dropped.append(row.row)
             continue
-        kept.append(row)
+        found.kept.append(row)
         if len(row.ids) < len(whole.ids):
-            cut.append(row.row)
-    return tuple(kept), tuple(cut), tuple(dropped)
+            found.cut.append(row.row)
+    return found
 
 
 def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
@@ -156,8 +233,6 @@ def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
     from core.models.sharding import shard
 
     settings, precision = plan.settings, computing_type(plan.settings.precision)
-    if plan.source.is_adapter and settings.method == "full":
-        raise SettingsError({"method": f"'{settings.model}' is an adapter; tune it further with lora or qlora"})
     sharded = settings.method == "full" and group.size > 1
     halved = settings.method == "lora" and precision is not None
     four_bits = settings.precision if settings.method == "qlora" else ""
@@ -191,7 +266,9 @@ def _base_name(plan: RunPlan) -> str:
 def _watch(plan: RunPlan) -> list["Watched"]:
     from core.training.job import Watched
 
-    chosen = [example for example in plan.splits.validation if _is_short(example, plan)][: plan.settings.watched_prompts]
+    writable = {row.row for row in plan.validation}
+    fitting = (example for example in plan.splits.validation if example.row in writable and _is_short(example, plan))
+    chosen = list(islice(fitting, plan.settings.watched_prompts))
     return [
         Watched(example.row, example.prompt_text, example.answer, plan.encoder.encode_prompt(example.prompt))
         for example in chosen

@@ -1,6 +1,7 @@
 """One run from its row in the database to its end: an iterator of events pulled into sinks. Knows no queue, no screen."""
 
 import gc
+import json
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -9,16 +10,18 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import Any
 
 from core.data.dataset import Dataset
-from core.errors import UserError
+from core.errors import TrainingError, UserError
+from core.models.consistency import check_loadable
 from core.storage.datasets import DatasetStore
 from core.storage.locks import held, is_held
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunFinished, Sink
 from core.training.group import ALONE, LEFT, Group
-from core.training.preparation import make_job, plan_run
+from core.training.preparation import RunPlan, make_job, plan_run
 from core.training.settings import TrainingSettings
 from core.training.wishes import Wishes
 
@@ -34,11 +37,18 @@ def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, 
 
     Everything that can be known to be wrong is raised here, before anything is written.
     """
-    plan_run(dataset, settings, workspace)
-    runs = RunStore(workspace)
-    name = name or runs.free_name(f"{_stem(settings.model)}-{_stem(settings.style)}")
-    runs.create(name, settings, DatasetStore(workspace).keep(dataset), library_versions())
-    return name
+    return add_planned_run(workspace, dataset, plan_run(dataset, settings, workspace), name)
+
+
+def add_planned_run(workspace: Workspace, dataset: Dataset, plan: RunPlan, name: str = "") -> str:
+    """Write a run that is planned already down, and return its name."""
+    check_loadable(plan.source)
+    if name:
+        RunStore(workspace).check_free(name)
+    settings = replace(plan.settings, day=plan.encoder.style.day)
+    content_hash = DatasetStore(workspace).keep(dataset)
+    stem = f"{_stem(settings.model)}-{_stem(settings.style)}"
+    return RunStore(workspace).create(name, settings, content_hash, library_versions(), stem=stem)
 
 
 def execute(
@@ -132,7 +142,9 @@ def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], gr
 
         row = runs.find(name)
         dataset = DatasetStore(workspace).load(row["content_hash"])
-        job = make_job(plan_run(dataset, runs.settings(name), workspace), name, workspace, group)
+        plan = plan_run(dataset, runs.settings(name), workspace)
+        _check_identity(runs, row, plan)
+        job = make_job(plan, name, workspace, group)
         wishes = Wishes(runs, name)
         yield from train(job, lambda: should_stop() or wishes.stop(), wishes.pause)
     except UserError as error:
@@ -142,7 +154,7 @@ def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], gr
             yield RunFailed(runs.find(name)["step"], f"One of the {group.size} processes that train this run {WAS_KILLED}")
             return
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-            yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error}")
+            yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error or type(error).__name__}")
             raise
         yield RunFailed(runs.find(name)["step"], "Out of memory: lower the batch size or the longest row, or use LoRA.")
     except OSError as error:
@@ -150,6 +162,22 @@ def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], gr
     except Exception as error:
         yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error!r}")
         raise
+
+
+def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
+    """Keep what tells the base's weights and tokenizer from others when a run begins, and compare when it goes on.
+
+    Raises TrainingError where they are others than they were: the run would end elsewhere than it was to.
+    """
+    known, found = json.loads(row["identity"] or "{}"), plan.identity
+    if not known or row["step"] == 0:
+        runs.set_identity(row["name"], found)
+        return
+    if changed := [what for what in known if known[what] != found.get(what)]:
+        raise TrainingError(
+            f"The {' and the '.join(changed)} of '{plan.settings.model}' changed since this run began, so it cannot go on: "
+            "put the old files back, or start a new run."
+        )
 
 
 def _lock_file(workspace: Workspace, name: str) -> Path:

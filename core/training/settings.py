@@ -12,13 +12,18 @@ Method = Literal["full", "lora", "qlora"]
 LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
 Precision = Literal["auto", "float32", "bfloat16"]
+SavedType = Literal["float32", "base"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
 KEPT: tuple[Kept, ...] = get_args(Kept)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
 
 
-_COST_NOTHING = ("epochs", "learning_rate", "warmup_share", "weight_decay", "max_gradient_norm", "patience", "lora_alpha", "seed")
+_COST_NOTHING = (
+    "epochs", "learning_rate", "warmup_share", "weight_decay", "max_gradient_norm", "patience", "lora_alpha", "seed", "day",
+    "saved_type",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class TrainingSettings:
     test_share: float = 0.10
     validation_share: float = 0.05
     split_seed: int = 42
+    day: str = ""  # the date (ISO) that chat templates are told, one for a whole run; '' before it is written down
+    saved_type: SavedType = "float32"  # of the whole model's numbers on disk: float32, as trained, or the type of its base
 
     @property
     def splits(self) -> SplitSettings:
@@ -155,7 +162,13 @@ _WHOLE_RANGES = {
     "seed": (0, 2**31 - 1),
     "split_seed": (0, 2**31 - 1),
 }
-_CHOICES: dict[str, tuple[str, ...]] = {"method": METHODS, "lora_kind": LORA_KINDS, "keep": KEPT, "precision": PRECISIONS}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "lora_kind": LORA_KINDS,
+    "keep": KEPT,
+    "precision": PRECISIONS,
+    "saved_type": SAVED_TYPES,
+}
 _REAL_RANGES = {
     "learning_rate": (1e-9, 1.0),
     "warmup_share": (0.0, 1.0),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.errors import ModelError
 from core.prompts.batches import Batch, collate
 from core.prompts.encoding import make_row
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 TRIED_LENGTHS = (9, 14, 12)  # of the rows on which both ways must agree
 _TRIED_BEGINNING = 6  # tokens that they have in common
 _TOLERANCE = 1e-4  # of the logits' spread; float32 rounding makes a hundredth of it, another attention far more
+
+_ROUNDED = 0.1  # of the spread, for weights in 16 bits
 
 
 @contextmanager
@@ -32,6 +35,22 @@ def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
     """Tell whether logits are the same but for rounding; damaged weights agree, and are told of by the loss."""
     difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
     return bool(difference <= _TOLERANCE * spread) or not bool(expected.isfinite().all())
+
+
+@torch.no_grad()
+def asked_logits(model: "PreTrainedModel") -> torch.Tensor:
+    """Return a model's logits on a few rows of arbitrary tokens: (B, T, V)."""
+    with in_evaluation(model):
+        logits: torch.Tensor = model(input_ids=tried_batch(model).inputs, use_cache=False).logits.float()
+    return logits
+
+
+def check_answers_as(model: "PreTrainedModel", expected: torch.Tensor, *, rounded: bool) -> None:
+    """Raise ModelError where a model's logits are not those expected, but for the rounding of 16 bits where it is ``rounded``."""
+    found = asked_logits(model)
+    difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
+    if found.shape != expected.shape or difference > (_ROUNDED if rounded else _TOLERANCE) * spread:
+        raise ModelError("What was written answers otherwise than the model in memory, so nothing of it was kept.")
 
 
 def tried_batch(model: "PreTrainedModel") -> Batch:

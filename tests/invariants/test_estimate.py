@@ -227,9 +227,9 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     monkeypatch.setattr("ui.train.views.operations_per_s", lambda: work / 90)
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
     monkeypatch.setattr("ui.train.views.passes_s", lambda _: 30.0)
-    assert "roughly 2 min 00 s on this machine" in ready_markup(plan, "command", None)
+    assert "roughly 2 min 00 s, up to " in ready_markup(plan, "command", None)
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)  # for a GPU nobody has counted them
-    assert "roughly 1 min 30 s on this machine" in ready_markup(plan, "command", None)
+    assert "roughly 1 min 30 s, up to " in ready_markup(plan, "command", None)
     assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
     monkeypatch.setattr("ui.train.views.operations_per_s", lambda: None)
     assert "roughly" not in ready_markup(plan, "command", None)

@@ -87,10 +87,11 @@ def test_train_generate_and_review_on_a_small_file(
 ) -> None:
     where = ["--json", "--workspace", tmp_path / "w"]
     model = tiny_models["llama"]
-    status, out, _ = call(core.cli.main, capsys, "train", small_file, "--model", model, "--epochs", 1, "--name", "run", *where)
+    status, out, _ = call(core.cli.main, capsys, "train", small_file, "--model", model, "--epochs", 1, "--learning-rate", 0.02, "--name", "run", *where)
     events = [json.loads(line) for line in out.splitlines()]
     assert status == 0
-    assert events[0]["event"] == "RunStarted" and events[-1]["event"] == "RunFinished"
+    assert [event["event"] for event in events[:2]] == ["RunPlanned", "RunStarted"] and events[-1]["event"] == "RunFinished"
+    assert any("34 rows are few" in line for line in events[0]["cautions"])
     assert {"step", "loss"} <= set(next(event for event in events if event["event"] == "StepDone"))
 
     status, out, _ = call(core.cli.main, capsys, "generate", "--model", "run", "--data", small_file, "--split", "test", *where)
@@ -167,7 +168,7 @@ def test_a_bad_file_gets_one_sentence_and_exit_2(
             ["train", "sample", "--epochs", "0", "--learning-rate", "9"],
             "epochs: must be a whole number from 1 to 1000; learning rate: ",
         ),
-        (["train", "sample", "--epochs", "many"], "invalid int value"),
+        (["train", "sample", "--epochs", "0.5"], "argument --epochs: '0.5' is no whole number"),
         (["train", "sample", "--name", "../out"], "cannot be a name"),
         (["train", "--resume"], "--resume needs --name"),
         (["train", "--resume", "--name", "nobody"], "There is no run 'nobody'"),
