@@ -1,6 +1,6 @@
 """The pairs behind a number of the result: what was asked, answered and said."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -31,12 +31,20 @@ class Behind:
 
     total: int
     pairs: list[JudgedPair]
+    hidden: int = 0  # pairs left out, since who asks is judging the review and has not judged them
 
 
 def pairs_behind(
-    store: ReviewStore, name: str, meeting: tuple[str, str], outcome: str = "", filters: Filters = EVERYTHING
+    store: ReviewStore,
+    name: str,
+    meeting: tuple[str, str],
+    outcome: str = "",
+    filters: Filters = EVERYTHING,
+    asked_by: str = "",
 ) -> Behind:
     """Return the pairs of two contenders on which counted verdicts have an ``outcome``.
+
+    To ``asked_by``, where that is somebody who judges the review, only pairs that they have judged are shown.
 
     An outcome is ``first`` or ``second`` where that contender of the two is better, ``tie``, ``both_bad``, or '' for every one.
     Raises ReviewError when there is no such review or outcome.
@@ -45,10 +53,11 @@ def pairs_behind(
         raise ReviewError(f"There is no outcome '{outcome}': say one of {', '.join(filter(None, _OUTCOMES))}.")
     review = store.find(name)
     votes = decisive([vote for vote in read_votes(store, review["id"], filters) if not vote.knew])
-    return _behind(store, (vote for vote in votes if {vote.a, vote.b} == set(meeting) and _has(vote, outcome, meeting)))
+    found = [vote for vote in votes if {vote.a, vote.b} == set(meeting) and _has(vote, outcome, meeting)]
+    return _behind(store, found, _still_blind(store, review["id"], asked_by))
 
 
-def disputed_pairs(store: ReviewStore, name: str) -> Behind:
+def disputed_pairs(store: ReviewStore, name: str, asked_by: str = "") -> Behind:
     """Return the pairs on which reviewers differ, and then those on which they did until somebody settled it, with all verdicts.
 
     Raises ReviewError when there is no such review.
@@ -58,14 +67,26 @@ def disputed_pairs(store: ReviewStore, name: str) -> Behind:
     votes = [vote for vote in read_votes(store, review["id"]) if not vote.knew]
     pairs = dict.fromkeys([*(row["id"] for row in rows), *(vote.pair for vote in votes if vote.settles)])
     place = {pair: number for number, pair in enumerate(pairs)}
-    return _behind(store, sorted((vote for vote in votes if vote.pair in place), key=lambda vote: place[vote.pair]))
+    found = sorted((vote for vote in votes if vote.pair in place), key=lambda vote: place[vote.pair])
+    return _behind(store, found, _still_blind(store, review["id"], asked_by))
 
 
-def _behind(store: ReviewStore, votes: Iterable[Vote]) -> Behind:
+def _still_blind(store: ReviewStore, review_id: int, person: str) -> set[int]:
+    """Return the pairs that a person who judges a review has not judged; none for somebody who does not judge it."""
+    sql = """SELECT id FROM pairs WHERE review_id = :review
+             AND EXISTS (SELECT 1 FROM walks WHERE review_id = :review AND reviewer = :person AND judged > 0)
+             AND NOT EXISTS (SELECT 1 FROM verdicts WHERE pair_id = pairs.id AND reviewer = :person)"""
+    asked = {"review": review_id, "person": store.known_reviewer(person) if person else ""}
+    return {row["id"] for row in store.database.query(sql, asked)}
+
+
+def _behind(store: ReviewStore, votes: Iterable[Vote], hidden: Collection[int]) -> Behind:
     by_pair: dict[int, list[Vote]] = {}
     for vote in votes:
         by_pair.setdefault(vote.pair, []).append(vote)
-    return Behind(len(by_pair), [_judged(store, pair, said) for pair, said in islice(by_pair.items(), _MOST_SHOWN)])
+    seen = {pair: said for pair, said in by_pair.items() if pair not in hidden}
+    shown = [_judged(store, pair, said) for pair, said in islice(seen.items(), _MOST_SHOWN)]
+    return Behind(len(seen), shown, len(by_pair) - len(seen))
 
 
 def _judged(store: ReviewStore, pair: int, votes: list[Vote]) -> JudgedPair:

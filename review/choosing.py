@@ -9,12 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from review.logistic import Array
+from review.logistic import Array, fit_logistic
+from review.ranking import PRIOR_PRECISION
 
 Meeting = tuple[int, int]  # two contenders, the lower number first
-_PRIOR_PRECISION = 0.5  # of a strength, in log odds: a contender may be far better, but is not known to be
-_STEPS = 25
-_SETTLED = 1e-8
 
 
 def expected_gains(tallies: Mapping[Meeting, tuple[float, int]]) -> dict[Meeting, float]:
@@ -24,19 +22,10 @@ def expected_gains(tallies: Mapping[Meeting, tuple[float, int]]) -> dict[Meeting
     design = np.zeros((len(tallies), len(names)))
     for row, (first, second) in enumerate(tallies):
         design[row, place[first]], design[row, place[second]] = 1.0, -1.0
-    scores = np.array([score for score, _ in tallies.values()])
     counts = np.array([float(count) for _, count in tallies.values()])
-    strengths: Array = np.zeros(len(names))
-    covariance: Array = np.eye(len(names)) / _PRIOR_PRECISION
-    for _ in range(_STEPS):
-        chances: Array = 1 / (1 + np.exp(-design @ strengths))
-        gradient = design.T @ (scores - counts * chances) - _PRIOR_PRECISION * strengths
-        curvature = (design * (counts * chances * (1 - chances))[:, None]).T @ design + _PRIOR_PRECISION * np.eye(len(names))
-        covariance = np.asarray(np.linalg.inv(curvature), dtype=np.float64)
-        step = covariance @ gradient
-        strengths = strengths + step
-        if np.abs(step).max() < _SETTLED:
-            break
-    chances = 1 / (1 + np.exp(-design @ strengths))
-    variances = ((design @ covariance) * design).sum(axis=1)
+    shares = np.array([score / count if count else 0.5 for score, count in tallies.values()])
+    fit = fit_logistic(design, shares, weights=counts, prior_precision=np.full(len(names), PRIOR_PRECISION))
+    assert fit is not None  # with a prior there is always one
+    chances: Array = 1 / (1 + np.exp(-design @ fit.coefficients))
+    variances = ((design @ fit.posterior) * design).sum(axis=1)
     return dict(zip(tallies, (chances * (1 - chances) * variances).tolist(), strict=True))

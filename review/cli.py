@@ -13,7 +13,7 @@ from core.generation.sampling import Sampling
 from core.generation.shelf import ModelShelf
 from core.storage.folders import write_file
 from core.storage.workspace import Workspace
-from core.terminal import OneLineParser, common_options, emit, run_command, say, show
+from core.terminal import OneLineParser, common_options, run_command, say, show
 from review.exports import FORMATS, export_review
 from review.importing import import_ratings, imported_sentence
 from review.judging import Judge
@@ -68,7 +68,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge", choices=tuple(ALLOWED), default="pairs", help="pairs, or single responses: pass or fail, or stars"
     )
-    parser.add_argument("--repeats", type=float, default=0.0, metavar="P", help="percent of pairs that the page shows twice")
+    parser.add_argument("--repeats", type=float, default=5.0, metavar="P", help="percent of pairs that the page shows twice")
     parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
@@ -125,6 +125,8 @@ def _new(chosen: argparse.Namespace) -> int:
     )
     if not is_unfinished(workspace, plan):
         create_review(workspace, dataset, plan)
+        if plan.notice:
+            say(plan.notice)
     return _answer(workspace, chosen)
 
 
@@ -207,8 +209,5 @@ def _export(chosen: argparse.Namespace) -> int:
     except OSError as error:
         raise ReviewError(f"{chosen.out} cannot be written: {error.strerror}.") from error
     lines = text.count("\n")
-    if chosen.json:
-        emit({"out": str(chosen.out), "lines": lines})
-    else:
-        print(f"{lines} lines written to {chosen.out}")
+    show({"out": str(chosen.out), "lines": lines}, f"{lines} lines written to {chosen.out}", as_json=chosen.json)
     return 0

@@ -1,16 +1,19 @@
 """Ratings leave the workspace: as a table, as lines, and as training rows that TRL reads. Knows SQLite, no screen.
 
 Shapes of TRL 1.16: SFT ``{messages}``, DPO ``{prompt, chosen, rejected}``, KTO ``{prompt, completion, label}``, all
-conversational.
+conversational. Training rows do not contradict each other: of every two texts that answer a prompt, and of every text by itself,
+they say what most verdicts say, and nothing where as many say the contrary.
 """
 
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from core.data.examples import Turn, turn_text
 from core.errors import ReviewError
 from review.store import ReviewStore, Row
 
@@ -23,8 +26,8 @@ _COLUMNS = (
 _GOOD_STARS, _BAD_STARS = 4, 2  # a single response with so many or more is a good example, with so few or fewer a bad one
 _TRAINING = {  # what a form for training is made of
     "sft": "they are corrections, and there is none",
-    "dpo": "they are verdicts for one response, and corrections",
-    "kto": "they are verdicts for or against a response",
+    "dpo": "they are corrections, and verdicts for one response that no other contradicts",
+    "kto": "they are verdicts for or against a response that no other contradicts",
 }
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -41,7 +44,7 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
     if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
         settled = {rating["pair_id"] for rating in ratings if rating["settles"]}
         ratings = [rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)]
-    rows = [json.dumps(row, ensure_ascii=False) + "\n" for rating in ratings for row in rows_of(rating)]
+    rows = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(ratings)]
     if form in _TRAINING and not rows:
         raise ReviewError(f"Nothing in the review '{name}' makes {form.upper()} rows yet: {_TRAINING[form]}.")
     return "".join(rows)
@@ -78,7 +81,8 @@ def _ratings(store: ReviewStore, name: str) -> list[Row]:
 
 
 def _as_csv(ratings: list[Row]) -> str:
-    text = io.StringIO()
+    text = io.StringIO("\ufeff")  # a spreadsheet reads UTF-8 where it begins so
+    text.seek(0, io.SEEK_END)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     for rating in ratings:
@@ -91,40 +95,63 @@ def _plain(rating: Row, column: str) -> object:
 
 
 def _safe_cell(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+    """Put an apostrophe before text that a spreadsheet would run as a formula; NULs, which no table may hold, are left out."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\0", "")
+    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
 
 
-def _line(rating: Row) -> Iterator[Row]:
-    yield {column: json.loads(rating[column]) if column in _TAG_COLUMNS else rating[column] for column in _COLUMNS}
+def _lines(ratings: Sequence[Row]) -> Iterator[Row]:
+    for rating in ratings:
+        yield {column: json.loads(rating[column]) if column in _TAG_COLUMNS else rating[column] for column in _COLUMNS}
 
 
-def _sft(rating: Row) -> Iterator[Row]:
-    if rating["correction"]:
-        yield {"messages": [*_prompt(rating), _answer(rating["correction"])]}
+def _sft(ratings: Sequence[Row]) -> Iterator[Row]:
+    """Yield the corrections, each once."""
+    for prompt, corrected in dict.fromkeys((_prompt_key(one), one["correction"].strip()) for one in ratings if one["correction"]):
+        yield {"messages": [*json.loads(prompt), _answer(corrected)]}
 
 
-def _dpo(rating: Row) -> Iterator[Row]:
-    chosen, rejected = _sides(rating)
-    if chosen is not None and rejected:
-        yield {"prompt": _prompt(rating), "chosen": [_answer(chosen)], "rejected": [_answer(rejected[0])]}
-    if rating["correction"]:
-        for worse in (rating["response_a"], rating["response_b"]):
-            if worse not in {rating["correction"], ""}:
-                yield {"prompt": _prompt(rating), "chosen": [_answer(rating["correction"])], "rejected": [_answer(worse)]}
+def _dpo(ratings: Sequence[Row]) -> Iterator[Row]:
+    """Yield one row for every two texts of a prompt of which one is preferred, and for every text that was corrected."""
+    preferred: Counter[tuple[str, str, str]] = Counter()
+    for rating in ratings:
+        chosen, rejected = _sides(rating)
+        if chosen is not None and rejected:
+            preferred[_prompt_key(rating), chosen, rejected[0]] += 1
+    for (prompt, better, worse), count in preferred.items():
+        if better != worse and count > preferred[prompt, worse, better]:
+            yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
+    corrections = {(_prompt_key(one), one["correction"].strip()) for one in ratings if one["correction"]}
+    corrected = [
+        (_prompt_key(one), one["correction"].strip(), text)
+        for one in ratings
+        if one["correction"]
+        for text in (one["response_a"].strip(), one["response_b"].strip())
+    ]
+    for prompt, better, worse in dict.fromkeys(corrected):
+        if worse and (prompt, worse) not in corrections:  # what one person corrected another may have written so
+            yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
 
 
-def _kto(rating: Row) -> Iterator[Row]:
-    chosen, rejected = _sides(rating)
-    if chosen is not None:
-        yield {"prompt": _prompt(rating), "completion": [_answer(chosen)], "label": True}
-    for worse in rejected:
-        yield {"prompt": _prompt(rating), "completion": [_answer(worse)], "label": False}
+def _kto(ratings: Sequence[Row]) -> Iterator[Row]:
+    """Yield every text once, as good or bad, whichever more verdicts say."""
+    said: dict[tuple[str, str], int] = {}
+    for rating in ratings:
+        chosen, rejected = _sides(rating)
+        if chosen is not None:
+            said[_prompt_key(rating), chosen] = said.get((_prompt_key(rating), chosen), 0) + 1
+        for worse in rejected:
+            said[_prompt_key(rating), worse] = said.get((_prompt_key(rating), worse), 0) - 1
+    for (prompt, text), balance in said.items():
+        if balance:
+            yield {"prompt": json.loads(prompt), "completion": [_answer(text)], "label": balance > 0}
 
 
 def _sides(rating: Row) -> tuple[str | None, list[str]]:
     """Return the better response, if any, and the worse ones: none for a tie, two when both are bad."""
-    a, b = rating["response_a"], rating["response_b"]
+    a, b = rating["response_a"].strip(), rating["response_b"].strip()
     outcomes: dict[str, tuple[str | None, list[str]]] = {
         "a": (a, [b]),
         "b": (b, [a]),
@@ -137,15 +164,14 @@ def _sides(rating: Row) -> tuple[str | None, list[str]]:
     return outcomes[rating["verdict"]]
 
 
-def _prompt(rating: Row) -> list[Row]:
-    turns: list[dict[str, Any]] = json.loads(rating["turns"])
-    return [
-        {"role": turn["role"], "content": f"{turn['text']}\n{turn['input']}" if turn["input"] else turn["text"]} for turn in turns
-    ]
+def _prompt_key(rating: Row) -> str:
+    """Return a prompt's turns as JSON, by which verdicts on one prompt are put together."""
+    turns = [Turn(**turn) for turn in json.loads(rating["turns"])]
+    return json.dumps([{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns], ensure_ascii=False)
 
 
 def _answer(text: str) -> Row:
     return {"role": "assistant", "content": text}
 
 
-_WRITERS: dict[str, Callable[[Row], Iterator[Row]]] = {"jsonl": _line, "sft": _sft, "dpo": _dpo, "kto": _kto}
+_WRITERS: dict[str, Callable[[Sequence[Row]], Iterator[Row]]] = {"jsonl": _lines, "sft": _sft, "dpo": _dpo, "kto": _kto}

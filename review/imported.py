@@ -1,6 +1,7 @@
 """Finished responses read from a file and put to the prompts they answer. Knows no table and no model."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,14 @@ from core.data.examples import Example, turn_text
 from core.data.files import read_file
 from core.data.shapes import RowRefusedError, read_question
 from core.errors import ReviewError
+from core.text import shortened
 
 _FIELDS = (
     "model_response", "model_output", "generated", "generation", "prediction", "response", "completion", "answer", "output",
 )  # fmt: skip
 
+_REFERENCES = {"completion", "answer", "output"}  # also what datasets call the answer that is expected
+_NAMES_RESPONSES = re.compile(r"response|generat|predict|completion|answer", re.IGNORECASE)
 _ENDINGS = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 
 
@@ -42,9 +46,7 @@ def read_responses(path: Path) -> ImportedResponses:
     """
     raw = read_file(path)
     rows = [row.value for row in raw.rows if isinstance(row.value, Mapping)]
-    field = next((name for name in _FIELDS if any(isinstance(row.get(name), str) for row in rows)), None)
-    if field is None:
-        raise ReviewError(f"{path.name} has no responses: give each row a field 'response' and its prompt or 'row'.")
+    field = _response_field(rows, path.name)
     by_prompt: dict[str, str] = {}
     by_row: dict[int, str] = {}
     for row in rows:
@@ -58,6 +60,23 @@ def read_responses(path: Path) -> ImportedResponses:
     if not by_prompt and not by_row:
         raise ReviewError(f"{path.name} does not say what its responses answer: give each row its prompt or its 'row'.")
     return ImportedResponses(_ENDINGS.sub("", path.name), raw.content_hash, by_prompt, by_row)
+
+
+def _response_field(rows: Sequence[Mapping[str, object]], name: str) -> str:
+    """Return the field that holds the responses. Raises ReviewError when there is none, or several may be meant."""
+    texts = Counter(key for row in rows for key, value in row.items() if isinstance(value, str) and isinstance(key, str))
+    field = next((known for known in _FIELDS if texts[known]), None)
+    named = [key for key in texts if key not in _FIELDS and _NAMES_RESPONSES.search(key)]
+    if named and field in {None, *_REFERENCES}:  # a file with its reference answers beside the responses of models
+        if len(named) > 1:
+            columns = ", ".join(f"'{shortened(key, 40)}'" for key in named[:6])
+            raise ReviewError(
+                f"{name} has the responses of several models ({columns}): make a file for each, its column called 'response'."
+            )
+        return named[0]
+    if field is None:
+        raise ReviewError(f"{name} has no responses: give each row a field 'response' and its prompt or 'row'.")
+    return field
 
 
 def _asked(row: Mapping[str, object]) -> str | None:

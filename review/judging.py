@@ -7,6 +7,7 @@ from typing import cast
 
 from core.errors import ReviewError
 from core.storage.workspace import now
+from review.contenders import EXPECTED
 from review.disputes import Disputes
 from review.leaks import named_model
 from review.order import Walk
@@ -57,14 +58,18 @@ class Judge:
         Raises ReviewError when there is no such review or no name.
         """
         self._settles = settles
-        self.reviewer = check_reviewer(reviewer)
+        self.reviewer = store.known_reviewer(check_reviewer(reviewer))
         self._database = store.database
         self._review = store.find(review)
         self._walk = Walk(self._database, self._review, self.reviewer)
         self._repeats = Repeats(self._database, self._review, self.reviewer)
         self._log = VerdictLog(self._review["id"], self.reviewer)
         self._disputes = Disputes(self._database, self._review, self.reviewer)
-        self._contenders = [contender.name for contender in store.contenders(self._review["id"])]
+        contenders = store.contenders(self._review["id"])
+        self._contenders = [contender.name for contender in contenders]
+        self._expected = next((contender.id for contender in contenders if contender.kind == EXPECTED), None)
+        if self._review["pair_count"] == 0 and self._review["state"] == "ready":
+            raise ReviewError(f"In the review '{review}' all contenders say the same, so there is nothing to judge.")
         if self._review["pair_count"] == 0:  # one that only a new contender still answers can be judged meanwhile
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
 
@@ -79,6 +84,15 @@ class Judge:
             return self._disputes.progress()
         return self._walk.progress()
 
+    def shown_progress(self) -> tuple[int, int]:
+        """Return the same with second looks counted in, so that the counter moves on at one as at any other pair."""
+        judged, total = self.progress()
+        if self._settles or not self._review["repeats"]:
+            return judged, total
+        given = self._repeats.given()
+        wanted = max(int(total * self._review["repeats"] / 100), given) if judged < total else given
+        return judged + given, total + wanted
+
     def next_pairs(
         self, count: int, passed_over: Collection[int] = (), shown: Collection[int] = (), *, repeats: bool = False
     ) -> list[Pair]:
@@ -90,7 +104,11 @@ class Judge:
             return [self.pair(pair_id) for pair_id in self._disputes.next_ids(count, passed_over, shown)]
         pairs = [self.pair(pair_id) for pair_id in self._walk.next_ids(count, passed_over, shown)]
         again = self._repeats.due(self.progress()[0], {*shown, *passed_over}) if repeats else None
-        return pairs if again is None else [*pairs, self.pair(again, again=True)]
+        if again is None:
+            return pairs
+        with self._database.transaction() as tables:
+            self._repeats.offer(tables, again)
+        return [*pairs, self.pair(again, again=True)]
 
     def pair(self, pair_id: int, *, again: bool = False) -> Pair:
         """Return one pair with the sides as this reviewer sees them, exchanged when they see it ``again``.
@@ -99,12 +117,13 @@ class Judge:
         """
         row = self._database.one(
             """SELECT pairs.id, data_row, prompt, expected, one.text AS first_text, two.text AS second_text,
-                      first_response_id, second_response_id, given.a_response_id AS shown_as_a
+                      first_response_id, second_response_id, given.a_response_id AS shown_as_a,
+                      :expected IN (one.contender_id, two.contender_id) AS has_expected
                FROM pairs JOIN prompts ON prompts.id = pairs.prompt_id
                JOIN responses one ON one.id = first_response_id JOIN responses two ON two.id = second_response_id
-               LEFT JOIN verdicts given ON given.pair_id = pairs.id AND given.reviewer = ?
-               WHERE pairs.id = ? AND pairs.review_id = ?""",
-            [self.reviewer, pair_id, self._review["id"]],
+               LEFT JOIN verdicts given ON given.pair_id = pairs.id AND given.reviewer = :reviewer
+               WHERE pairs.id = :pair AND pairs.review_id = :review""",
+            {"reviewer": self.reviewer, "pair": pair_id, "review": self._review["id"], "expected": self._expected},
         )
         if row is None:
             raise ReviewError(f"The review '{self._review['name']}' has no pair {pair_id}.")
@@ -116,8 +135,24 @@ class Judge:
             sides.reverse()
         (a, a_id), (b, b_id) = sides
         named = (named_model(a, self._contenders), named_model(b, self._contenders) if b_id != a_id else "")
-        asked = (row["id"], row["data_row"], row["prompt"], row["expected"])
+        texts = {text.strip() for text in (a, b)}
+        tells = row["has_expected"] or row["expected"].strip() in texts  # the key E would say whose answer one of them is
+        asked = (row["id"], row["data_row"], row["prompt"], "" if tells else row["expected"])
         return Pair(*asked, a, b, a_id, b_id, named, self._review["answers"], again)
+
+    def give(self, pair_id: int, rating: Rating, *, changes: bool = False) -> None:
+        """Write down what comes from a page: a first verdict, a second look where one was offered, or a change.
+
+        Raises ReviewError for a pair that was judged, perhaps in another window, where no change is meant.
+        """
+        if not changes and self._repeats.is_offered(pair_id):
+            self.rate_again(pair_id, rating)
+            return
+        if not changes and self._has_judged(pair_id):
+            raise ReviewError(
+                "You have judged this pair already, perhaps in another window: open it in your history to change it."
+            )
+        self.rate(pair_id, rating)
 
     def rate(self, pair_id: int, rating: Rating) -> int:
         """Write a rating down, replacing this reviewer's earlier one of the pair, and return its id."""
@@ -154,11 +189,14 @@ class Judge:
     def history(self, count: int, before: int = 0) -> list[Judged]:
         """Return this reviewer's latest verdicts, the last one first; of those given ``before`` a pair's where it is named."""
         rows = self._database.query(
-            """SELECT verdicts.* FROM verdicts JOIN pairs ON pairs.id = pair_id
-               WHERE review_id = :review AND reviewer = :reviewer AND settles >= :settles
-               AND (:before = 0 OR (rated_at, verdicts.id) <
-                     (SELECT rated_at, id FROM verdicts WHERE pair_id = :before AND reviewer = :reviewer))
-               ORDER BY rated_at DESC, verdicts.id DESC LIMIT :count""",
+            """WITH given AS (
+                   SELECT verdicts.*, (SELECT max(id) FROM verdict_log line
+                                       WHERE line.pair_id = verdicts.pair_id AND line.reviewer = verdicts.reviewer) AS line
+                   FROM verdicts JOIN pairs ON pairs.id = verdicts.pair_id
+                   WHERE review_id = :review AND reviewer = :reviewer AND settles >= :settles)
+               SELECT * FROM given
+               WHERE :before = 0 OR line < (SELECT line FROM given WHERE pair_id = :before)
+               ORDER BY line DESC LIMIT :count""",  # by the log: clocks may stand or go back
             {"review": self._review["id"], "reviewer": self.reviewer, "before": before, "count": count, "settles": self._settles},
         )
         return [self._judged(row) for row in rows]
@@ -182,6 +220,7 @@ class Judge:
             again = None if self._settles else self._repeats.last(tables)
             if again is not None and again["after_log"] >= done_at:
                 self._repeats.remove(tables, again["pair_id"])
+                self._repeats.offer(tables, again["pair_id"])
                 return self.pair(again["pair_id"], again=True)
             former = self._log.before_change(tables, last["pair_id"])
             self._log.write(tables, "undone", last)
@@ -192,6 +231,10 @@ class Judge:
                 winner = self.pair(last["pair_id"]).winner(former["verdict"])
                 tables.table("verdicts").update(last["id"], {**former, "winner_response_id": winner})
         return self.pair(last["pair_id"])
+
+    def _has_judged(self, pair_id: int) -> bool:
+        sql = "SELECT 1 FROM verdicts WHERE pair_id = ? AND reviewer = ?"
+        return self._database.one(sql, [pair_id, self.reviewer]) is not None
 
     def _judged(self, row: Row) -> Judged:
         said = (row["comment"], row["correction"], *stored_remarks(row), bool(row["flagged"]), bool(row["knew"]))

@@ -1,9 +1,10 @@
-"""Logistic regression whose errors respect that verdicts on one prompt belong together. Knows no verdict and no table.
+"""Logistic regression with a normal prior, and errors that respect that verdicts on one prompt belong together.
 
-Shapes: N observations, K coefficients.
+Knows no verdict and no table. Shapes: N observations, K coefficients.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,43 +17,66 @@ _FLAT = 1e-10  # of the greatest curvature: a direction with less is one that no
 _BEYOND = 15.0  # log odds so large belong to data that some line parts without error
 
 
-def fit_logistic(features: Array, outcomes: Array, clusters: Sequence[int]) -> tuple[Array, Array] | None:
-    """Return coefficients (K,) of the greatest likelihood and their covariance (K, K), or None.
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Coefficients, and how sure they are."""
 
-    None where there is no greatest likelihood, or where there are too few clusters to tell how sure it is.
+    coefficients: Array  # (K,)
+    posterior: Array  # (K, K) the inverse of the curvature, the prior's included: as if verdicts were independent
+    clustered: Array | None  # (K, K) the sandwich; None where there are no clusters, or too few to tell
 
-    ``features`` is (N, K), ``outcomes`` (N,) from 0 to 1, one half for a tie. Directions that no observation speaks of (all
-    strengths moved alike) get 0. The covariance is the sandwich of Huber (1967) and White (1982) with the gradients of a cluster
-    added up (Liang and Zeger, Biometrika 73, 1986) and Mancl's small-sample factor C / (C - 1) for C clusters.
+
+def fit_logistic(
+    features: Array,
+    outcomes: Array,
+    clusters: Sequence[int] = (),
+    *,
+    weights: Array | None = None,
+    prior_precision: Array | None = None,
+    prior_mean: Array | None = None,
+) -> Fit | None:
+    """Return the coefficients of the greatest posterior density, or None where there are none.
+
+    ``features`` is (N, K), ``outcomes`` (N,) from 0 to 1, one half for a tie, ``weights`` (N,) how often each was seen. The
+    prior is normal, (K,) of means and of precisions, one over the variance; without one it is the maximum of the likelihood,
+    and directions that no observation speaks of get 0. The clustered covariance is the sandwich of Huber (1967) and White
+    (1982) with the gradients of a cluster added up (Liang and Zeger, Biometrika 73, 1986) and the small-sample factor C / (C -
+    1) for C clusters.
     """
-    coefficients = np.zeros(features.shape[1])
-    if len(set(clusters)) < LEAST_CLUSTERS:
-        return None
+    count, size = features.shape
+    seen = np.ones(count) if weights is None else weights
+    precision = np.zeros(size) if prior_precision is None else prior_precision
+    mean = np.zeros(size) if prior_mean is None else prior_mean
+    coefficients: Array = mean.copy()
     for _ in range(_STEPS):
         chances = _sigmoid(features @ coefficients)
-        gradient = features.T @ (outcomes - chances)
-        if np.abs(gradient).max() <= _CONVERGED * len(outcomes):
-            bread = np.linalg.pinv(_curvature(features, chances), rcond=_FLAT, hermitian=True)
-            return coefficients, bread @ _meat(features, outcomes - chances, clusters) @ bread
-        coefficients = coefficients + np.linalg.pinv(_curvature(features, chances), rcond=_FLAT, hermitian=True) @ gradient
+        gradient = features.T @ (seen * (outcomes - chances)) - precision * (coefficients - mean)
+        bread = _inverse(features, seen * chances * (1 - chances), precision)
+        if np.abs(gradient).max() <= _CONVERGED * max(seen.sum(), 1.0):
+            return Fit(coefficients, bread, _sandwich(features, seen * (outcomes - chances), clusters, bread))
+        coefficients = coefficients + bread @ gradient
         if not np.isfinite(coefficients).all() or np.abs(features @ coefficients).max() > _BEYOND:
             return None
     return None
 
 
 def _sigmoid(values: Array) -> Array:
-    chances: Array = 1 / (1 + np.exp(-values))
+    chances: Array = 1 / (1 + np.exp(-np.clip(values, -500, 500)))
     return chances
 
 
-def _curvature(features: Array, chances: Array) -> Array:
-    curvature: Array = features.T @ (features * (chances * (1 - chances))[:, None])
-    return curvature
+def _inverse(features: Array, weights: Array, precision: Array) -> Array:
+    """Return the inverse of the curvature, 0 in directions that neither an observation nor the prior speaks of."""
+    curvature = features.T @ (features * weights[:, None]) + np.diag(precision)
+    inverse: Array = np.asarray(np.linalg.pinv(curvature, rcond=_FLAT, hermitian=True), dtype=np.float64)
+    return inverse
 
 
-def _meat(features: Array, residuals: Array, clusters: Sequence[int]) -> Array:
+def _sandwich(features: Array, residuals: Array, clusters: Sequence[int], bread: Array) -> Array | None:
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < LEAST_CLUSTERS:
+        return None
     sums = np.zeros((len(names), features.shape[1]))
     np.add.at(sums, index, features * residuals[:, None])
-    meat: Array = sums.T @ sums * (len(names) / max(len(names) - 1, 1))
-    return meat
+    sandwich: Array = bread @ (sums.T @ sums * (len(names) / (len(names) - 1))) @ bread
+    return sandwich

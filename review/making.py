@@ -20,7 +20,8 @@ from core.storage.locks import held, is_held
 from core.storage.runs import find_split_settings, trained_splits
 from core.storage.workspace import Workspace, check_name
 from core.training.run import library_versions
-from review.contenders import EXPECTED, find_entrants, model_facts
+from review.contamination import learnt_rows
+from review.contenders import EXPECTED, Entrant, find_entrants, model_facts
 from review.plan import ReviewPlan
 from review.rounds import Respond, ask_in_rounds
 from review.store import Contender, ReviewStore
@@ -56,6 +57,15 @@ def plan_review(
         raise ReviewError("The number of rows must be 0 (all) or more.")
     entrants = find_entrants(workspace, contenders, rows)
     rows = tuple(row for row in rows if all(row.row in entrant.responses for entrant in entrants if entrant.kind == "file"))
+    seen = _seen_rows(workspace, entrants, rows, dataset.content_hash)
+    left_out = len(seen) if split in {"test", "validation"} else 0
+    if left_out and left_out == len(rows):
+        names = ", ".join(dict.fromkeys(name for found in seen.values() for name in found))
+        raise ReviewError(
+            f"{names} learnt all of these {len(rows):,} prompts from another file: choose other rows or contenders."
+        )
+    if left_out:
+        rows, seen = tuple(row for row in rows if row.row not in seen), {}
     return ReviewPlan(
         name=name,
         content_hash=dataset.content_hash,
@@ -64,7 +74,20 @@ def plan_review(
         sampling=sampling,
         contenders=tuple(entrants),
         examples=rows[: choice.most or None],
+        seen=seen,
+        left_out=left_out,
     )
+
+
+def _seen_rows(
+    workspace: Workspace, entrants: Sequence[Entrant], rows: Sequence[Example], content_hash: str
+) -> dict[int, tuple[str, ...]]:
+    """Return for every row that some contender was trained on the names of those."""
+    seen: dict[int, tuple[str, ...]] = {}
+    for entrant in entrants:
+        for row in learnt_rows(workspace, entrant.name, rows, content_hash) if entrant.kind == "model" else ():
+            seen[row] = (*seen.get(row, ()), entrant.name)
+    return seen
 
 
 def _with_splits(rows: tuple[Example, ...], settings: SplitSettings) -> tuple[Example, ...]:
@@ -102,6 +125,11 @@ def add_contenders(workspace: Workspace, name: str, words: Sequence[str]) -> Non
         more = [entrant for entrant in entrants if entrant.name not in known]
         if len({entrant.name for entrant in more}) < len(more):
             raise ReviewError("Two of these contenders have one name: add each once, and rename files that are called alike.")
+        for entrant in more if review["split"] in {"test", "validation"} else ():
+            examples = store.examples(review["id"])
+            if entrant.kind == "model" and (seen := learnt_rows(workspace, entrant.name, examples, review["content_hash"])):
+                count = f"{len(seen):,} of this review's {len(examples):,} prompts"
+                raise ReviewError(f"'{entrant.name}' has learnt {count}: make a new review, which leaves them out.")
         if not more:
             raise ReviewError("They take part in this review already: choose other contenders to add.")
         for entrant in more:

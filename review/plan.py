@@ -1,6 +1,7 @@
 """What a review is made of, before any response is there. Knows no table."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from core.data.examples import Example
 from core.data.splits import SplitSettings
@@ -28,6 +29,19 @@ class ReviewPlan:
     rubric: Rubric = NO_RUBRIC
     answers: Answers = "pairs"  # what is judged: pairs, or single responses that pass or have stars
     repeats: float = 0.0  # percent of the pairs that each reviewer is shown twice
+    seen: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by row: the contenders that were trained on its prompt
+    left_out: int = 0  # rows that are not asked, for some contender was trained on them
+
+    @property
+    def notice(self) -> str:
+        """What is to be known of the prompts; '' for nothing."""
+        if self.left_out:
+            which = "1 prompt is" if self.left_out == 1 else f"{self.left_out:,} prompts are"
+            return f"{which} left out, which a contender has learnt from another file."
+        if self.seen:
+            names = ", ".join(dict.fromkeys(name for seen in self.seen.values() for name in seen))
+            return f"{names} learnt {len(self.seen):,} of these prompts: on them it proves nothing that it answers well."
+        return ""
 
     def check(self) -> None:
         """Raise ReviewError when nothing could be judged so."""

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from review.logistic import LEAST_CLUSTERS, fit_logistic
+from review.logistic import LEAST_CLUSTERS, Array, fit_logistic
 from review.statistics import Z95
 
 _SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
 _MEAN = 1000.0
+PRIOR_PRECISION = 0.25  # of a strength in log odds: two thirds of all contenders are within odds of seven to one of the mean
+_DRAWS, _DRAWN_WITH = 4000, 20261126  # of the largest difference, always the same ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,66 +49,92 @@ class Ranking:
 
     standings: tuple[Standing, ...]
     obstacle: str = ""
+    note: str = ""  # what the verdicts say nothing of
 
 
 def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
-    """Return the contenders' strengths with intervals that count each prompt, not each verdict, as independent."""
-    if obstacle := _obstacle(names, bouts):
-        return Ranking((), obstacle)
+    """Return the contenders' strengths with intervals that count each prompt, not each verdict, as independent.
+
+    Strengths have a weak normal prior, so that they exist whoever won or lost all, and are not spread outward where pairs were
+    chosen by earlier verdicts. Where verdicts repeat a prompt the wider of the posterior's and the clustered errors counts. Ranks
+    hold for all pairs of contenders together (the maximum of the standardised differences, as Tukey's range), for one look.
+    """
     if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
         return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
     place = {name: number for number, name in enumerate(names)}
     features = np.zeros((len(bouts), len(names)))
     for row, bout in enumerate(bouts):
         features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
-    fitted = fit_logistic(features, np.array([bout.score for bout in bouts]), [bout.prompt for bout in bouts])
-    if fitted is None:
-        return Ranking((), "The verdicts are too one-sided to rank the contenders yet.")
-    strengths, covariance = fitted
-    ratings = _MEAN + _SCALE * strengths
-    halves = Z95 * _SCALE * np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding can go below
+    prompts, scores = [bout.prompt for bout in bouts], np.array([bout.score for bout in bouts])
+    fit = fit_logistic(features, scores, prompts, prior_precision=np.full(len(names), PRIOR_PRECISION))
+    assert fit is not None  # with a prior there is always one
+    ratings = _MEAN + _SCALE * (fit.coefficients - fit.coefficients.mean())
+    covariances = [_centred(fit.posterior)]
+    if fit.clustered is not None and len(set(zip(prompts, map(tuple, np.abs(features)), strict=True))) < len(bouts):
+        covariances.append(_centred(fit.clustered))
+    halves = Z95 * _SCALE * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
+    better = _surely_better(fit.coefficients, covariances)
     standings = [
         Standing(
             name,
             float(ratings[at]),
             float(ratings[at] - halves[at]),
             float(ratings[at] + halves[at]),
-            1 + sum(_surely_better(strengths, covariance, other, at) for other in range(len(names))),
-            len(names) - sum(_surely_better(strengths, covariance, at, other) for other in range(len(names))),
+            1 + int(better[:, at].sum()),
+            len(names) - int(better[at].sum()),
             sum(name in {bout.first, bout.second} for bout in bouts),
         )
         for name, at in place.items()
     ]
-    return Ranking(tuple(sorted(standings, key=lambda standing: -standing.rating)))
+    return Ranking(tuple(sorted(standings, key=lambda standing: -standing.rating)), note=_islands(names, bouts))
 
 
-def _surely_better(strengths: "np.ndarray", covariance: "np.ndarray", one: int, other: int) -> bool:
-    """Tell whether the interval of the difference of two strengths lies above 0: sharper than two intervals apart."""
-    variance = covariance[one, one] + covariance[other, other] - 2 * covariance[one, other]
-    return bool(strengths[one] - strengths[other] > Z95 * math.sqrt(max(variance, 0.0))) and one != other
+def _centred(covariance: Array) -> Array:
+    """Return the covariance of strengths of which the mean is taken off: all that verdicts speak of is their differences."""
+    size = len(covariance)
+    centre = np.eye(size) - np.full((size, size), 1 / size)
+    centred: Array = centre @ covariance @ centre
+    return centred
 
 
-def _obstacle(names: Sequence[str], bouts: Sequence[Bout]) -> str:
-    """Return why no strengths exist: each must be linked to each by wins or ties (Ford, Amer. Math. Monthly 64, 1957)."""
-    beats: dict[str, set[str]] = {name: set() for name in names}
+def _surely_better(strengths: Array, covariances: Sequence[Array]) -> NDArray[np.bool_]:
+    """Return (K, K) whether each contender is better than each other, wrong for any pair in 5 % of rankings at most."""
+    errors = np.max([np.sqrt(np.maximum(_variances(one), 0.0)) for one in covariances], axis=0)
+    np.fill_diagonal(errors, 1.0)
+    chance = np.random.default_rng(_DRAWN_WITH)
+    size = len(strengths)
+    drawn = chance.multivariate_normal(np.zeros(size), covariances[-1], _DRAWS, check_valid="ignore", method="eigh")  # (D, K)
+    spread = np.sqrt(np.maximum(_variances(covariances[-1]), 1e-12))
+    np.fill_diagonal(spread, np.inf)
+    largest = np.max(np.abs(drawn[:, :, None] - drawn[:, None, :]) / spread, axis=(1, 2))
+    better: NDArray[np.bool_] = (strengths[:, None] - strengths[None, :]) > np.quantile(largest, 0.95) * errors
+    np.fill_diagonal(better, val=False)
+    return better
+
+
+def _variances(covariance: Array) -> Array:
+    """Return the variance of every difference of two strengths: (K, K)."""
+    own = np.diag(covariance)
+    variances: Array = own[:, None] + own[None, :] - 2 * covariance
+    return variances
+
+
+def _islands(names: Sequence[str], bouts: Sequence[Bout]) -> str:
+    """Say between which contenders no chain of verdicts leads: how they stand to each other is the prior's guess."""
+    met: dict[str, set[str]] = {name: set() for name in names}
     for bout in bouts:
-        if bout.score > 0:
-            beats[bout.first].add(bout.second)
-        if bout.score < 1:
-            beats[bout.second].add(bout.first)
-    for name in names:
-        reached, waiting = {name}, [name]
-        while waiting:
-            new = beats[waiting.pop()] - reached
-            reached |= new
-            waiting += new
-        if beyond := [other for other in names if other not in reached]:
-            behind = [other for other in names if other in reached]
-            return (
-                f"{_listed(behind)} never won against or tied with {_listed(beyond)} so far: "
-                "all can be ranked only when verdicts link each with each."
-            )
-    return ""
+        met[bout.first].add(bout.second)
+        met[bout.second].add(bout.first)
+    reached, waiting = {names[0]}, [names[0]]
+    while waiting:
+        new = met[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    beyond = [name for name in names if name not in reached]
+    if not beyond:
+        return ""
+    behind = [name for name in names if name in reached]
+    return f"No verdict links {_listed(behind)} with {_listed(beyond)}: how these stand to each other is not known yet."
 
 
 def _listed(names: Sequence[str]) -> str:

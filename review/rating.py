@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
+from unicodedata import normalize
 
 from core.errors import ReviewError
+from core.text import has_half_character, shortened
 
 Verdict = Literal["a", "b", "tie", "both_bad", "pass", "fail", "stars"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
@@ -51,6 +53,8 @@ def make_rating(verdict: object, comment: object = "", correction: object = "", 
         raise ReviewError(f"The verdict must be one of {', '.join(VERDICTS)}.")
     if not isinstance(comment, str) or not isinstance(correction, str) or max(len(comment), len(correction)) > _LONGEST_TEXT:
         raise ReviewError(f"Comment and correction must be text of at most {_LONGEST_TEXT:,} characters.")
+    if has_half_character(comment + correction):
+        raise ReviewError("Comment and correction must be whole characters: one of them has half of one (a lone surrogate).")
     a, b = (_make_remarks(said.get(side)) for side in "ab")
     flagged, knew = (said.get(mark) is True for mark in ("flagged", "knew"))
     return Rating(cast("Verdict", verdict), comment.strip(), correction.strip(), a, b, flagged, knew)
@@ -66,8 +70,8 @@ def check_fits(rating: Rating, answers: str) -> None:
 
 def check_reviewer(name: str) -> str:
     """Return a reviewer's name without outer space. Raises ReviewError when it is empty or too long."""
-    name = " ".join(name.split())
-    if not name or len(name) > _LONGEST_NAME:
+    name = normalize("NFC", " ".join(name.split())) if not has_half_character(name) else ""
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise ReviewError(f"A reviewer needs a name of 1 to {_LONGEST_NAME} characters.")
     return name
 
@@ -84,5 +88,5 @@ def _make_remarks(given: object) -> Remarks:
         raise ReviewError("Tags must be a list.")
     unknown = [tag for tag in tags if tag not in TAGS]
     if unknown:
-        raise ReviewError(f"There is no tag {unknown[0]!r}: use {', '.join(TAGS)}.")
+        raise ReviewError(f"There is no tag {shortened(str(unknown[0]), 40)!r}: use {', '.join(TAGS)}.")
     return Remarks(stars, tuple(tag for tag in TAGS if tag in tags))

@@ -48,11 +48,25 @@ class Repeats:
         )
         return row["pair_id"] if row else None
 
+    def offer(self, tables: SqliteUtils, pair_id: int) -> None:
+        """Note that a pair is shown again now: the page cannot tell, so its next verdict on it is the second."""
+        tables.execute("INSERT OR IGNORE INTO offered_repeats VALUES (?, ?)", [pair_id, self._reviewer])
+
+    def is_offered(self, pair_id: int) -> bool:
+        """Return whether a pair is shown to this reviewer for the second time."""
+        sql = "SELECT 1 FROM offered_repeats WHERE pair_id = ? AND reviewer = ?"
+        return self._database.one(sql, [pair_id, self._reviewer]) is not None
+
+    def given(self) -> int:
+        """Return how many second looks this reviewer has given."""
+        return self._count("repeats", "1")
+
     def save(self, tables: SqliteUtils, pair_id: int, rating: Rating, winner: int | None) -> None:
         """Keep what was said the second time, in a transaction; A and B are as they were shown then."""
         key = {"pair_id": pair_id, "reviewer": self._reviewer, "winner_response_id": winner, "rated_at": now()}
         [log] = tables.query("SELECT coalesce(max(id), 0) AS last FROM verdict_log")
         tables.table("repeats").insert({**key, **rating_columns(rating), "after_log": log["last"]}, replace=True)
+        tables.execute("DELETE FROM offered_repeats WHERE pair_id = ? AND reviewer = ?", [pair_id, self._reviewer])
 
     def last(self, tables: SqliteUtils) -> Row | None:
         """Return this reviewer's latest second look, or None."""

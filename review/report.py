@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from review.agreement import cohen_kappa, krippendorff_alpha
@@ -10,9 +10,20 @@ from review.disputes import count_settled
 from review.length_control import LengthControlled, control_length
 from review.ranking import Bout, Ranking, rank
 from review.remarks import Said, count_remarks
-from review.statistics import effective_count, evidence, ratings_still_needed, sign_test, wilson_interval
+from review.statistics import (
+    ENOUGH_EVIDENCE,
+    can_be_settled,
+    clustered_mean,
+    effective_count,
+    evidence,
+    prompts_still_needed,
+    sign_test,
+    wilson_interval,
+)
 from review.store import Contender, ReviewStore
 from review.votes import EVERYTHING, Filters, SecondLook, Vote, by_pair, decisive, read_second_looks, read_votes
+
+_SHARE_OF_ALL = 0.8  # of the tolerated false alarms, for meetings as a whole where there are categories too
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +36,14 @@ class Match:
     losses: int  # verdicts for ``against``
     ties: int  # neither is better
     both_bad: int  # neither is any good; counted apart from ties
-    prompts_won: int  # prompts on which most verdicts went to ``contender``
-    prompts_lost: int  # prompts on which most verdicts went to ``against``
+    prompts_won: int  # prompts whose first decided verdict went to ``contender``
+    prompts_lost: int  # prompts whose first decided verdict went to ``against``
     pairs: int  # on which there is a verdict
     independent: float  # decided verdicts, those on one prompt counted as far as they tell something new
     equal_lengths: LengthControlled | None  # the win rate if both answers were equally long
+    required: float | None = ENOUGH_EVIDENCE  # evidence, given all that is looked at in the report; None where it is filtered
+    identical: int = 0  # prompts that both answer with the same words; nobody is asked about them
+    unjudged: int = 0  # pairs without a verdict
 
     @property
     def ratings(self) -> int:
@@ -54,8 +68,16 @@ class Match:
 
     @property
     def evidence(self) -> float:
-        """See review.statistics.evidence; 20 is enough. Each prompt counts once: verdicts on one prompt are not independent."""
+        """See review.statistics.evidence. Each prompt counts once, by its first decided verdict.
+
+        Later ones are not independent of it, and a prompt that changed sides would be no fair bet.
+        """
         return evidence(self.prompts_won, self.prompts_lost)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the evidence is what is required."""
+        return self.required is not None and self.evidence >= self.required
 
     @property
     def p_value(self) -> float:
@@ -63,9 +85,24 @@ class Match:
         return sign_test(self.prompts_won, self.prompts_lost)
 
     @property
-    def still_needed(self) -> int | None:
-        """About how many more ratings would be enough."""
-        return ratings_still_needed(self.prompts_won, self.prompts_lost, self.ties + self.both_bad)
+    def still_needed(self) -> tuple[int, int] | None:
+        """About how many more judged prompts would be enough, at least and at most."""
+        judged = self.prompts_won + self.prompts_lost
+        undecided = max(self.pairs - judged, 0)
+        return prompts_still_needed(self.prompts_won, self.prompts_lost, undecided, self.required or ENOUGH_EVIDENCE)
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether the prompts that are left could still bring enough evidence."""
+        return can_be_settled(self.prompts_won, self.prompts_lost, self.unjudged, self.required or ENOUGH_EVIDENCE)
+
+    def flipped(self) -> "Match":
+        """Return the same, seen from the second."""
+        rate = self.equal_lengths
+        turned = replace(rate, rate=1 - rate.rate, low=1 - rate.high, high=1 - rate.low) if rate else None
+        sides = {"contender": self.against, "against": self.contender, "wins": self.losses, "losses": self.wins}
+        prompts = {"prompts_won": self.prompts_lost, "prompts_lost": self.prompts_won}
+        return replace(self, **sides, **prompts, equal_lengths=turned)  # type: ignore[arg-type]
 
     @property
     def has_repeated_prompts(self) -> bool:
@@ -106,9 +143,9 @@ class LossAndScore:
 
     contender: str
     loss: float  # on the validation split, in nats a token
-    score: float  # wins and half the undecided, over all its verdicts
     verdicts: int
-    interval: tuple[float, float]  # 95 % Wilson, each prompt counted once
+    score: float  # wins and half the undecided, over all its verdicts
+    interval: tuple[float, float] | None  # 95 %, verdicts on one prompt counted together; None where too few tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +168,13 @@ class Report:
     said: tuple[Said, ...]  # stars and tags, by contender
     comments: int
     corrections: int
+    is_filtered: bool = False  # only some of the verdicts are looked at, so nothing is concluded from them
+    tuned: frozenset[str] = frozenset()  # contenders that were tuned here
+    learnt: tuple[tuple[str, int], ...] = ()  # contenders that were trained on prompts of the review, and on how many
+
+    def told(self, match: Match) -> Match:
+        """Return a match seen from the contender that was tuned, whose result people ask for."""
+        return match.flipped() if match.against in self.tuned and match.contender not in self.tuned else match
 
 
 def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> Report:
@@ -143,6 +187,10 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
     counted = decisive(votes)
     bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in counted]
     looks = read_second_looks(store, review["id"])
+    is_filtered = filters != EVERYTHING
+    meetings, categories = list(combinations(contenders, 2)), _by_category(counted)
+    sizes = store.meetings(review["id"])
+    required = _required(len(meetings), len(categories), is_filtered=is_filtered)
     return Report(
         review=name,
         contenders=tuple(contenders),
@@ -152,25 +200,41 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
         settled=count_settled(store.database, review["id"]),
         disputed=store.people(name)["disputed"],
         reviewers=tuple(_reviewer(person, votes, looks) for person in dict.fromkeys(vote.reviewer for vote in votes)),
-        matches=tuple(_match(first, second, counted) for first, second in combinations(contenders, 2)),
-        categories=_categories(counted, contenders),
+        matches=tuple(_match(pair, counted, required[0], sizes.get(frozenset(pair), (0, 0))) for pair in meetings),
+        categories=tuple(
+            (category, tuple(_match(pair, found, required[1]) for pair in meetings)) for category, found in categories
+        ),
         losses=_losses(counted, entrants),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
         agreement=_agreement(votes, contenders),
         said=count_remarks(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
+        is_filtered=is_filtered,
+        tuned=frozenset(entrant.name for entrant in entrants if entrant.facts.get("run")),
+        learnt=store.learnt(review["id"]),
     )
 
 
-def _categories(votes: Sequence[Vote], contenders: Sequence[str]) -> tuple[tuple[str, tuple[Match, ...]], ...]:
+def _required(meetings: int, categories: int, *, is_filtered: bool) -> tuple[float | None, float | None]:
+    """Return the evidence that a meeting, and one within a category, must show so that a report is wrong in 5 % at most.
+
+    Each of so many may be wrong by chance, so the share of false alarms is divided among them (by Ville's inequality and the
+    union bound); where there are categories, all meetings as a whole have four fifths of it. Under a filter nothing is
+    concluded: which verdicts are looked at may have been chosen by what they say.
+    """
+    if is_filtered:
+        return None, None
+    if not categories:
+        return ENOUGH_EVIDENCE * meetings, None
+    return ENOUGH_EVIDENCE * meetings / _SHARE_OF_ALL, ENOUGH_EVIDENCE * meetings * categories / (1 - _SHARE_OF_ALL)
+
+
+def _by_category(votes: Sequence[Vote]) -> list[tuple[str, list[Vote]]]:
     by_category: dict[str, list[Vote]] = {}
     for vote in votes:
         by_category.setdefault(vote.category, []).append(vote)
-    if len(by_category) < 2:
-        return ()
-    meetings = list(combinations(contenders, 2))
-    return tuple((name, tuple(_match(*pair, found) for pair in meetings)) for name, found in sorted(by_category.items()))
+    return sorted(by_category.items()) if len(by_category) > 1 else []
 
 
 def _losses(votes: Sequence[Vote], entrants: Sequence[Contender]) -> tuple[LossAndScore, ...]:
@@ -179,16 +243,22 @@ def _losses(votes: Sequence[Vote], entrants: Sequence[Contender]) -> tuple[LossA
         loss = entrant.facts.get("validation_loss")
         own = [vote for vote in votes if entrant.name in {vote.a, vote.b}]
         if isinstance(loss, int | float) and own:
-            score = sum(vote.score(entrant.name) for vote in own) / len(own)
-            prompts = len({vote.prompt for vote in own})
-            found.append(LossAndScore(entrant.name, loss, score, len(own), wilson_interval(score * prompts, prompts)))
+            scores = [(vote.prompt, vote.score(entrant.name)) for vote in own]
+            found.append(LossAndScore(entrant.name, loss, len(own), *clustered_mean(scores, (0.0, 0.5, 1.0))))
     return tuple(sorted(found, key=lambda one: one.loss))
 
 
-def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
+def _match(meeting: tuple[str, str], votes: Sequence[Vote], required: float | None, sizes: tuple[int, int] = (0, 0)) -> Match:
+    """Count the verdicts on two contenders; ``sizes`` are their identical answers, and their pairs without a verdict."""
+    first, second = meeting
     between = [vote for vote in votes if {vote.a, vote.b} == {first, second}]
     outcomes = Counter(vote.outcome for vote in between)
-    won, lost = (Counter(vote.prompt for vote in between if vote.outcome == name) for name in (first, second))
+    won, lost = (Counter(vote.prompt for vote in between if vote.outcome == name) for name in meeting)
+    decided: dict[int, str] = {}
+    for vote in between:  # in the order in which they were given
+        if vote.outcome in meeting:
+            decided.setdefault(vote.prompt, vote.outcome)
+    sides = Counter(decided.values())
     prompts = {vote.prompt for vote in between}
     lengths = [vote.lengths if vote.a == first else vote.lengths[::-1] for vote in between]
     return Match(
@@ -198,11 +268,13 @@ def _match(first: str, second: str, votes: Sequence[Vote]) -> Match:
         outcomes[second],
         outcomes["\0tie"],
         outcomes["\0both_bad"],
-        sum(won[prompt] > lost[prompt] for prompt in prompts),
-        sum(won[prompt] < lost[prompt] for prompt in prompts),
+        sides[first],
+        sides[second],
         len({vote.pair for vote in between}),
         effective_count([(won[prompt], lost[prompt]) for prompt in prompts]) if won or lost else 0.0,
         control_length([vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]),
+        required,
+        *sizes,
     )
 
 

@@ -220,3 +220,27 @@ def m011_latest_first(db: Database) -> Any:
     db.execute("CREATE INDEX verdict_log_by_pair ON verdict_log(pair_id, reviewer)")
     db.execute("ALTER TABLE repeats ADD COLUMN after_log INTEGER NOT NULL DEFAULT 0")  # the log's last line at that time
     db.execute("UPDATE repeats SET after_log = (SELECT coalesce(max(id), 0) FROM verdict_log WHERE at <= repeats.rated_at)")
+
+
+_HONEST = (
+    "ALTER TABLE reviews ADD COLUMN shared INTEGER NOT NULL DEFAULT 0",  # whether reviewers may see the result
+    "ALTER TABLE prompts ADD COLUMN seen_by TEXT NOT NULL DEFAULT '[]'",  # JSON: contenders that were trained on the prompt
+    """CREATE TABLE offered_repeats (            -- pairs that are shown to a reviewer for the second time just now
+        pair_id INTEGER NOT NULL REFERENCES pairs(id) ON DELETE CASCADE,
+        reviewer TEXT NOT NULL,
+        PRIMARY KEY (pair_id, reviewer)
+    ) WITHOUT ROWID""",
+    # two responses of the same words can only tie: nobody is asked about them any more
+    """DELETE FROM pairs WHERE verdict_count = 0 AND first_response_id <> second_response_id AND
+       (SELECT trim(text, char(9, 10, 13, 32)) FROM responses WHERE id = first_response_id)
+       = (SELECT trim(text, char(9, 10, 13, 32)) FROM responses WHERE id = second_response_id)""",
+    """UPDATE reviews SET pair_count = (SELECT count(*) FROM pairs WHERE review_id = reviews.id),
+                          open_count = (SELECT count(*) FROM pairs WHERE review_id = reviews.id AND is_open = 1)""",
+)
+
+
+@review_tables()
+def m012_honest(db: Database) -> Any:
+    """Add what is shared, what contenders have learnt and who is shown what again; no pair of equal responses is judged."""
+    for statement in _HONEST:
+        db.execute(statement)

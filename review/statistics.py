@@ -6,6 +6,10 @@
 import math
 from collections.abc import Sequence
 
+from scipy.special import betaincinv, stdtrit
+
+LEAST_PROMPTS = 10  # that an interval is told from
+_FAR_OFF = 3000  # prompts; more are no number to go by
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
 
@@ -27,18 +31,41 @@ def effective_count(decided: Sequence[tuple[int, int]]) -> float:
     """Return how many independent verdicts the verdicts are worth; ``decided`` holds (wins, losses) of each prompt.
 
     Verdicts on one prompt resemble each other, so the variance of the win rate is that between prompts, and the design effect is
-    what it exceeds that of independent verdicts by (Rao and Scott, Biometrics 48, 1992, 577-585). Where all went one way the
-    data cannot tell, and each prompt counts once.
+    what it exceeds that of independent verdicts by (Rao and Scott, Biometrics 48, 1992, 577-585). It is reckoned with one prompt
+    wholly won and one wholly lost added: else a single loss among many wins would pass all verdicts off as independent.
     """
     prompts = [(wins, wins + losses) for wins, losses in decided if wins + losses]
-    count, wins = sum(number for _, number in prompts), sum(won for won, _ in prompts)
+    count = sum(number for _, number in prompts)
     if count == len(prompts):
         return float(count)
-    share = wins / count
-    if share in {0.0, 1.0} or len(prompts) == 1:
-        return float(len(prompts))
-    between = len(prompts) / (len(prompts) - 1) * sum((won - share * number) ** 2 for won, number in prompts)
-    return min(count / (between / (count * share * (1 - share))), float(count)) if between else float(count)
+    usual = count / len(prompts)
+    with_prior = [*((float(won), float(number)) for won, number in prompts), (usual, usual), (0.0, usual)]
+    total = sum(number for _, number in with_prior)
+    share = sum(won for won, _ in with_prior) / total
+    between = len(with_prior) / (len(with_prior) - 1) * sum((won - share * number) ** 2 for won, number in with_prior)
+    effect = between / (total * share * (1 - share))
+    return min(max(count / effect, 1.0), float(count))
+
+
+def clustered_mean(values: Sequence[tuple[int, float]], levels: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Return the mean of (prompt, value) and its 95 % interval; None for the interval where too few prompts tell.
+
+    Values on one prompt resemble each other, so the variance is that of the prompts' summed deviations, with the factor C / (C
+    - 1) for C prompts (Miller, "Adding Error Bars to Evals", arXiv 2411.00640, 2024, section 2.2) and Student's t. One prompt
+    is added whose values lie on each of the ``levels`` alike, so that ten equal values do not prove that there are no others.
+    """
+    mean = sum(value for _, value in values) / len(values)
+    deviations: dict[int, float] = {}
+    for prompt, value in values:
+        deviations[prompt] = deviations.get(prompt, 0.0) + value - mean
+    prompts = len(deviations)
+    if prompts < LEAST_PROMPTS:
+        return mean, None
+    usual = len(values) / prompts
+    prior = usual**2 * sum((level - mean) ** 2 for level in levels) / len(levels)
+    variance = prompts / (prompts - 1) * (sum(x**2 for x in deviations.values()) + prior) / len(values) ** 2
+    half = float(stdtrit(prompts - 1, 0.975)) * math.sqrt(variance)
+    return mean, (max(mean - half, min(levels)), min(mean + half, max(levels)))
 
 
 def sign_test(wins: int, losses: int) -> float:
@@ -66,18 +93,32 @@ def evidence(wins: int, losses: int) -> float:
 ENOUGH_EVIDENCE = 20.0  # one over the tolerated share of false alarms
 
 
-def ratings_still_needed(wins: int, losses: int, ties: int) -> int | None:
-    """Return about how many more ratings reach ENOUGH_EVIDENCE if they go on as they have; None when far off.
+def prompts_still_needed(won: int, lost: int, undecided: int, required: float = ENOUGH_EVIDENCE) -> tuple[int, int] | None:
+    """Return about how many more prompts, at least and at most, reach the required evidence; (0, 0) when there is enough.
 
-    0 when there is enough already. Ties are expected in the share seen so far.
+    None while the verdicts leave open who is better, for then no number is likely to hold: the posterior of the win rate under
+    a uniform prior, Beta(won + 1, lost + 1), has more than a tenth of its mass on the other side. Else the range is that of the
+    rates between its 10 % and its 90 % quantile. Undecided prompts are expected in the share seen so far.
     """
-    decided = wins + losses
-    if evidence(wins, losses) >= ENOUGH_EVIDENCE:
-        return 0
-    if decided == 0:
+    if evidence(won, lost) >= required:
+        return 0, 0
+    more, fewer = max(won, lost), min(won, lost)
+    low, high = (float(betaincinv(more + 1, fewer + 1, share)) for share in (0.1, 0.9))
+    if low <= 0.5:
         return None
-    share = wins / decided
-    for more in range(1, 3000):
-        if evidence(wins + round(more * share), losses + more - round(more * share)) >= ENOUGH_EVIDENCE:
-            return math.ceil(more * (decided + ties) / decided)
-    return None
+    decided = won + lost
+    least, most = (_until_enough(more, fewer, rate, required) for rate in (high, low))
+    return tuple(math.ceil(number * (decided + undecided) / decided) for number in (least, most))  # type: ignore[return-value]
+
+
+def can_be_settled(won: int, lost: int, left: int, required: float = ENOUGH_EVIDENCE) -> bool:
+    """Return whether the evidence could still reach what is required if all the prompts that are left went one way."""
+    return max(evidence(won + left, lost), evidence(won, lost + left)) >= required
+
+
+def _until_enough(more: int, fewer: int, rate: float, required: float) -> int:
+    for number in range(1, _FAR_OFF):
+        further = round(number * rate)
+        if evidence(more + further, fewer + number - further) >= required:
+            return number
+    return _FAR_OFF

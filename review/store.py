@@ -18,6 +18,8 @@ from review.rubric import Rubric
 from review.schema import review_tables
 
 Row = dict[str, Any]
+_BLANKS = "char(9, 10, 13, 32)"
+SAME_TEXT = f"(trim(a.text, {_BLANKS}) = trim(b.text, {_BLANKS}))"  # of responses a and b
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ class ReviewStore:
                 )
                 .last_pk
             )
-            tables.table("prompts").insert_all(_prompt_row(review_id, example) for example in plan.examples)
+            tables.table("prompts").insert_all(
+                _prompt_row(review_id, example) | {"seen_by": json.dumps(plan.seen.get(example.row, ()))}
+                for example in plan.examples
+            )
             for position, entrant in enumerate(plan.contenders):
                 _add_contender(tables, review_id, position, entrant)
 
@@ -148,17 +153,21 @@ class ReviewStore:
             tables.table("responses").insert(row)
 
     def add_pairs(self, review_id: int) -> None:
-        """Pair every two contenders on every prompt, or each response with itself, and open the review for judging."""
+        """Pair every two contenders on every prompt, or each response with itself, and open the review for judging.
+
+        Two responses of the same words can only tie, so nobody is asked about them. The order is random: a pair's number tells
+        nothing of who meets whom.
+        """
         with self.database.transaction() as tables:
             tables.execute(
-                """INSERT OR IGNORE INTO pairs (review_id, prompt_id, first_response_id, second_response_id)
+                f"""INSERT OR IGNORE INTO pairs (review_id, prompt_id, first_response_id, second_response_id)
                    SELECT one.review_id, a.prompt_id, a.id, b.id FROM responses a
                    JOIN contenders one ON one.id = a.contender_id
                    JOIN reviews ON reviews.id = one.review_id
                    JOIN contenders two ON two.review_id = one.review_id
                         AND CASE answers WHEN 'pairs' THEN two.position > one.position ELSE two.id = one.id END
                    JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
-                   WHERE one.review_id = ? ORDER BY a.prompt_id""",
+                   WHERE one.review_id = ? AND (a.id = b.id OR NOT {SAME_TEXT}) ORDER BY random()""",  # noqa: S608 - our words
                 [review_id],
             )
             tables.table("reviews").update(review_id, {"state": "ready", "message": ""})
@@ -191,6 +200,45 @@ class ReviewStore:
         disputed = self.database.one(sql, [review["id"]]) or {"n": 0}
         counts = {"pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed["n"]}
         return {"people": rows, "answers": review["answers"], **counts}
+
+    def meetings(self, review_id: int) -> dict[frozenset[str], tuple[int, int]]:
+        """Return for every two contenders how often both say the same, and how many of their pairs have no verdict."""
+        rows = self.database.query(
+            f"""SELECT one.name AS one, two.name AS two, sum({SAME_TEXT}) AS identical,
+                       sum(CASE WHEN pairs.id IS NOT NULL AND pairs.verdict_count = 0 THEN 1 ELSE 0 END) AS unjudged
+                FROM contenders one JOIN contenders two ON two.review_id = one.review_id AND two.position > one.position
+                JOIN responses a ON a.contender_id = one.id
+                JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
+                LEFT JOIN pairs ON pairs.first_response_id = a.id AND pairs.second_response_id = b.id
+                WHERE one.review_id = ? GROUP BY one.id, two.id""",  # noqa: S608 - our words
+            [review_id],
+        )
+        return {frozenset((row["one"], row["two"])): (row["identical"], row["unjudged"]) for row in rows}
+
+    def learnt(self, review_id: int) -> tuple[tuple[str, int], ...]:
+        """Return the contenders that were trained on prompts of a review, each with how many of them."""
+        rows = self.database.query(
+            """SELECT value AS name, count(*) AS n FROM prompts, json_each(seen_by) WHERE review_id = ?
+               GROUP BY value ORDER BY n DESC""",
+            [review_id],
+        )
+        return tuple((row["name"], row["n"]) for row in rows)
+
+    def share(self, name: str, *, shared: bool) -> None:
+        """Let reviewers see a review's result, or no longer."""
+        with self.database.transaction() as tables:
+            tables.table("reviews").update(self.find(name)["id"], {"shared": int(shared)})
+
+    def known_reviewer(self, name: str) -> str:
+        """Return a reviewer's name as it was written when they first judged, whatever its capitals now."""
+        sql = "SELECT DISTINCT reviewer FROM walks WHERE reviewer = ? COLLATE NOCASE AND judged > 0"
+        known = [row["reviewer"] for row in self.database.query(sql, [name])]
+        return name if name in known or not known else str(known[0])
+
+    def all_reviewers(self) -> list[str]:
+        """Return everybody who has judged in any review, by name."""
+        rows = self.database.query("SELECT DISTINCT reviewer FROM walks WHERE judged > 0 ORDER BY reviewer COLLATE NOCASE")
+        return [row["reviewer"] for row in rows]
 
     def kinds(self, name: str) -> tuple[list[str], list[str]]:
         """Return the categories and the splits of a review's prompts."""

@@ -8,7 +8,6 @@ from review.rating import MOST_STARS
 from review.remarks import Said
 from review.report import Agreement, Match, Report, Reviewer
 from review.singles import Passed, SinglesReport
-from review.statistics import ENOUGH_EVIDENCE
 
 _TELLS_NOTHING = 0.8  # width of an interval from which no rate is claimed
 _FAIR = 0.05  # a side favoured less likely than this by chance is told
@@ -21,6 +20,8 @@ def report_object(report: Report) -> dict[str, Any]:
     rest = {
         "pairs": report.pairs,
         "left_out": report.left_out,
+        "learnt": dict(report.learnt),
+        "is_filtered": report.is_filtered,
         "settled": report.settled,
         "disputed": report.disputed,
         "reviewers": {person.name: person.ratings for person in report.reviewers},
@@ -41,17 +42,56 @@ def match_sentence(match: Match) -> str:
         return f"No verdict between {match.contender} and {match.against} is decided yet."
     won = match.prompts_won - match.prompts_lost
     ahead, behind = (match.contender, match.against) if won > 0 else (match.against, match.contender)
-    if won == 0:
-        return f"{ahead} and {behind} have won equally often so far."
-    if match.evidence >= ENOUGH_EVIDENCE:
+    if match.required is None:
+        return "Only a part of the verdicts is looked at: nothing is concluded from it."
+    if match.is_enough:
         return f"Enough evidence: {ahead} is better than {behind}."
+    if won == 0:
+        return f"No difference yet: {ahead} and {behind} were each preferred on as many prompts."
+    if (match.win_rate > 0.5) == (ahead != match.contender):  # first verdicts say one thing, all together the other
+        return f"No difference yet: counted by prompts {ahead} is ahead, counted by verdicts {behind} is not behind."
+    return f"Not enough evidence yet: {ahead} is ahead of {behind}, {_still_needed(match)}."
+
+
+def _still_needed(match: Match) -> str:
+    """Say how many more prompts it takes, where that can be told, and whether there are so many."""
+    left = "1 pair is" if match.unjudged == 1 else f"{match.unjudged:,} pairs are"
+    if not match.can_be_settled:
+        return f"and the {match.unjudged:,} pairs that no one has judged cannot settle it: add rows to the review"
     needed = match.still_needed
-    more = (
-        f"about {needed} more ratings like these would settle it"
-        if needed
-        else "the two are close, so it takes very many ratings"
+    if needed is None:
+        return f"but the verdicts leave open who is better; {left} not judged yet"
+    least, most = needed
+    about = f"about {least:,}" if least == most else f"about {least:,} to {most:,}"
+    if least > match.unjudged:
+        return (
+            f"and it takes {about} more judged prompts like these, of which {match.unjudged:,} are left: add rows to the review"
+        )
+    return f"and {about} more judged prompts like these would settle it; {left} not judged yet"
+
+
+def headline(match: Match) -> str:
+    """Say first what people ask first: how often the one that was tuned was preferred."""
+    decided = match.wins + match.losses
+    return f"{match.contender} was preferred in {match.wins:,} of {decided:,} decided verdicts." if decided else ""
+
+
+def identical_sentence(match: Match) -> str:
+    """Say how often both answered with the same words; '' for never."""
+    if not match.identical:
+        return ""
+    which = "1 prompt" if match.identical == 1 else f"{match.identical:,} prompts"
+    return (
+        f"On {which} both say the same, so nobody is asked about it."
+        if match.identical == 1
+        else (f"On {which} both say the same, so nobody is asked about them.")
     )
-    return f"Not enough evidence yet: {ahead} is ahead of {behind}, and {more}."
+
+
+def learnt_sentence(report: Report) -> str:
+    """Say which contenders were trained on prompts of the review; '' for none."""
+    names = [f"{name} learnt {count:,} of its prompts" for name, count in report.learnt]
+    return f"{'; '.join(names)}: that it answers these well proves nothing." if names else ""
 
 
 def length_sentence(match: Match) -> str:
@@ -78,12 +118,16 @@ def agreement_sentence(agreement: Agreement) -> str:
     return f"{judged}: Krippendorff's alpha {agreement.alpha:.2f} (1 is perfect agreement, 0 what chance would give)."
 
 
-def side_sentence(person: Reviewer) -> str:
-    """Say which side a reviewer took how often, and whether that is more than chance."""
+def side_sentence(person: Reviewer, people: int = 1) -> str:
+    """Say which side a reviewer took how often, and whether that is more than chance makes of one of so many ``people``."""
     decided = person.chose_a + person.chose_b
     if decided == 0:
         return f"{person.name}: {person.ratings:,} ratings, none decided{_again(person)}"
-    fair = "as chance would" if person.side_p_value >= _FAIR else f"more one-sided than chance (p {person.side_p_value:.3f})"
+    fair = (
+        "as chance would"
+        if person.side_p_value >= _FAIR / people
+        else f"more one-sided than chance (p {person.side_p_value:.3f})"
+    )
     taken = f"A in {person.chose_a / decided:.0%} of {decided:,} decided"
     return f"{person.name}: {person.ratings:,} ratings, {taken}, {fair}{_again(person)}"
 
@@ -149,22 +193,27 @@ def report_text(report: Report) -> str:
     """Return a report as words."""
     lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
     lines += [words for words in (left_out_sentence(report), disputes_sentence(report)) if words]
-    for match in report.matches:
+    lines += [words for words in (learnt_sentence(report),) if words]
+    for match in map(report.told, report.matches):
         rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
         low, high = match.interval
         lines.append(
             f"{match.contender} against {match.against}: {match.wins} won, {match.losses} lost, {match.ties} tied, "
             f"{match.both_bad} both bad; win rate {rate} (95 % interval {low:.0%} to {high:.0%})"
         )
-        lines += [f"  {sentence}" for sentence in (match_sentence(match), length_sentence(match)) if sentence]
+        lines += [
+            f"  {sentence}" for sentence in (match_sentence(match), length_sentence(match), identical_sentence(match)) if sentence
+        ]
     if report.ranking:
-        lines += [report.ranking.obstacle] if report.ranking.obstacle else []
+        lines += [words for words in (report.ranking.obstacle, report.ranking.note) if words]
         for standing in report.ranking.standings:
             ranks = f"{standing.best_rank}–{standing.worst_rank}"
             interval = f"{standing.low:.0f} to {standing.high:.0f}"
             lines.append(f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, {standing.bouts} verdicts")
     lines += [agreement_sentence(report.agreement)] if report.agreement.pairs else []
-    return "\n".join([*lines, *_said_lines(report.said), *(side_sentence(person) for person in report.reviewers)])
+    return "\n".join(
+        [*lines, *_said_lines(report.said), *(side_sentence(person, len(report.reviewers)) for person in report.reviewers)]
+    )
 
 
 def singles_object(report: SinglesReport) -> dict[str, Any]:
@@ -217,6 +266,7 @@ def _match_object(match: Match) -> dict[str, Any]:
         "interval": list(match.interval),
         "p_value": match.p_value,
         "evidence": match.evidence,
-        "enough_evidence": match.evidence >= ENOUGH_EVIDENCE,
+        "enough_evidence": match.is_enough,
         "still_needed": match.still_needed,
+        "can_be_settled": match.can_be_settled,
     }

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from review.agreement import cohen_kappa, krippendorff_alpha, numbers_differ
 from review.length_control import control_length
 from review.logistic import fit_logistic
-from review.ranking import Bout, rank
+from review.ranking import PRIOR_PRECISION, Bout, rank
 from review.statistics import effective_count, wilson_interval
 
 NAMES = ("base", "small", "large", "best")
@@ -46,12 +46,16 @@ def test_strengths_are_those_that_evalica_and_scipy_find() -> None:
     logs = {name: math.log(theirs[name]) for name in NAMES}
     middle = sum(logs.values()) / len(logs)
     for name in NAMES:
-        assert found[name] == pytest.approx(1000 + 400 / math.log(10) * (logs[name] - middle), abs=0.05)
+        assert found[name] == pytest.approx(
+            1000 + 400 / math.log(10) * (logs[name] - middle), abs=2
+        )  # a weak prior draws them a little together
 
     def loss(strengths: "np.ndarray") -> float:
         place = dict(zip(NAMES, strengths, strict=True))
         gaps = [(place[bout.first] - place[bout.second], bout.score) for bout in bouts]
-        return sum(math.log1p(math.exp(-gap)) + (1 - score) * gap for gap, score in gaps) + 1e-9 * float(strengths @ strengths)
+        return sum(math.log1p(math.exp(-gap)) + (1 - score) * gap for gap, score in gaps) + PRIOR_PRECISION / 2 * float(
+            strengths @ strengths
+        )
 
     best = minimize(loss, np.zeros(4), tol=1e-12).x
     for name, strength in zip(NAMES, best - best.mean(), strict=True):
@@ -82,20 +86,24 @@ def test_ranks_span_what_the_verdicts_leave_open() -> None:
         assert standing.best_rank <= number <= standing.worst_rank
 
 
-@pytest.mark.parametrize(
-    ("bouts", "words"),
-    [
-        ([], "base never won against or tied with small, large and best so far"),
-        ([Bout(a, b, 0.5, 1) for a, b in (("base", "small"), ("large", "best"))], "base and small never won"),
-        (
-            [Bout("base", "small", 0.5, 1), Bout("small", "large", 0.5, 1), Bout("best", "base", 1.0, 1)],
-            "base, small and large never",
-        ),
-    ],
-)
-def test_what_verdicts_do_not_link_is_not_ranked(bouts: list[Bout], words: str) -> None:
-    ranking = rank(NAMES, bouts)
-    assert ranking.standings == () and words in ranking.obstacle
+def test_a_contender_who_loses_all_is_ranked_and_islands_are_told_of() -> None:
+    lost = [Bout(NAMES[0], other, 0.0, number) for number in range(20) for other in NAMES[1:3]]
+    ranking = rank(NAMES, lost)
+    assert ranking.standings[-1].name == "base" and all(math.isfinite(one.rating) for one in ranking.standings)
+    assert ranking.note == "No verdict links base, small and large with best: how these stand to each other is not known yet."
+    ties = rank(NAMES[:2], [Bout("base", "small", 0.5, number) for number in range(120)])
+    assert all(one.high - one.low > 20 for one in ties.standings)  # ties prove no equality to the point
+    assert ties.note == ""
+
+
+@pytest.mark.slow
+def test_ranks_are_seldom_wrong_among_equals() -> None:
+    """All pairs of contenders together: with each at 5 % a quarter of all rankings of five would name a better one."""
+    chance, wrong, names = random.Random(6), 0, ("a", "b", "c", "d", "e")
+    for _ in range(400):
+        bouts = [Bout(*chance.sample(names, 2), float(chance.random() < 0.5), prompt) for prompt in range(200)]
+        wrong += any(standing.best_rank > 1 or standing.worst_rank < 5 for standing in rank(names, bouts).standings)
+    assert wrong / 400 < 0.08
 
 
 def test_data_that_a_line_parts_have_no_greatest_likelihood() -> None:
@@ -196,14 +204,18 @@ def test_length_control_says_something_sensible_or_nothing(verdicts: list[tuple[
     found = control_length(scores, lengths, range(len(scores)))
     if found is not None:
         assert 0 <= found.low <= found.rate <= found.high <= 1 and math.isfinite(found.effect)
-        assert min(sum(first >= second for first, second in lengths), sum(first <= second for first, second in lengths)) >= 5
+        assert len(set(lengths)) > 1
 
 
 def test_verdicts_on_one_prompt_that_always_agree_count_as_one() -> None:
     assert effective_count([(1, 0), (0, 1), (1, 0)]) == 3
-    assert effective_count([(5, 0)] * 6) == 6
-    alike = effective_count([(4, 0)] * 30 + [(0, 4)] * 20)
-    assert alike == pytest.approx(50 * 49 / 50)
+    assert 4 < effective_count([(5, 0)] * 6) <= 6
+    assert effective_count([(4, 0)] * 30 + [(0, 4)] * 20) == pytest.approx(50, abs=2)
+    lows = []
+    for losses in (0, 1, 2, 3):  # of 90 verdicts on 30 prompts: each lost one lowers what can be claimed
+        worth = effective_count([(2, 1)] * losses + [(3, 0)] * (30 - losses))
+        lows.append(wilson_interval((90 - losses) / 90 * worth, worth)[0])
+    assert lows == sorted(lows, reverse=True) and lows[1] < 0.89
     assert effective_count([(1, 1)] * 10) == 20
 
 

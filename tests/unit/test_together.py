@@ -62,9 +62,9 @@ def test_gains_are_those_of_the_formula() -> None:
     design = np.array([[1.0, -1, 0], [0, 1, -1], [1, 0, -1]])
     for _ in range(20_000):
         chance = 1 / (1 + np.exp(-design @ theta))
-        theta += 0.02 * (design.T @ (np.array([8.0, 5, 0]) - np.array([10.0, 10, 0]) * chance) - 0.5 * theta)
+        theta += 0.02 * (design.T @ (np.array([8.0, 5, 0]) - np.array([10.0, 10, 0]) * chance) - 0.25 * theta)
     chance = 1 / (1 + np.exp(-design @ theta))
-    information = design.T @ np.diag(np.array([10.0, 10, 0]) * chance * (1 - chance)) @ design + 0.5 * np.eye(3)
+    information = design.T @ np.diag(np.array([10.0, 10, 0]) * chance * (1 - chance)) @ design + 0.25 * np.eye(3)
     expected = chance * (1 - chance) * np.diag(design @ np.linalg.inv(information) @ design.T)
     assert [gains[meeting] for meeting in tallies] == pytest.approx(list(expected), rel=1e-6)
     assert max(gains, key=lambda meeting: gains[meeting]) == (1, 3)  # they have not met
