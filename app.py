@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import os
+import secrets
 import socket
 import sys
 import threading
@@ -17,9 +19,12 @@ from core.terminal import PERSONS_MISTAKE, OneLineParser, say
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ui.accounts import Accounts
     from ui.services import Services
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_MOST_CONNECTIONS = 1000
+_LAST_S = 75.0  # a run is given sixty seconds to save its state
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         check_host(chosen.host, has_auth=chosen.auth is not None, insists=chosen.allow_anyone)
-        accounts = read_accounts(chosen.auth) if chosen.auth else None
         check_port(chosen.host, chosen.port)
+        say("Fuata is starting; that takes some seconds …")
+        accounts = _read_accounts(chosen.auth) if chosen.auth else None
         return _serve(chosen, accounts)
     except UserError as error:
         say(f"app.py: {' '.join(str(error).split())}")
@@ -58,38 +64,28 @@ def check_port(host: str, port: int) -> None:
             raise WorkspaceError(f"Port {port} on {host} is in use or not ours: choose another with --port.") from error
 
 
-def read_accounts(path: Path) -> list[tuple[str, str]]:
-    """Return the (name, password) pairs of an accounts file. Raises WorkspaceError when it has none or a bad line."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkspaceError(f"The accounts file {path} cannot be read: give a text file.") from error
-    accounts = []
-    for number, line in enumerate(lines, start=1):
-        if not line or line.startswith("#"):
-            continue
-        name, colon, password = line.partition(":")
-        if not (name and colon and password):
-            raise WorkspaceError(f"{path} line {number} is not 'name:password'.")
-        accounts.append((name, password))
-    if not accounts:
-        raise WorkspaceError(f"{path} names nobody: write a 'name:password' per line.")
-    return accounts
+def _read_accounts(path: Path) -> "Accounts":
+    from ui.accounts import read_accounts
+
+    return read_accounts(path)
 
 
-def build_app(services: "Services", host: str = "127.0.0.1", accounts: list[tuple[str, str]] | None = None) -> "FastAPI":
-    """Return the web application: the page behind the wrappers that keep other pages out."""
+def build_app(services: "Services", host: str = "127.0.0.1", accounts: "Accounts | None" = None) -> "FastAPI":
+    """Return the web application: the pages behind the wrappers that keep others out."""
     from fastapi import FastAPI
 
-    from ui.page import mount_page
-    from ui.security import LOOPBACK_HOSTS, SameOrigin, SecurityHeaders
+    from ui.gate import Gate
+    from ui.page import mount_pages, page_head
+    from ui.security import LOOPBACK_HOSTS, SameOrigin, SecurityHeaders, SmallRequests
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(SecurityHeaders)
+    if accounts is not None:  # the innermost wrapper: what the others refuse never comes to it
+        app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}")
+    app.add_middleware(SmallRequests)
     # A server on the network is reached by names we cannot know; there the password keeps others out.
     app.add_middleware(SameOrigin, hosts=LOOPBACK_HOSTS if host in _LOOPBACK else frozenset())
-    options: dict[str, Any] = {"auth": accounts} if accounts else {}
-    return mount_page(app, services, **options)
+    app.add_middleware(SecurityHeaders, head=page_head())
+    return mount_pages(app, services, asks_who=accounts is not None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,30 +97,37 @@ def _parser() -> argparse.ArgumentParser:
         "--processes", type=int, default=0, metavar="N", help="that train a run together (default: one on each GPU, else one)"
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
-    parser.add_argument("--auth", type=Path, metavar="FILE", help="ask for a password: 'name:password' per line")
+    parser.add_argument(
+        "--auth", type=Path, metavar="FILE", help="ask for a password: 'owner name:password' and 'name:password' lines"
+    )
     parser.add_argument("--allow-anyone", action="store_true", help="serve a network without a password")
     return parser
 
 
-def _serve(chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -> int:
+def _serve(chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
     from core.storage.locks import held
     from core.storage.workspace import Workspace
     from ui.services import build_services
 
-    Workspace(chosen.workspace).close()  # one that cannot be opened is told before anything else
+    workspace = Workspace(chosen.workspace)  # one that cannot be opened is told before anything else
+    workspace.database.check()
+    workspace.close()
     refusal = f"The workspace {chosen.workspace} is open in another Fuata: use that one, or give another with --workspace."
     with held(chosen.workspace / ".app.lock", refusal):  # two would each take the other's waiting runs for lost
         return _run_server(build_services(chosen.workspace, chosen.processes), chosen, accounts)
 
 
-def _run_server(services: "Services", chosen: argparse.Namespace, accounts: list[tuple[str, str]] | None) -> int:
+def _run_server(services: "Services", chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
     import uvicorn
+
+    from ui.impatience import ImpatientProtocol
 
     config = uvicorn.Config(
         build_app(services, chosen.host, accounts), host=chosen.host, port=chosen.port, log_level="warning",
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=3, limit_concurrency=_MOST_CONNECTIONS, http=ImpatientProtocol,
     )  # fmt: skip
     server = _quiet_at_the_end(uvicorn.Server(config))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # who signs in, and who is refused
     address = f"http://{'[' + chosen.host + ']' if ':' in chosen.host else chosen.host}:{chosen.port}"
     threading.Thread(target=_when_up, args=[server, address], kwargs={"open_browser": not chosen.no_browser}, daemon=True).start()
     try:
@@ -133,8 +136,21 @@ def _run_server(services: "Services", chosen: argparse.Namespace, accounts: list
         pass  # uvicorn re-raises the Ctrl-C that it has handled
     finally:
         say("Stopping; a run that is going on is saved first …")
+        _end_for_certain()
         services.close()
     return 0
+
+
+def _end_for_certain() -> None:
+    """End this process after a while whatever its threads do: one may be in the middle of a library that never returns."""
+
+    def end() -> None:
+        say("Something would not stop; it is left behind.")
+        os._exit(1)
+
+    timer = threading.Timer(_LAST_S, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _quiet_at_the_end(server: Any) -> Any:
@@ -156,6 +172,7 @@ def _when_up(server: Any, address: str, *, open_browser: bool) -> None:
             return
         threading.Event().wait(0.05)
     say(f"Fuata is at {address}  (Ctrl-C stops it)")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # what it says to its developers reads like a failure
     if open_browser:
         webbrowser.open(address)
     import peft
@@ -166,4 +183,7 @@ def _when_up(server: Any, address: str, *, open_browser: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)  # threads of a library that still work on something are not waited for

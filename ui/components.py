@@ -15,14 +15,17 @@ import gradio as gr
 QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "queue": False}
 # The same for events that follow a person's typing: of several answers on their way only the last is wanted.
 FOLLOWING: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+OPEN = "() => window.fuataOpen('{}')"  # the script that opens a tab, by its name: see page.js
 
 
-def when_opened(tab: gr.Tab | None, refresh: Callable[[], Any], outputs: Sequence[Any], api_name: str) -> Any:
+def when_opened(
+    tab: gr.Tab | None, refresh: Callable[..., Any], outputs: Sequence[Any], api_name: str, inputs: Sequence[Any] = ()
+) -> Any:
     """Run ``refresh`` each time a tab is opened, or at page load for a tab that stands alone.
 
     What a page was built with is as old as the app; what runs, files and reviews there are is asked for at that moment.
     """
-    return gr.on([tab.select] if tab is not None else None, refresh, None, list(outputs), api_name=api_name, **QUIET)
+    return gr.on([tab.select] if tab is not None else None, refresh, list(inputs), list(outputs), api_name=api_name, **QUIET)
 
 
 def follow(opened: Any, triggers: Sequence[Any], handler: Callable[..., Any], inputs: Any, outputs: Any, **options: Any) -> Any:

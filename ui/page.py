@@ -1,18 +1,20 @@
 """The one page: its tabs in working order, its address bar, its look. Knows no single screen's inside."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import plotly
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
 from ui.chat.tab import build_chat_tab
 from ui.data.tab import build_data_tab
+from ui.gate import JUDGE_PATH, USER
 from ui.results.tab import build_results_tab
-from ui.review.tab import build_review_tab
+from ui.review.tab import build_judging, build_review_tab
 from ui.services import Services
 from ui.theme import build_theme
 from ui.train.tab import build_train_tab
@@ -21,6 +23,8 @@ _STATIC = Path(__file__).with_name("static")
 _PLOTLY = Path(plotly.__file__).parent / "package_data"
 _PLOTLY_SCRIPT = '<script defer src="/plotlyjs/plotly.min.js"></script>'
 MAX_UPLOAD = "1gb"
+_MOST_SESSIONS = 200  # pages whose state is remembered: each costs a third of a mebibyte, and Gradio forgets none for an hour
+_TIDIED_S, _KEPT_S = 3600, 86_400  # how often files that Gradio made are looked at, and how old they may become
 
 _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = (
     ("data", "Data", build_data_tab),
@@ -32,6 +36,10 @@ _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = 
 _HEADER = (
     '<header class="fuata-head"><h1>Fuata</h1>'
     "<p>Teach a model to follow instructions, here on this machine, and judge the result yourself.</p></header>"
+)
+_JUDGE_HEADER = (
+    '<header class="fuata-head"><h1>Fuata</h1><p>Judge responses side by side, without knowing whose they are.</p>'
+    '<form method="post" action="/logout"><button class="fuata-link">Sign out</button></form></header>'
 )
 _READ_ADDRESS = (
     "() => ({__type__: 'update', selected: window.fuataTab || new URLSearchParams(location.search).get('tab') || 'data'})"
@@ -50,8 +58,8 @@ open();
 
 
 def build_page(services: Services) -> gr.Blocks:
-    """Return the page; nothing on it outlives a reload, everything shown comes from ``services``."""
-    with gr.Blocks(title="Fuata", analytics_enabled=False) as page:
+    """Return the owner's page; nothing on it outlives a reload, everything shown comes from ``services``."""
+    with _blank_page(services) as page:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             for name, title, build in _TABS:
@@ -63,24 +71,61 @@ def build_page(services: Services) -> gr.Blocks:
     return page
 
 
-def mount_page(app: FastAPI, services: Services, **options: Any) -> FastAPI:
-    """Put the page at the root of ``app``, with Plotly's own script beside it so that no other host is asked."""
+def build_judge_page(services: Services) -> gr.Blocks:
+    """Return the page of a reviewer who signed in: judging, and what the owner shares of the results."""
+    with _blank_page(services) as page:
+        gr.HTML(_JUDGE_HEADER, apply_default_css=False)
+        build_judging(services)
+    return page
+
+
+def mount_pages(app: FastAPI, services: Services, *, asks_who: bool = False) -> FastAPI:
+    """Put the owner's page at the root of ``app`` and, where it ``asks_who`` comes, the reviewers' beside it.
+
+    Plotly's own script lies beside them, so that no other host is asked.
+    """
     app.mount("/plotlyjs", StaticFiles(directory=_PLOTLY))
+    options: dict[str, Any] = {"auth_dependency": _signed_in} if asks_who else {}
+    if asks_who:
+        _mount(app, build_judge_page(services), JUDGE_PATH, **options)
+    _mount(app, build_page(services), "/", allowed_paths=[str(services.workspace.exports)], **options)
+    return app
+
+
+def page_head() -> str:
+    """Return the scripts that every page begins with; Gradio would add them later, and without the policy's nonce."""
+    return f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>{_PLOTLY_SCRIPT}"
+
+
+def _mount(app: FastAPI, page: gr.Blocks, path: str, **options: Any) -> None:
     gr.mount_gradio_app(
         app,
-        build_page(services),
-        path="/",
+        page,
+        path=path,
         theme=build_theme(),
         css_paths=sorted(_STATIC.glob("*.css")),
-        head=f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>{_PLOTLY_SCRIPT}",
         footer_links=[],
         run_history=False,
         ssr_mode=False,
         max_file_size=MAX_UPLOAD,
-        allowed_paths=[str(services.workspace.exports)],
         **options,
     )
-    return app
+
+
+def _blank_page(services: Services) -> gr.Blocks:
+    """Return a page to build on, whose files lie in the workspace and whose requests may name only what was uploaded."""
+    os.environ["GRADIO_TEMP_DIR"] = str(services.workspace.uploads)  # read whenever a component is made
+    page = gr.Blocks(title="Fuata", analytics_enabled=False, delete_cache=(_TIDIED_S, _KEPT_S))
+    page.has_launched = (
+        True  # Gradio looks where a named file lies only where it launched the page itself, which it does not here
+    )
+    page.state_session_capacity = _MOST_SESSIONS
+    return page
+
+
+def _signed_in(request: Request) -> str | None:
+    name: str | None = request.scope.get(USER)
+    return name
 
 
 def _write_address(name: str) -> str:

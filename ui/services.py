@@ -11,6 +11,7 @@ from core.prompts.style import BUILT_IN
 from core.storage.datasets import DatasetStore
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
+from core.text import LONGEST_SENTENCE, shortened
 from core.training.merging import MergeJobs
 from core.training.queue import TrainingQueue
 from core.training.run import mark_interrupted
@@ -47,6 +48,11 @@ class Services:
         tuned += [f"{name}@{step}" for name in runs for step in self.workspace.kept_steps(name)]
         return [(f"{name} (base)", name) for name in bundled_models()] + [(name, name) for name in tuned]
 
+    def newest_model(self) -> str | None:
+        """Return the run whose best model was made last, or None."""
+        names = (row["name"] for row in self.runs.all())
+        return next((name for name in names if self.workspace.model_folder(name).is_dir()), None)
+
     def close(self) -> None:
         """Stop what is going on, keeping its state, and close the database."""
         self.queue.close()
@@ -61,8 +67,10 @@ def build_services(folder: Path, processes: int = 0) -> Services:
     ``processes`` train each run together; 0 stands for one on each GPU.
     """
     workspace = Workspace(folder)
+    workspace.tidy()
     mark_interrupted(workspace)
     datasets = DatasetStore(workspace)
+    datasets.fold_doubles()
     _offer_samples(datasets)
     shelf = ModelShelf(workspace.find_run_model)
     return Services(
@@ -92,4 +100,4 @@ def style_title(name: str) -> str:
 
 def sentence(error: UserError) -> str:
     """Return what a person is told, on one line."""
-    return " ".join(str(error).split())
+    return shortened(str(error), LONGEST_SENTENCE)

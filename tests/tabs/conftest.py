@@ -1,5 +1,7 @@
 """Every tab opened alone, without server or browser: events are found by name and called."""
 
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,3 +47,10 @@ def open_tab(services: Services) -> Callable[..., Opened]:
         return Opened(page)
 
     return open_it
+
+
+def upload(services: Services, path: Path | str) -> str:
+    """Put a copy of a file where a browser's upload lies, and return its path."""
+    folder = services.workspace.uploads / secrets.token_hex(4)
+    folder.mkdir()
+    return str(shutil.copy(path, folder))

@@ -18,7 +18,7 @@ from core.training.settings import TrainingSettings
 from review.judging import Judge
 from review.rating import make_rating
 from tests.reviews import write_review
-from tests.tabs.conftest import Opened
+from tests.tabs.conftest import Opened, upload
 from ui.chat.tab import build_chat_tab
 from ui.chat.views import as_turns, displayed, style_note
 from ui.data.tab import build_data_tab
@@ -44,10 +44,11 @@ def test_every_tab_opens_alone_and_all_open_together(services: Services, open_ta
 
 def test_an_upload_is_kept_and_reported(services: Services, open_tab: Open, book: Path) -> None:
     page = open_tab(build_data_tab)
-    dropdown, problem = page.trigger("take_upload", str(book))
+    dropdown, problem, chip = page.trigger("take_upload", upload(services, book))
     key = dropdown.value
-    assert problem == ""
-    report = page.trigger("show_report", key, "pocket")
+    assert problem == "" and chip is None and list(services.workspace.uploads.iterdir()) == []
+    report, train = page.trigger("show_report", key, "pocket")
+    assert train.visible
     assert 'data-rows="1100"' in report and "Exact repeats of a prompt: <b>25</b>" in report
     assert services.datasets.recent()[0]["content_hash"] == key
 
@@ -58,7 +59,11 @@ def test_a_bad_upload_stays_on_the_page_as_one_sentence_and_leaves_nothing(
     path = tmp_path / "<b>empty.json"
     path.write_text("")
     before = services.datasets.recent()
-    _, problem = open_tab(build_data_tab).trigger("take_upload", str(path))
+    page = open_tab(build_data_tab)
+    dropdown, problem, chip = page.trigger("take_upload", upload(services, path))
+    assert (dropdown.value, chip) == (None, None)  # what stood there before is true no longer
+    assert page.trigger("show_report", None, "pocket")[0] == page.trigger("show_left", None, "pocket", 1, "alpaca", True) == ""
+    assert page.trigger("show_rows", None, "", 1) == ([], "")
     assert "&lt;b&gt;empty.json is empty" in problem
     assert services.datasets.recent() == before
 
@@ -67,11 +72,11 @@ def test_hostile_rows_are_text_in_every_view(services: Services, open_tab: Open,
     path = tmp_path / "hostile.json"
     path.write_text(json.dumps([{"instruction": HOSTILE, "input": "", "output": HOSTILE}, {"instruction": HOSTILE}]))
     page = open_tab(build_data_tab)
-    key = page.trigger("take_upload", str(path))[0].value
-    for markup in (page.trigger("show_report", key, "pocket"), page.trigger("show_left", key, "pocket", 1, "alpaca", True)):
+    key = page.trigger("take_upload", upload(services, path))[0].value
+    for markup in (page.trigger("show_report", key, "pocket")[0], page.trigger("show_left", key, "pocket", 1, "alpaca", True)):
         assert "<script" not in markup and "<img" not in markup
     page = open_tab(build_train_tab)
-    assert "<script" not in page.trigger("show_ready", key, *train_values(page))
+    assert "<script" not in page.trigger("show_ready", key, *train_values(page))[0]
 
 
 def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) -> None:
@@ -87,13 +92,15 @@ def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) 
 
 def test_a_chosen_split_is_remembered_and_used_for_training(services: Services, open_tab: Open, book: Path) -> None:
     page = open_tab(build_data_tab)
-    key = page.trigger("take_upload", str(book))[0].value
+    key = page.trigger("take_upload", upload(services, book))[0].value
     assert page.trigger("choose_split", key, 20, 10, 7).startswith("770 rows to train on · 110 to validate · 220 to test")
     assert page.trigger("show_split", key)[:3] == (20, 10, 7)
     with pytest.raises(gr.Error):
         page.trigger("choose_split", key, 95, 10, 7)
     train = open_tab(build_train_tab)
-    assert "770 rows to train on, 110 to validate, 220 kept for Review" in train.trigger("show_ready", key, *train_values(train))
+    assert (
+        "770 rows to train on, 110 to validate, 220 kept for Review" in train.trigger("show_ready", key, *train_values(train))[0]
+    )
 
 
 def test_the_table_pages_and_finds(services: Services, open_tab: Open) -> None:
@@ -111,21 +118,21 @@ def train_values(page: Opened) -> list[Any]:
 
 def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab: Open) -> None:
     page, key = open_tab(build_train_tab), services.dataset_choices()[0][1]
-    ready = page.trigger("show_ready", key, *train_values(page))
+    ready = page.trigger("show_ready", key, *train_values(page))[0]
     assert "1,058 rows to train on, 120 to validate, 392 kept for Review" in ready and "201 steps of 16 rows" in ready
     assert "python -m core train sample --model pocket --style alpaca --method full" in ready
     values = train_values(page)
     values[3:5] = [0, 5.0]
-    refused = page.trigger("show_ready", key, *values)
+    refused = page.trigger("show_ready", key, *values)[0]
     assert "epochs: must be" in refused and "learning rate: must lie" in refused
     values = train_values(page)
     values[0] = "/no/such/model"
-    assert "There is no model" in page.trigger("show_ready", key, *values)
+    assert "There is no model" in page.trigger("show_ready", key, *values)[0]
 
 
 def test_a_page_that_has_no_dataset_yet_is_told_to_choose_one(open_tab: Open) -> None:
     page = open_tab(build_train_tab)
-    assert "Choose a dataset first." in page.trigger("show_ready", None, *train_values(page))
+    assert "Choose a dataset first." in page.trigger("show_ready", None, *train_values(page))[0]
 
 
 @pytest.mark.slow
@@ -298,6 +305,7 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     assert save({**who, "pair": first["id"], "verdict": "a", "b": {"tags": ["repeats"]}, "comment": "x"})["done"] == 1
     assert undo(who)["pair"]["id"] == first["id"]
     save({**who, "pair": first["id"], "verdict": "both_bad"})
+    assert "judged this pair already, perhaps in another window" in save({**who, "pair": first["id"], "verdict": "a"})["error"]
     save({**who, "pair": second["id"], "verdict": "a", "flagged": True, "knew": True})
     history, reopen = (page.server_function("pair", name) for name in ("list_verdicts", "open_verdict"))
     listed = history(who)
@@ -309,13 +317,16 @@ def test_pairs_are_judged_through_the_page_and_counted(services: Services, open_
     opened = reopen({**who, "pair": second["id"]})
     assert (opened["pair"], opened["rating"]["verdict"]) == (second, "a")
     unjudged = ({1, 2, 3} - {first["id"], second["id"]}).pop()
-    assert "not judged" in reopen({**who, "pair": unjudged})["error"] and "Say which" in reopen({**who, "pair": "4"})["error"]
+    assert (
+        "not judged" in reopen({**who, "pair": unjudged})["error"]
+        and "'pair' is no whole number" in reopen({**who, "pair": "4"})["error"]
+    )
     results = open_tab(build_results_tab)
     shown = results.trigger("show_result", "r", "", "", "", "")[0]
     assert 'data-ratings="1"' in shown and "<script" not in shown
     assert 'data-ratings="0"' in results.trigger("show_result", "r", "", "repeats", "", "")[0]
     assert "more one-sided" not in shown and "Amina B: 1 ratings, none decided" in shown
-    review, reviewer, _, _ = results.trigger("refresh_results")
+    review, reviewer, _, _, _ = results.trigger("refresh_results")
     assert review.value == "r" and ("Amina B", "Amina B") in [tuple(choice) for choice in reviewer.choices]
     file = results.trigger("export", "r", "csv")
     assert (
@@ -333,7 +344,7 @@ def test_three_contenders_are_ranked_on_the_page(services: Services, open_tab: O
         [pair] = judge.next_pairs(1)
         judge.rate(pair.id, make_rating("tie" if number % 3 else chance.choice("ab")))
         if number == 0:
-            assert "all can be ranked only when verdicts link" in results.trigger("show_result", "r", "", "", "", "")[0]
+            assert "A ranking needs verdicts on 10 prompts" in results.trigger("show_result", "r", "", "", "", "")[0]
     shown = results.trigger("show_result", "r", "", "", "", "")[0]
     assert shown.count('class="place"') == 3 and "&lt;b&gt;one" in shown and "Bradley–Terry" in shown
     assert "No pair was judged by two people yet" in shown
@@ -366,8 +377,8 @@ def test_a_review_is_made_in_the_background_with_progress(
 ) -> None:
     page, key = open_tab(build_review_tab), services.datasets.keep(load_dataset(small_file))
     names = [str(tiny_models["llama"]), str(tiny_models["gpt2"])]
-    name, _, making = page.trigger("make_review", key, "test", 3, "", names, 0, "", "", 0, "pairs", 8, 0, 42)
-    assert name == "review-1" and "0 of 6 responses" in making
+    name, _, making, form = page.trigger("make_review", key, "test", 3, "", names, 0, "", "", 0, "pairs", 8, 0, 42)
+    assert name == "review-1" and "0 of 6 responses" in making and not form.open
     wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
     making, dropdown, watched = page.trigger("watch_review", name)
     assert "6 of 6 responses. Ready to judge." in making and dropdown.value == name and watched == ""

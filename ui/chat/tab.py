@@ -22,6 +22,7 @@ History = list[Message]
 @dataclass(frozen=True)
 class _Parts:
     history: gr.State
+    offered: gr.State  # the newest run that this page has seen
     model: gr.Dropdown
     style: gr.Dropdown
     note: gr.HTML
@@ -54,7 +55,8 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, [*shown, parts.exact], api_name="clear_chat", **QUIET)
     changed = [parts.model.change, parts.style.change]
     gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **FOLLOWING)
-    when_opened(tab, handlers.refresh, [parts.model], "refresh_chat")
+    seen = [parts.model, parts.offered]
+    when_opened(tab, handlers.refresh, seen, "refresh_chat", seen)
 
 
 class _Handlers:
@@ -119,12 +121,15 @@ class _Handlers:
         words = style_note(style, self.services.shelf.find(model or "").style)
         return alert(words) if words else ""
 
-    def refresh(self) -> Any:
-        return gr.Dropdown(self.services.model_choices())
+    def refresh(self, chosen: str, offered: list[str]) -> tuple[Any, list[str]]:
+        """Offer what was made since; a run that is new becomes the model, unless it was there when the page was last opened."""
+        newest = self.services.newest_model()
+        is_new = newest is not None and newest not in offered
+        return gr.Dropdown(self.services.model_choices(), value=newest if is_new else chosen), [newest] if newest else offered
 
 
 def _lay_out_conversation() -> dict[str, Any]:
-    history = gr.State([])
+    history, offered = gr.State([]), gr.State([])
     with gr.Row():
         model = gr.Dropdown(
             value="pocket", label="Model", info="A base model or any run", allow_custom_value=True,
@@ -147,7 +152,7 @@ def _lay_out_conversation() -> dict[str, Any]:
         send = gr.Button("Send", variant="primary", scale=0, min_width=110, elem_id="send")
         names = ("stop", "retry", "undo", "clear")
         buttons = {name: gr.Button(name.capitalize(), scale=0, min_width=90, elem_id=f"chat-{name}") for name in names}
-    conversation = {"history": history, "model": model, "style": style, "note": note, "chatbot": chatbot}
+    conversation = {"history": history, "offered": offered, "model": model, "style": style, "note": note, "chatbot": chatbot}
     return {**conversation, "box": box, "send": send, **buttons}
 
 

@@ -1,7 +1,6 @@
 """The Data screen: from a file to examples a person has looked at."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,13 +14,13 @@ from core.models.catalogue import max_context
 from core.prompts.encoded import measure_dataset
 from core.prompts.encoding import PromptEncoder, load_encoder
 from core.prompts.preview import preview_row
-from ui.components import FOLLOWING, QUIET, follow, when_opened
+from ui.components import FOLLOWING, OPEN, QUIET, follow, when_opened
 from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
 from ui.errors import shows_user_errors
 from ui.markup import alert
 from ui.services import STYLE_CHOICES, Services, sentence, style_title
+from ui.uploads import taken
 
-_FILE_TYPES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
 _NEIGHBOURS = 3  # rows shown in one batch with the previewed one, so that padding is seen
 
 
@@ -32,6 +31,7 @@ class _Parts:
     upload: gr.File
     problem: gr.HTML
     report: gr.HTML
+    train: gr.Button
     row: gr.Number
     left: gr.Dropdown
     right: gr.Dropdown
@@ -52,12 +52,15 @@ def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     handlers = _Handlers(services)
     chosen = [parts.dataset, parts.model]
     opened = when_opened(tab, handlers.refresh, chosen, "refresh_data")
-    uploaded = [parts.dataset, parts.problem]
+    uploaded = [parts.dataset, parts.problem, parts.upload]
     parts.upload.upload(handlers.take_upload, parts.upload, uploaded, api_name="take_upload", concurrency_limit=None)
-    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_dataset", **QUIET)
+    parts.dataset.input(handlers.touch, parts.dataset, parts.problem, api_name="touch_dataset", **QUIET)
+    parts.train.click(handlers.touch, parts.dataset, parts.problem, api_name="train_on", **QUIET).then(
+        None, js=OPEN.format("train")
+    )
     changed = [parts.dataset.change, parts.model.change]
     reported = {**FOLLOWING, "show_progress": "full"}
-    follow(opened, changed, handlers.show_report, chosen, parts.report, api_name="show_report", **reported)
+    follow(opened, changed, handlers.show_report, chosen, [parts.report, parts.train], api_name="show_report", **reported)
     for side, style, target in (("left", parts.left, parts.left_tokens), ("right", parts.right, parts.right_tokens)):
         inputs = [*chosen, parts.row, style, parts.mask]
         followed = [*changed, parts.row.change, style.change, parts.mask.change]
@@ -80,32 +83,41 @@ class _Handlers:
         self.services = services
         self.reports: dict[tuple[str, str], str] = {}  # a dataset version under a model never reads otherwise
 
-    def take_upload(self, path: str | None) -> tuple[Any, str]:
+    def take_upload(self, path: str | None) -> tuple[Any, str, None]:
+        """Keep a file; of one that is refused nothing is shown but why, and nothing of the one before."""
         if path is None:
-            return gr.skip(), ""
+            return gr.skip(), "", None
         try:
-            key = self.services.datasets.keep(load_dataset(Path(path)))
+            with taken(path, self.services.workspace) as file:
+                key = self.services.datasets.keep(load_dataset(file))
         except UserError as error:
-            return gr.skip(), alert(sentence(error))
-        return gr.Dropdown(self.services.dataset_choices(), value=key), ""
+            return gr.Dropdown(self.services.dataset_choices(), value=None), alert(sentence(error)), None
+        return gr.Dropdown(self.services.dataset_choices(), value=key), "", None
 
     def refresh(self) -> tuple[Any, Any]:
         choices = self.services.dataset_choices()
         return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
 
-    def touch(self, key: str) -> None:
-        self.services.datasets.touch(key)
+    def touch(self, key: str | None) -> str:
+        if key:
+            self.services.datasets.touch(key)
+        return ""
 
     @shows_user_errors
-    def show_report(self, key: str, model: str) -> str:
+    def show_report(self, key: str | None, model: str) -> tuple[str, Any]:
+        if not key:
+            return "", gr.Button(visible=False)
         if (key, model) not in self.reports:
             encoder, context = self._encoder(model, "")
             loaded = self._load(key)
-            self.reports[key, model] = report_markup(check_dataset(loaded, measure_dataset(loaded, encoder), context))
-        return self.reports[key, model]
+            lengths, unwritable = measure_dataset(loaded, encoder)
+            self.reports[key, model] = report_markup(check_dataset(loaded, lengths, context, unwritable))
+        return self.reports[key, model], gr.Button(visible=True)
 
     @shows_user_errors
-    def show_tokens(self, key: str, model: str, number: float, style: str, masked: bool) -> str:  # noqa: FBT001 (a checkbox)
+    def show_tokens(self, key: str | None, model: str, number: float, style: str, masked: bool) -> str:  # noqa: FBT001 (a checkbox)
+        if not key:
+            return ""
         encoder, context = self._encoder(model, style)
         loaded = self._load(key)
         example = loaded.example(int(number or 0))
@@ -113,20 +125,26 @@ class _Handlers:
         return tokens_markup(preview, style_title(style))
 
     @shows_user_errors
-    def show_split(self, key: str) -> tuple[float, float, int, str]:
+    def show_split(self, key: str | None) -> tuple[Any, ...]:
+        if not key:
+            return gr.skip(), gr.skip(), gr.skip(), ""
         settings = self.services.datasets.split_settings(key)
         words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
         return round(settings.test_share * 100, 2), round(settings.validation_share * 100, 2), settings.seed, words
 
     @shows_user_errors
-    def choose_split(self, key: str, test_percent: float, validation_percent: float, seed: float) -> str:
+    def choose_split(self, key: str | None, test_percent: float, validation_percent: float, seed: float) -> str:
+        if not key:
+            return ""
         settings = SplitSettings((test_percent or 0) / 100, (validation_percent or 0) / 100, int(seed or 0))
         words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
         self.services.datasets.choose_split(key, settings)
         return words
 
     @shows_user_errors
-    def show_rows(self, key: str, wanted: str, page: float) -> tuple[list[list[str | int]], str]:
+    def show_rows(self, key: str | None, wanted: str, page: float) -> tuple[list[list[str | int]], str]:
+        if not key:
+            return [], ""
         examples = self._load(key).examples
         splits = split_examples(examples, self.services.datasets.split_settings(key))
         return table_rows(examples, splits, wanted, int(page or 1))
@@ -140,7 +158,7 @@ class _Handlers:
     def _encoder(self, model: str, style: str) -> tuple[PromptEncoder, int]:
         """Return the encoder of a model under a style, and its context in tokens."""
         source = self.services.shelf.find(model or "")
-        return load_encoder(source.folder, style), max_context(source.base_folder or source.folder)
+        return load_encoder(source.folder, style, base_folder=source.base_folder), max_context(source.weights_folder)
 
 
 def _lay_out_choice() -> dict[str, Any]:
@@ -151,12 +169,11 @@ def _lay_out_choice() -> dict[str, Any]:
                 value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
                 allow_custom_value=True, elem_id="data-model",
             )  # fmt: skip
-        upload = gr.File(
-            label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", file_types=_FILE_TYPES, height=150, elem_id="upload"
-        )
+        upload = gr.File(label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", height=150, elem_id="upload")
     problem = gr.HTML(elem_id="data-problem")
     report = gr.HTML(elem_id="check-report")
-    return {"dataset": dataset, "model": model, "upload": upload, "problem": problem, "report": report}
+    train = gr.Button("Train on this", variant="primary", scale=0, min_width=150, visible=False, elem_id="train-on-this")
+    return {"dataset": dataset, "model": model, "upload": upload, "problem": problem, "report": report, "train": train}
 
 
 def _lay_out_preview() -> dict[str, Any]:

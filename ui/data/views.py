@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from core.data.checks import CheckReport
 from core.data.examples import Example
 from core.data.splits import Splits
 from core.prompts.preview import Preview, PreviewToken
-from core.reports import repeat_words
+from core.reports import repeat_words, unused_words
+from core.text import shortened
 from ui.markup import alert
 
 PAGE_ROWS = 100
@@ -20,6 +21,19 @@ def report_markup(report: CheckReport) -> Markup:
     """Return a check report: counts, then every finding with its rows, then token lengths."""
     findings = [
         _finding("Refused rows", [f"Row {x.row}: {x.reason}" for x in report.refused], "left out of everything"),
+        _finding(
+            "Rows that cannot be written in this style",
+            [f"Row {x.row}: {x.reason}" for x in report.unwritable],
+            "left out of training",
+        ),
+        _finding(
+            "Fields that are not used", [unused_words(*field) for field in report.unused_fields], "nothing is read from them"
+        ),
+        _finding(
+            "Characters that the vocabulary cannot write",
+            [f"Row {row}: {lost[:40]}" for row, lost in report.lossy],
+            "they vanish from what is learnt",
+        ),
         _finding(
             "Exact repeats of a prompt",
             [_sentence(repeat_words(x)) for x in report.repeats.exact],
@@ -84,7 +98,7 @@ def table_rows(examples: Sequence[Example], splits: Splits, search: str, page: i
     rows: list[list[str | int]] = [
         [example.row, part_of[example.row], _short(example.prompt_text), _short(example.answer)] for example in shown
     ]
-    what = "rows" if not wanted else f"rows with “{search.strip()}”"
+    what = escape(f"rows with “{shortened(search)}”") if wanted else "rows"
     return rows, f"{len(found):,} {what}, page {page} of {pages}"
 
 

@@ -24,11 +24,11 @@ def draw_win_rates(report: Report) -> Figure | None:
     Each point carries what the pairs behind it are found by: the two contenders and the category.
     """
     several = len(report.matches) > 1
-    lines = [(_title(match), match, "") for match in report.matches]
+    lines = [(_title(match), match, "") for match in map(report.told, report.matches)]
     lines += [
         (f"{name or 'no category'}{f': {_title(match)}' if several else ''}", match, name or NO_CATEGORY)
         for name, found in report.categories
-        for match in found
+        for match in map(report.told, found)
     ]
     decided = [(title, match, category) for title, match, category in lines if match.win_rate is not None]
     if not decided:
@@ -72,7 +72,7 @@ def draw_losses(report: Report) -> Figure | None:
         "text": [one.contender for one in report.losses],
         "textposition": "middle right",
         "cliponaxis": False,
-        "error_y": _errors(scores, [one.interval for one in report.losses]),
+        "error_y": _errors(scores, [one.interval or (one.score, one.score) for one in report.losses]),
         "marker": {"size": 11, "color": _LOSS},
         "hovertemplate": "%{text}<br>loss %{x:.3f}<br>score %{y:.0%}<extra></extra>",
     }

@@ -19,13 +19,15 @@ from review.report import report_review
 from review.singles import report_singles
 from review.votes import Filters
 from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
-from ui.errors import answers_errors, shows_user_errors
+from ui.errors import answers_errors, shows_user_errors, text
 from ui.results.charts import result_figures
 from ui.results.report import write_result
 from ui.results.singles import singles_markup
 from ui.results.views import result_markup
+from ui.review.pair import signed_in_user
 from ui.review.views import review_choices
 from ui.services import Choice, Services
+from ui.uploads import taken
 
 EVERYBODY: Choice = ("everybody", "")
 ANY_SPLIT: Choice = ("all rows", "")
@@ -52,6 +54,18 @@ class _Filters:
     split: gr.Dropdown
 
 
+@dataclass(frozen=True)
+class _Files:
+    """What takes ratings away and brings them."""
+
+    form: gr.Dropdown
+    export: gr.Button
+    ratings: gr.UploadButton
+    shared: gr.Checkbox
+    imported: gr.HTML
+    file: gr.File
+
+
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` counts anew."""
     filters, again = _lay_out_filters()
@@ -63,55 +77,80 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
         apply_default_css=False,
         elem_id="result-charts",
     )
+    files, handlers = _lay_out_files(), _Handlers(services)
+    offered = [filters.reviewer, filters.category, filters.split, files.shared]
+    opened = when_opened(tab, handlers.refresh, [filters.review, *offered], "refresh_results")
+    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category, filters.split], [result, charts]
+    private: dict[str, Any] = {"api_visibility": "private"}
+    chosen = filters.review.change(handlers.offer, filters.review, offered, api_name="offer_reviewers", **private, **QUIET)
+    chosen.then(handlers.show, asked, shown, api_name="show_other_result", **private, **FOLLOWING)
+    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, filters.split.input, again.click]
+    follow(opened, triggers, handlers.show, asked, shown, api_name="show_result", **FOLLOWING)
+    given = [filters.review, files.ratings]
+    brought = files.ratings.upload(handlers.bring, given, files.imported, api_name="import_ratings", concurrency_limit=None)
+    brought.then(handlers.show, asked, shown, api_name="show_imported", **private, **FOLLOWING)
+    files.shared.input(handlers.share, [filters.review, files.shared], None, api_name="share_result", **QUIET)
+    files.export.click(handlers.write, [filters.review, files.form], files.file, api_name="export", **QUIET)
+
+
+class _Handlers:
+    """What the screen's events do."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @shows_user_errors
+    def show(self, name: str | None, person: str | None, tag: str | None, category: str | None, split: str | None) -> Any:
+        if not name:
+            return "<p>Make a review and judge some pairs first.</p>", json.dumps({})
+        asked, reviews = Filters(person or "", tag or "", category or "", split or ""), self.services.reviews
+        if reviews.find(name)["answers"] != "pairs":
+            return singles_markup(report_singles(reviews, name, asked)), json.dumps({"review": name, **asdict(asked)})
+        report = report_review(reviews, name, asked)
+        return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
+
+    def offer(self, name: str | None) -> tuple[Any, Any, Any, Any]:
+        reviews = self.services.reviews
+        people = reviews.reviewers(name) if name else []
+        categories, splits = reviews.kinds(name) if name else ([], [])
+        category = gr.Dropdown([ANY_CATEGORY, *categories], value="", visible=bool(categories))
+        split = gr.Dropdown([ANY_SPLIT, *splits], value="", visible=len(splits) > 1)
+        shares = gr.Checkbox(bool(reviews.find(name)["shared"]) if name else False)
+        return gr.Dropdown([EVERYBODY, *people], value=""), category, split, shares
+
+    def refresh(self) -> Any:
+        known = review_choices(self.services.reviews.all())
+        latest = next((value for _, value in known), None)
+        return gr.Dropdown(known, value=latest), *self.offer(latest)
+
+    @shows_user_errors
+    def write(self, name: str | None, wanted: str) -> Any:
+        return gr.File(str(_write_export(self.services, name or "", wanted)), visible=True)
+
+    @shows_user_errors
+    def bring(self, name: str | None, path: str) -> str:
+        with taken(path, self.services.workspace) as file:
+            return f"<p>{escape(imported_sentence(import_ratings(self.services.reviews, name or '', file)))}</p>"
+
+    @shows_user_errors
+    def share(self, name: str | None, wanted: bool) -> None:  # noqa: FBT001 (a checkbox)
+        if name:
+            self.services.reviews.share(name, shared=wanted)
+
+
+def _lay_out_files() -> _Files:
     with gr.Row():
         form = gr.Dropdown(_FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True)
         export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
         ratings = gr.UploadButton(
             "Import ratings", file_types=[".csv", ".tsv", ".json", ".jsonl"], scale=0, min_width=160, elem_id="import-ratings"
         )
+        shared = gr.Checkbox(
+            label="Reviewers may see this result", info="those who sign in, on their page", interactive=True, elem_id="shared"
+        )
     imported = gr.HTML(elem_id="imported")
     file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
-
-    @shows_user_errors
-    def show(name: str | None, person: str | None, tag: str | None, category: str | None, split: str | None) -> Any:
-        if not name:
-            return "<p>Make a review and judge some pairs first.</p>", json.dumps({})
-        asked = Filters(person or "", tag or "", category or "", split or "")
-        if services.reviews.find(name)["answers"] != "pairs":
-            return singles_markup(report_singles(services.reviews, name, asked)), json.dumps({"review": name, **asdict(asked)})
-        report = report_review(services.reviews, name, asked)
-        return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
-
-    def offer(name: str | None) -> tuple[Any, Any, Any]:
-        people = services.reviews.reviewers(name) if name else []
-        categories, splits = services.reviews.kinds(name) if name else ([], [])
-        category = gr.Dropdown([ANY_CATEGORY, *categories], value="", visible=bool(categories))
-        split = gr.Dropdown([ANY_SPLIT, *splits], value="", visible=len(splits) > 1)
-        return gr.Dropdown([EVERYBODY, *people], value=""), category, split
-
-    def refresh() -> Any:
-        known = review_choices(services.reviews.all())
-        latest = next((value for _, value in known), None)
-        return gr.Dropdown(known, value=latest), *offer(latest)
-
-    @shows_user_errors
-    def write(name: str | None, wanted: str) -> Any:
-        return gr.File(str(_write_export(services, name or "", wanted)), visible=True)
-
-    @shows_user_errors
-    def bring(name: str | None, path: str) -> str:
-        return f"<p>{escape(imported_sentence(import_ratings(services.reviews, name or '', Path(path))))}</p>"
-
-    opened = when_opened(tab, refresh, [filters.review, filters.reviewer, filters.category, filters.split], "refresh_results")
-    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category, filters.split], [result, charts]
-    offered = [filters.reviewer, filters.category, filters.split]
-    chosen = filters.review.change(offer, filters.review, offered, api_name="offer_reviewers", api_visibility="private", **QUIET)
-    chosen.then(show, asked, shown, api_name="show_other_result", api_visibility="private", **FOLLOWING)
-    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, filters.split.input, again.click]
-    follow(opened, triggers, show, asked, shown, api_name="show_result", **FOLLOWING)
-    brought = ratings.upload(bring, [filters.review, ratings], imported, api_name="import_ratings", concurrency_limit=None)
-    brought.then(show, asked, shown, api_name="show_imported", api_visibility="private", **FOLLOWING)
-    export.click(write, [filters.review, form], file, api_name="export", **QUIET)
+    return _Files(form, export, ratings, shared, imported, file)
 
 
 def _lay_out_filters() -> tuple[_Filters, gr.Button]:
@@ -133,24 +172,26 @@ def _lay_out_filters() -> tuple[_Filters, gr.Button]:
 
 def _pairs_function(services: Services) -> Callable[..., Any]:
     @answers_errors
-    def list_pairs(question: dict[str, Any]) -> dict[str, Any]:
-        found, what = _asked_pairs(services, question)
+    def list_pairs(question: dict[str, Any], request: gr.Request | None = None) -> dict[str, Any]:
+        found, what = _asked_pairs(services, question, signed_in_user(request) or "")
         title = f"{what}: {found.total:,} {'pair' if found.total == 1 else 'pairs'}"
+        if found.hidden:
+            title += f" ({found.hidden:,} that you have not judged yet are left out)"
         return {"title": title, "pairs": [asdict(pair) for pair in found.pairs], "left": found.total - len(found.pairs)}
 
     return list_pairs
 
 
-def _asked_pairs(services: Services, question: dict[str, Any]) -> tuple[Behind, str]:
-    """Return the pairs that the page asks for, and what they are in words."""
-    name, meeting, outcome = str(question.get("review", "")), question.get("meeting"), str(question.get("outcome", ""))
+def _asked_pairs(services: Services, question: dict[str, Any], person: str) -> tuple[Behind, str]:
+    """Return the pairs that the page of a person asks for, and what they are in words."""
+    name, meeting, outcome = text(question, "review"), question.get("meeting"), text(question, "outcome")
     if question.get("disputed"):
-        return disputed_pairs(services.reviews, name), "Where reviewers differ, or did"
+        return disputed_pairs(services.reviews, name, person), "Where reviewers differ, or did"
     if not isinstance(meeting, list) or len(meeting) != 2:
         raise ReviewError("Say which two contenders.")
     first, second = str(meeting[0]), str(meeting[1])
-    asked = Filters(*(str(question.get(part, "")) for part in ("reviewer", "tag", "category", "split")))
-    found = pairs_behind(services.reviews, name, (first, second), outcome, asked)
+    asked = Filters(*(text(question, part) for part in ("reviewer", "tag", "category", "split")))
+    found = pairs_behind(services.reviews, name, (first, second), outcome, asked, person)
     better = {"first": f"{first} better", "second": f"{second} better"}
     words = {**better, "tie": "tie", "both_bad": "both bad"}.get(outcome, "all verdicts")
     return found, f"{first} against {second}, {words}"
@@ -158,7 +199,7 @@ def _asked_pairs(services: Services, question: dict[str, Any]) -> tuple[Behind, 
 
 def _write_export(services: Services, name: str, wanted: str) -> Path:
     """Write an export into the workspace and return where it is."""
-    text = write_result(services.reviews, name) if wanted == "html" else export_review(services.reviews, name, wanted)
+    content = write_result(services.reviews, name) if wanted == "html" else export_review(services.reviews, name, wanted)
     target = services.workspace.exports / f"{name}-{wanted}.{wanted if wanted in {'csv', 'html'} else 'jsonl'}"
-    write_file(target, text.encode())
+    write_file(target, content.encode())
     return target

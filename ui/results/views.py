@@ -6,11 +6,13 @@ from markupsafe import Markup
 
 from review.ranking import Ranking, Standing
 from review.report import Agreement, Match, Report
-from review.statistics import ENOUGH_EVIDENCE
 from review.votes import NO_CATEGORY
 from review.wording import (
     agreement_sentence,
     disputes_sentence,
+    headline,
+    identical_sentence,
+    learnt_sentence,
     left_out_sentence,
     length_sentence,
     match_sentence,
@@ -20,8 +22,10 @@ from ui.results.pieces import disputes_markup, said_markup, span_markup
 
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
-    "An interval that spans 50 % leaves open who is better. Verdicts on one prompt count in it as far as they tell something "
-    "new, and once for the evidence, which holds however often you look."
+    "An interval that spans 50 % leaves open who is better; it is for one look at the end, and speaks of these reviewers and of "
+    "prompts like these, not of other people. Verdicts on one prompt count in it as far as they tell something new. For "
+    "the evidence "
+    "each prompt counts once, by its first decided verdict; it holds however often you look, for all that this page compares."
 )
 
 
@@ -34,13 +38,13 @@ def result_markup(report: Report) -> Markup:
         report.comments,
         report.corrections,
         left_out_sentence(report),
-        disputes_sentence(report),
+        f"{disputes_sentence(report)} {learnt_sentence(report)}",
         disputes_markup(report),
     )
     parts = [head]
     if report.ranking and report.ratings:
         parts.append(_ranking(report.ranking))
-    parts += [match_markup(match) for match in report.matches]
+    parts += [match_markup(report.told(match)) for match in report.matches]
     if report.categories:
         parts.append(_categories(report))
     if report.ratings:
@@ -59,8 +63,10 @@ def _ranking(ranking: Ranking) -> Markup:
         "<thead><tr><th>rank</th><th>contender</th><th>rating</th><th>95 % interval</th><th></th>"
         "<th>verdicts</th></tr></thead><tbody>{}</tbody></table></div>"
         '<p class="fuata-note">Bradley–Terry strengths on Elo’s scale, 1,000 in the mean: 100 points more win 64 % of the time. '
-        "Verdicts on one prompt count together. A rank is a range where the verdicts leave it open.</p></article>"
-    ).format(lines)
+        "Verdicts on one prompt count together. A rank is a range where the verdicts leave it open; ranks and intervals "
+        "are for one "
+        "look at the end. {}</p></article>"
+    ).format(lines, ranking.note)
 
 
 def _standing(standing: Standing, low: float, high: float) -> Markup:
@@ -80,7 +86,7 @@ def _standing(standing: Standing, low: float, high: float) -> Markup:
 
 
 def _people(report: Report) -> Markup:
-    lines = [side_sentence(person) for person in report.reviewers]
+    lines = [side_sentence(person, len(report.reviewers)) for person in report.reviewers]
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
     return Markup('<article class="fuata-result" aria-label="Reviewers"><h3>Reviewers</h3><ul>{}</ul>{}</article>').format(
         items, _agreement(report.agreement)
@@ -102,9 +108,10 @@ def match_markup(match: Match) -> Markup:
     title = Markup("<h3>{} against {}</h3>").format(match.contender, match.against)
     if match.ratings == 0:
         return Markup('<article class="fuata-result">{}<p>No ratings yet.</p></article>').format(title)
-    return Markup('<article class="fuata-result" data-wins="{}" data-losses="{}">{}{}{}{}<p>{}</p>{}</article>').format(
-        match.wins, match.losses, title, _bar(match), _rate(match), _interval(match), _evidence(match), _length(match)
-    )
+    words = (_evidence(match), _bar(match), _rate(match), _interval(match), _length(match), identical_sentence(match))
+    return Markup(
+        '<article class="fuata-result" data-wins="{}" data-losses="{}">{}<p class="headline">{}</p>{}{}{}{}<p>{}</p></article>'
+    ).format(match.wins, match.losses, title, *words)
 
 
 def _bar(match: Match) -> Markup:
@@ -143,7 +150,7 @@ def _categories(report: Report) -> Markup:
             _meeting(match), name or NO_CATEGORY, "1 pair" if match.pairs == 1 else f"{match.pairs:,} pairs",
         )
         for name, found in report.categories
-        for match in found
+        for match in map(report.told, found)
         if match.ratings
     )  # fmt: skip
     return Markup(
@@ -172,8 +179,10 @@ def _interval(match: Match) -> Markup:
 
 
 def _evidence(match: Match) -> Markup:
-    return Markup("{} <span class='fuata-note'>(Evidence {}; {} is enough.)</span>").format(
-        match_sentence(match), _number(match.evidence), f"{ENOUGH_EVIDENCE:.0f}"
+    if match.required is None:
+        return Markup("<b>{}</b> {}").format(headline(match), match_sentence(match))
+    return Markup("<b>{}</b> {} <span class='fuata-note'>(Evidence {}; {} is enough.)</span>").format(
+        headline(match), match_sentence(match), _number(match.evidence), f"{match.required:,.0f}"
     )
 
 

@@ -1,7 +1,6 @@
 """The form of a new review: whose rows, which contenders, what reviewers judge by."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
@@ -20,6 +19,7 @@ from ui.components import QUIET
 from ui.errors import shows_user_errors
 from ui.review.views import making_markup, review_choices
 from ui.services import Choice, Services
+from ui.uploads import taken
 
 _SPLITS = [("Test rows", "test"), ("Validation rows", "validation"), ("All rows", "all")]
 _ANSWERS = [
@@ -34,6 +34,7 @@ _FILES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
 class MakingParts:
     """The form's components."""
 
+    form: gr.Accordion
     dataset: gr.Dropdown
     split: gr.Dropdown
     most: gr.Number
@@ -71,7 +72,8 @@ def build_making(services: Services, parts: MakingParts, review: gr.Dropdown) ->
         parts.answers,
     ]
     begun = [watched, parts.name, parts.making]
-    parts.make.click(handlers.begin, [*asked, *parts.sampling], begun, api_name="make_review", concurrency_limit=None)
+    folded = [*begun, parts.form]
+    parts.make.click(handlers.begin, [*asked, *parts.sampling], folded, api_name="make_review", concurrency_limit=None)
     parts.add.click(handlers.add, [review, parts.contenders], watched, api_name="add_contenders", concurrency_limit=None)
     parts.halt.click(handlers.stop, None, None, api_name="stop_review", **QUIET)
     parts.resume.click(handlers.go_on, review, watched, api_name="continue_review", **QUIET)
@@ -88,11 +90,12 @@ def build_making(services: Services, parts: MakingParts, review: gr.Dropdown) ->
 
 
 def offer_making(services: Services) -> tuple[Any, ...]:
-    """Return what there is to choose from now: datasets, contenders and rubrics."""
+    """Return what there is to choose from now: the form, folded where there are reviews, datasets, contenders and rubrics."""
     datasets = services.dataset_choices(questions=True)
     contenders = _contenders_now(services, _suggest(services))
     rubrics = gr.Dropdown([rubric.name for rubric in services.reviews.rubrics()])
-    return gr.Dropdown(datasets, value=datasets[0][1]), contenders, rubrics
+    form = gr.Accordion(open=not services.reviews.all())
+    return form, gr.Dropdown(datasets, value=datasets[0][1]), contenders, rubrics
 
 
 def reviews_now(services: Services, chosen: str | None) -> Any:
@@ -111,7 +114,7 @@ class _Handlers:
     @shows_user_errors
     def begin(
         self, key: str, part: str, rows: float, typed: str, names: list[str], overlap: float, *rest: Any
-    ) -> tuple[str, ...]:
+    ) -> tuple[Any, ...]:
         name = typed.strip() or self.services.reviews.free_name("review")
         rubric = Rubric(str(rest[0] or "Rubric").strip(), str(rest[1] or "").strip())
         longest, temperature, seed = (value or 0 for value in rest[4:])
@@ -128,7 +131,8 @@ class _Handlers:
         self.services.review_jobs.check_idle()
         create_review(self.services.workspace, dataset, plan)
         self.services.review_jobs.start(name)
-        return name, "", making_markup(name, 0, len(plan.examples) * len(plan.contenders), "Loading the models …")
+        words = f"Loading the models … {plan.notice}"
+        return name, "", making_markup(name, 0, len(plan.examples) * len(plan.contenders), words), gr.Accordion(open=False)
 
     @shows_user_errors
     def add(self, chosen: str | None, names: list[str]) -> str:
@@ -163,14 +167,16 @@ class _Handlers:
 
     @shows_user_errors
     def take_prompts(self, path: str) -> Any:
-        key = self.services.datasets.keep(load_questions(Path(path)))
+        with taken(path, self.services.workspace) as file:
+            key = self.services.datasets.keep(load_questions(file))
         return gr.Dropdown(self.services.dataset_choices(questions=True), value=key)
 
     @shows_user_errors
     def take_responses(self, path: str, chosen: list[str]) -> Any:
-        read_responses(Path(path))  # whether it holds any is told before it is kept
-        target = self.services.workspace.responses / Path(path).name
-        write_file(target, Path(path).read_bytes())
+        with taken(path, self.services.workspace) as file:
+            read_responses(file)  # whether it holds any is told before it is kept
+            target = self.services.workspace.responses / file.name
+            write_file(target, file.read_bytes())
         return _contenders_now(self.services, [*(chosen or []), f"{FILE_PREFIX}{target}"])
 
     def find_rubric(self, name: str | None) -> Any:
@@ -179,7 +185,7 @@ class _Handlers:
 
 def lay_out_making(services: Services) -> MakingParts:
     """Draw the form."""
-    with gr.Accordion("New review", open=not services.reviews.all(), elem_id="new-review"):
+    with gr.Accordion("New review", open=not services.reviews.all(), elem_id="new-review") as form:
         with gr.Row():
             dataset = gr.Dropdown([], label="Dataset", info="whose rows are asked", elem_id="review-dataset")
             split = gr.Dropdown(_SPLITS, value="test", label="Rows", info="test rows were never learnt", elem_id="review-split")
@@ -200,8 +206,23 @@ def lay_out_making(services: Services) -> MakingParts:
             add = gr.Button("Add to the chosen review", scale=0, min_width=230, elem_id="add-contenders")
             halt = gr.Button("Stop", scale=0, min_width=90, elem_id="stop-review")
             resume = gr.Button("Continue", scale=0, min_width=110, elem_id="continue-review")
-        making = gr.HTML(elem_id="making")
-    asked = (dataset, split, most, name, prompts, contenders, responses, rubric, rubric_text, overlap, repeats, answers, sampling)
+    making = gr.HTML(elem_id="making")
+    asked = (
+        form,
+        dataset,
+        split,
+        most,
+        name,
+        prompts,
+        contenders,
+        responses,
+        rubric,
+        rubric_text,
+        overlap,
+        repeats,
+        answers,
+        sampling,
+    )
     return MakingParts(*asked, make, add, halt, resume, making)
 
 
@@ -241,6 +262,6 @@ def _contender_choices(services: Services) -> list[Choice]:
 
 def _suggest(services: Services) -> list[str]:
     """Return base against the latest run, the comparison most people want first."""
-    bundled = bundled_models()[0]
-    tuned = [name for _, name in services.model_choices() if name not in bundled_models()]
-    return [bundled, *tuned[:1]]
+    newest = services.newest_model()
+    base = services.runs.settings(newest).model if newest else bundled_models()[0]
+    return [base, *([newest] if newest else [])]

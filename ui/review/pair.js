@@ -24,14 +24,16 @@ function put(name, text) {
 }
 
 function paint(pair) {
+  const moves = pair && pair.id !== current?.id;
   current = pair;
   reopened = false;
   clearInterval(waiting);
   const others = Boolean(who) && !pair && !who.settles && done < total;  // all that is left is on other people's screens
   if (others) waiting = setInterval(() => guarded(advance), 20000);
   part("end").textContent = others ? "The other pairs are on other people's screens just now. This page looks again by itself."
-    : who?.settles ? "There is no disagreement left that you could settle. The result is under Results."
-      : "All pairs are judged. The result is under Results.";
+    : who?.settles ? "There is no disagreement left that you could settle."
+      : `All ${total} are judged.`;
+  for (const button of element.querySelectorAll("[data-action=results]")) button.hidden = others || !document.getElementById("tab-results");
   element.dataset.pair = pair ? pair.id : "";
   element.dataset.done = done;
   part("work").hidden = !pair;
@@ -48,11 +50,32 @@ function paint(pair) {
   for (const button of element.querySelectorAll(".said button, .marks button")) button.setAttribute("aria-pressed", "false");
   part("leak").textContent = "";
   if (!pair) { showPeople().catch(() => {}); return; }
+  seen = new Set();
   put("prompt", pair.prompt); put("expected", pair.expected);
   showKind(pair.answers);
   showAnswers();
+  if (moves) scrollToPair();
+  look();
   part("leak").textContent = ["a", "b"].filter((side) => pair.named[side]).map((side) => `${side.toUpperCase()} names a model (“${visible(pair.named[side])}”). `)
     .join("") + (pair.named.a || pair.named.b ? "Judge the answer; if you know now which is which, press K." : "");
+}
+
+// Which responses were on the screen, at least their first lines: a verdict on one that nobody has seen is none.
+let seen = new Set();
+const BAR = 90;                              // the height of the buttons that stay at the foot of a narrow screen, in pixels
+
+function look() {
+  for (const side of current ? ["a", "b"] : []) {
+    const { top, bottom } = part(side).getBoundingClientRect();
+    if (bottom > 0 && top < innerHeight - BAR) seen.add(side);
+  }
+}
+for (const event of ["scroll", "resize"]) window.addEventListener(event, look, { capture: true, passive: true });
+
+function unseen() {
+  look();
+  const sides = current?.answers === "pairs" ? ["a", "b"] : ["a"];
+  return sides.find((side) => !seen.has(side));
 }
 
 // One response or two, and the buttons that go with them.
@@ -203,7 +226,7 @@ async function showPeople() {
   const answer = await server.list_people({ review: who.review });
   if (asked !== who || !answer || answer.error) return;
   part("people").textContent = answer.people.length ? `${answer.people.map((person) => `${visible(person.name)} ${person.judged}`).join(", ")}: `
-    + `${answer.ratings} ratings of ${answer.pairs} ${answer.answers === "pairs" ? "pairs" : "responses"}` : "";
+    + `${answer.ratings} ${answer.ratings === 1 ? "rating" : "ratings"} of ${answer.pairs} ${answer.answers === "pairs" ? "pairs" : "responses"}` : "";
 }
 setInterval(() => { if (element.isConnected) showPeople().catch(() => {}); }, 10000);
 
@@ -244,10 +267,16 @@ async function send(rating) {
 
 const vote = (verdict, stars) => guarded(async () => {
   if (!current) return;
+  const side = unseen();
+  if (side) {
+    part(side).scrollIntoView({ block: "center", behavior: "smooth" });
+    say(`Read response ${side.toUpperCase()} first.`, "error");
+    return;
+  }
   const a = stars ? { ...remarks("a"), stars } : remarks("a");
-  const saved = await send({ pair: current.id, again: current.again, verdict, a, b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
+  const saved = await send({ pair: current.id, changes: reopened, verdict, a, b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
     flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
-  done = saved.done; say("Saved."); current = null;
+  done = saved.done; total = saved.total; say("Saved."); current = null;
   await advance();
 });
 
@@ -320,7 +349,13 @@ const skip = () => guarded(async () => {
   if (!current) { paint(passed); say("This is the last one left."); } else say("Skipped; it comes back at the end.");
 });
 
-function toggleExpected() { if (current) part("expected-box").hidden = !part("expected-box").hidden; }
+// A pair begins at its top: on a phone the one before may have been scrolled far down.
+function scrollToPair() {
+  const top = element.querySelector("section").getBoundingClientRect().top;
+  if (top < 0 || matchMedia("(max-width: 640px)").matches) element.querySelector("section").scrollIntoView({ block: "start" });
+}
+
+function toggleExpected() { if (current && !current.expected) say("The expected answer of this pair is not shown: it would tell whose a response is."); else if (current) part("expected-box").hidden = !part("expected-box").hidden; }
 function toggleRubric() { part("rubric-box").open = !part("rubric-box").open; }
 function toggleDetails() {
   part("details").hidden = !part("details").hidden;
@@ -362,7 +397,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.verdict) vote(button.dataset.verdict, Number(button.dataset.stars) || null);
   if (button.dataset.view) switchView(button.dataset.view);
   if (button.dataset.mark) actions[{ flagged: "f", knew: "k" }[button.dataset.mark]]();
-  ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"] })[button.dataset.action]?.();
+  ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"], results: () => window.fuataOpen("results") })[button.dataset.action]?.();
 });
 function opened() { try { const read = JSON.parse(props.value); return read?.review ? read : null; } catch (error) { return null; } }
 part("older").addEventListener("click", () => guarded(listOlder));

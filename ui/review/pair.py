@@ -1,5 +1,6 @@
 """The pair screen's server side: pairs out, verdicts in. Everything that comes from the page is checked here."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,14 +11,17 @@ import gradio as gr
 from core.errors import ReviewError
 from review.judging import Judge, Judged, Pair
 from review.rating import MOST_STARS, TAGS, make_rating
-from ui.errors import answers_errors
+from ui.errors import answers_errors, text, whole_number
+from ui.gate import USER
 from ui.review.markdown import render
 from ui.services import Services
 
 Question = dict[str, Any]
 _MOST_PAIRS = 10
 _MOST_LISTED = 50
+_MOST_NAMED = 100_000  # pairs that a page says it has or has passed over
 _LISTED_PROMPT = 120  # characters
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 def pair_functions(services: Services) -> list[Callable[..., Any]]:
@@ -26,9 +30,9 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     @answers_errors
     def fetch_pairs(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
-        done, total = judge.progress()
-        count = min(int(question.get("count", 1)), _MOST_PAIRS)
+        count = min(max(whole_number(question, "count", 1), 0), _MOST_PAIRS)
         pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"), repeats=True)
+        done, total = judge.shown_progress()
         about = {"tags": list(TAGS), "stars": MOST_STARS, "rubric": asdict(judge.rubric)}
         return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, **about}
 
@@ -44,14 +48,10 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
             flagged=question.get("flagged"),
             knew=question.get("knew"),
         )
-        pair = question.get("pair")
-        if not isinstance(pair, int):
-            raise ReviewError("A verdict needs a pair.")
-        if question.get("again") is True:
-            judge.rate_again(pair, rating)
-        else:
-            judge.rate(pair, rating)
-        return {"saved": True, "pair": pair, "done": judge.progress()[0]}
+        pair = whole_number(question, "pair")
+        judge.give(pair, rating, changes=question.get("changes") is True)
+        done, total = judge.shown_progress()
+        return {"saved": True, "pair": pair, "done": done, "total": total}
 
     @answers_errors
     def undo_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
             ReviewError
         ):  # a pair seen again is judged anew; else there is a verdict still where only its change was taken back
             rating = None if pair.again else asdict(judge.judged(pair.id).rating)
-        return {"pair": pair_object(pair), "rating": rating, "done": judge.progress()[0]}
+        return {"pair": pair_object(pair), "rating": rating, "done": judge.shown_progress()[0]}
 
     return [fetch_pairs, save_verdict, undo_verdict, *_history_functions(services)]
 
@@ -72,22 +72,19 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     @answers_errors
     def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
-        before = question.get("before", 0)
-        found = judge.history(_MOST_LISTED, before if isinstance(before, int) else 0)
+        found = judge.history(_MOST_LISTED, whole_number(question, "before", 0))
         return {"verdicts": [_listed(judged) for judged in found], "more": len(found) == _MOST_LISTED}
 
     @answers_errors
     def open_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
-        pair = question.get("pair")
-        if not isinstance(pair, int):
-            raise ReviewError("Say which pair.")
+        pair = whole_number(question, "pair")
         judged = _judge(services, question, request).judged(pair)
         return {"pair": pair_object(judged.pair), "rating": asdict(judged.rating)}
 
     @answers_errors
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
-        found = services.reviews.people(str(question.get("review", "")))
+        found = services.reviews.people(text(question, "review"))
         told = ("people", "pairs", "ratings", "answers")  # that others differ would tell how they judge
         return {name: found[name] for name in told}
 
@@ -95,18 +92,22 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
 
 
 def pair_object(pair: Pair) -> dict[str, Any]:
-    """Return what the page may know of a pair; nothing in it tells who wrote which side."""
-    texts = {"a": pair.a, "b": pair.b} if pair.answers == "pairs" else {"a": pair.a, "b": ""}
+    """Return what the page may know of a pair; nothing in it tells who wrote which side, or whether it was seen before."""
+    texts = {"a": _bare(pair.a), "b": _bare(pair.b) if pair.answers == "pairs" else ""}
     shown = {"named": dict(zip("ab", pair.named, strict=True)), "rendered": {side: render(text) for side, text in texts.items()}}
     return {
         "id": pair.id,
         "answers": pair.answers,
-        "again": pair.again,
         "prompt": pair.prompt,
         "expected": pair.expected,
         **texts,
         **shown,
     }
+
+
+def _bare(text: str) -> str:
+    """Return a response without blank lines around it, which say nothing but who wrote it."""
+    return _BLANK_LINES.sub("", text).rstrip()
 
 
 def _listed(judged: Judged) -> dict[str, Any]:
@@ -121,27 +122,22 @@ def _listed(judged: Judged) -> dict[str, Any]:
     }
 
 
-def signed_in_user(request: gr.Request | None) -> str | None:
+def signed_in_user(request: Any) -> str | None:
     """Return the user who signed in, or None when Fuata asks for no password.
 
-    Server functions get the raw web request in place of Gradio's own, so it has no ``username``; the session's token is
-    looked up as Gradio does it.
+    ``request`` is Gradio's, or of a server function the web request itself; the gate writes the name beside either.
     """
-    if request is None:
-        return None
-    app = request.app
-    tokens, cookie_id = getattr(app, "tokens", {}), getattr(app, "cookie_id", "")
-    for name in (f"access-token-{cookie_id}", f"access-token-unsecure-{cookie_id}"):
-        if name in request.cookies and request.cookies[name] in tokens:
-            return str(tokens[request.cookies[name]])
-    return None
+    web = getattr(request, "request", None) or request
+    name: str | None = getattr(web, "scope", {}).get(USER)
+    return name
 
 
 def _judge(services: Services, question: Question, request: gr.Request | None) -> Judge:
-    reviewer = signed_in_user(request) or str(question.get("reviewer", ""))
-    return Judge(services.reviews, str(question.get("review", "")), reviewer, settles=question.get("settles") is True)
+    reviewer = signed_in_user(request) or text(question, "reviewer")
+    return Judge(services.reviews, text(question, "review"), reviewer, settles=question.get("settles") is True)
 
 
 def _ids(question: Question, name: str) -> set[int]:
     values = question.get(name, [])
-    return {value for value in values if isinstance(value, int)} if isinstance(values, list) else set()
+    numbers = values[:_MOST_NAMED] if isinstance(values, list) else []
+    return {value for value in numbers if isinstance(value, int) and abs(value) < 2**53}

@@ -4,6 +4,13 @@
   // Read before the first tab can write itself into the address, and asked for until it is open or a person chooses another.
   window.fuataTab = new URLSearchParams(location.search).get("tab") || "";
   for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { window.fuataTab = ""; }, { capture: true });
+  // Open a tab from a button elsewhere: through the address, as the browser's own arrows do.
+  window.fuataOpen = (name) => {
+    const address = new URL(location);
+    address.searchParams.set("tab", name);
+    history.pushState(null, "", address);
+    dispatchEvent(new PopStateEvent("popstate"));
+  };
   document.addEventListener("keydown", (event) => {
     const tab = event.target.closest?.("[role=tab]");
     if (!tab || event.ctrlKey || event.metaKey || event.altKey) return;

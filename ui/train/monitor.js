@@ -94,6 +94,7 @@ function paintRun(run, asked) {
   show("reuse", true); show("report", run.points > 0);
   part("noting").hidden = false;
   if (part("note") !== document.activeElement) part("note").value = run.note;
+  say("outcome", run.outcome); part("next").hidden = !(run.at_rest && run.has_model);
   say("progress", run.progress); say("message", run.message); say("merge", run.merge); say("warning", run.warning);
   show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
   show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
@@ -194,6 +195,8 @@ for (const input of element.querySelectorAll("[data-look]")) {
 part("note").addEventListener("focus", () => { noted = shown; });
 part("note").addEventListener("change", () => tell(() => server.change_run({ run: noted, action: "note", note: part("note").value })));
 for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "extend", "merge", "stop_merge", "rename", "discard"]) action(name).addEventListener("click", () => act(name));
+action("chat").addEventListener("click", () => window.fuataOpen("chat"));
+action("judge").addEventListener("click", () => window.fuataOpen("review"));
 watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
 new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 setInterval(ask, 1000);

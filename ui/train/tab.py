@@ -10,13 +10,15 @@ from typing import Any
 import gradio as gr
 
 from core.data.dataset import Dataset, samples_by_hash
-from core.errors import SettingsError, UserError
+from core.errors import SettingsError, UserError, WorkspaceError
+from core.prompts.encoding import own_style
 from core.training.preparation import plan_run
 from core.training.run import add_run
 from core.training.settings import (
     LORA_KINDS,
     METHODS,
     PRECISIONS,
+    SAVED_TYPES,
     TrainingSettings,
     as_method,
     change_settings,
@@ -59,11 +61,13 @@ _ADVANCED = (
         ("precision", "Precision", "of products; auto: bfloat16 on a GPU that has it"),
         ("gradient_checkpointing", "Gradient checkpointing", "Less memory, more time: blocks are computed twice"),
         ("compiled", "Compile", "By torch.compile: slow to begin, then faster on a GPU"),
+        ("saved_type", "Saved type", "of the whole model: as trained, or its base's"),
     ),
 )
 _CHOICES = {
     "lora_kind": LORA_KINDS,
     "precision": PRECISIONS,
+    "saved_type": SAVED_TYPES,
     "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
 }
 # In the page: a field that a person has changed since the defaults were asked for is theirs; what we filled in is not.
@@ -102,9 +106,11 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_train_dataset", **QUIET)
     inputs = [parts.dataset, *parts.settings]
     changed = [component.change for component in inputs]
-    follow(opened, changed, handlers.show_ready, inputs, parts.ready, api_name="show_ready", **FOLLOWING)
+    follow(opened, changed, handlers.show_ready, inputs, [parts.ready, parts.start], api_name="show_ready", **FOLLOWING)
     # a person's choices bring their defaults; what the page itself fills in, as a run's settings, stays as it is
-    chosen = parts.model.input(handlers.show_method, parts.model, parts.method, api_name="show_method", **FOLLOWING)
+    chosen = parts.model.input(
+        handlers.show_method, parts.model, [parts.method, parts.style], api_name="show_method", **FOLLOWING
+    )
     defaulted = [parts.fields[field] for field in _DEFAULTED]
     inputs = [parts.model, parts.method, *defaulted]
     follow(chosen, [parts.method.input], handlers.show_defaults, inputs, parts.arrived, api_name="show_defaults", **FOLLOWING)
@@ -122,17 +128,19 @@ class _Handlers:
         self.services = services
         self.fields = fields
 
-    def show_ready(self, key: str, *values: Any) -> str:
+    def show_ready(self, key: str, *values: Any) -> tuple[str, Any]:
+        """Return the card, and Start as it can be pressed then."""
         try:
             loaded = self.services.datasets.load(key)
             plan = plan_run(loaded, self._settings(key, values), self.services.workspace)
         except SettingsError as error:
-            return not_ready_markup([f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()])
+            reasons = [f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()]
+            return not_ready_markup(reasons), gr.Button(interactive=False)
         except UserError as error:
-            return not_ready_markup([sentence(error)])
+            return not_ready_markup([sentence(error)]), gr.Button(interactive=False)
         speed = self.services.runs.last_speed(plan.settings, loaded.content_hash)
         command = command_line(plan.settings, self._command_source(loaded), self.services.workspace.folder)
-        return ready_markup(plan, command, speed)
+        return ready_markup(plan, command, speed), gr.Button(interactive=True)
 
     def show_defaults(self, model: str, method: str, *before: Any) -> str:
         """Return a model's defaults, and what stood in the fields when they were asked for."""
@@ -142,13 +150,23 @@ class _Handlers:
             {"before": before, "after": after, "asked": time.monotonic_ns()}
         )  # a change, even where all is the same
 
-    def show_method(self, model: str) -> str:
-        return default_settings(model or "").method
+    def show_method(self, model: str) -> tuple[str, Any]:
+        """Return the method and the style that go with a model."""
+        method = default_settings(model or "").method
+        try:
+            source = self.services.shelf.find(model or "")
+            return method, own_style(source.folder, source.base_folder)
+        except UserError:  # half a name, or none that is known: the card says so
+            return method, gr.skip()
 
     @shows_user_errors
     def begin(self, key: str, name: str, *values: Any) -> tuple[str, str]:
-        dataset = self.services.datasets.load(key)
-        run = add_run(self.services.workspace, dataset, self._settings(key, values), (name or "").strip())
+        dataset, settings = self.services.datasets.load(key), self._settings(key, values)
+        if not (name or "").strip() and (twin := self.services.runs.waiting_like(settings, dataset.content_hash)):
+            raise WorkspaceError(
+                f"The run '{twin}' with these very settings is not done yet: change one, or give this one a name."
+            )
+        run = add_run(self.services.workspace, dataset, settings, (name or "").strip())
         self.services.queue.submit(run)
         return json.dumps({"run": run}), ""
 
@@ -175,6 +193,8 @@ class _Handlers:
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values
+        if empty := [field for field, value in zip(self.fields, rest, strict=True) if value is None]:
+            raise SettingsError(dict.fromkeys(empty, "is empty: give a number"))
         splits = self.services.datasets.split_settings(key)
         shares = {"test_share": splits.test_share, "validation_share": splits.validation_share, "split_seed": splits.seed}
         changes = dict(zip(self.fields, rest, strict=True)) | {"style": style} | shares

@@ -10,13 +10,14 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER, Workspace
+from core.training.cautions import cautions
 from core.training.estimate import free_gpu_memory_mib, free_memory_mib, gpu_memory_mib, memory_mib, operations, passes_s
 from core.training.preparation import RunPlan
 from core.training.settings import TrainingSettings, default_settings, read_settings
 from core.training.speed import operations_per_s
 
 Row = dict[str, Any]
-_FAR_ABOVE = 20  # times a model's default learning rate
+_BUSY = 3  # times as long, where others want the same cores
 _STATE_WORDS = {
     "queued": "waiting",
     "running": "training",
@@ -48,7 +49,7 @@ def command_line(settings: TrainingSettings, file_name: str, workspace: Path) ->
     words = ["python", "-m", "core", "train", file_name, "--model", settings.model, "--style", settings.style]
     words += ["--method", settings.method]
     for name, value in asdict(settings).items():
-        if name in {"model", "style", "method", "mask_prompt"} or value == defaults[name]:
+        if name in {"model", "style", "method", "mask_prompt", "day"} or value == defaults[name]:
             continue
         words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     words += [] if settings.mask_prompt else ["--train-on-prompt"]
@@ -89,10 +90,24 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
         "progress": progress_words(row, train, waiting, paused=summary["paused"]),
         "points": len(train),
         "at_rest": row["state"] not in {"queued", "running"},
+        "has_model": workspace.model_folder(row["name"]).is_dir(),
+        "outcome": outcome_words(row),
         "can_extend": row["state"] not in {"queued", "running"} and workspace.state_folder(row["name"]).is_dir(),
         "can_merge": _has_adapter_apart(row, workspace),
         "epochs": read_settings(row["settings"]).epochs,
     }
+
+
+def outcome_words(row: Row) -> str:
+    """Say what a run that has ended brought; '' for one that has not, or was not validated."""
+    if row["state"] not in {"finished", "stopped"} or row["best_loss"] is None:
+        return ""
+    best = f"{row['best_loss']:.2f} (best at step {row['best_step']:,})"
+    if row["base_loss"] is None:
+        return f"Validation loss {best}."
+    if row["best_loss"] >= row["base_loss"]:
+        return f"Validation loss {row['base_loss']:.2f} → {best}: it learnt nothing that helps on rows it has not seen."
+    return f"Validation loss {row['base_loss']:.2f} → {best}."
 
 
 def _has_adapter_apart(row: Row, workspace: Workspace) -> bool:
@@ -155,32 +170,12 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
         lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
     elif (work := operations(plan)) and (rate := operations_per_s()):
         besides = passes_s(plan) if free_gpu_memory_mib() is None else 0.0
-        lines.append(f"roughly {duration(work / rate + besides)} on this machine, by the number of its operations")
-    return [*lines, *_memory_lines(plan), *_cautions(plan)]
-
-
-def _cautions(plan: RunPlan) -> list[str]:
-    """Return what a person may not expect of a run."""
-    settings, lines = plan.settings, []
-    usual = default_settings(settings.model, settings.method).learning_rate
-    if settings.learning_rate > _FAR_ABOVE * usual:
-        times = f"{settings.learning_rate / usual:,.0f} times the default of {usual:g}"
-        lines.append(f"the learning rate is {times}: expect the model to unlearn much")
-    if plan.source.is_adapter:
-        lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
-    if count := len(plan.cut_rows):
-        lines.append(f"{_counted_rows(count)} longer than {plan.max_tokens:,} tokens and cut there")
-    if count := len(plan.dropped_rows):
-        lines.append(f"{_counted_rows(count)} left out: nothing of the answer lies within {plan.max_tokens:,} tokens")
-    if not plan.validation:
-        lines.append("no validation rows: overfitting will not be seen, and the last model is kept instead of the best")
-    if plan.lacks_end_token:
-        lines.append("this style ends answers with no end token, so the model will not learn to stop")
-    return lines
-
-
-def _counted_rows(count: int) -> str:
-    return f"{count:,} rows are" if count > 1 else "1 row is"
+        least = work / rate + besides
+        lines.append(
+            f"roughly {duration(least)}, up to {duration(_BUSY * least)} on a busy machine, by the number of its operations; "
+            "measured as soon as the run has begun"
+        )
+    return [*lines, *_memory_lines(plan), *cautions(plan)]
 
 
 def _memory_lines(plan: RunPlan) -> list[str]:
