@@ -137,7 +137,7 @@ def _in_a_process(chosen: argparse.Namespace, arm: str, model: str, method: str,
     words += [] if rows in {"book", "alpaca"} else ["--lengths", rows]
     environment = {**os.environ, "OMP_NUM_THREADS": str(chosen.threads), "FUATA_ROWS": rows, "HF_HUB_OFFLINE": "1"}
     environment |= {"CUDA_VISIBLE_DEVICES": ""} if chosen.device == "cpu" else {}  # else the GPU's would be an arm's peak
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"The arm {arm} failed:\n{done.stderr[-2000:]}")
     figures: Figures = json.loads(done.stdout.splitlines()[-1])
