@@ -87,7 +87,21 @@ def test_train_generate_and_review_on_a_small_file(
 ) -> None:
     where = ["--json", "--workspace", tmp_path / "w"]
     model = tiny_models["llama"]
-    status, out, _ = call(core.cli.main, capsys, "train", small_file, "--model", model, "--epochs", 1, "--learning-rate", 0.02, "--name", "run", *where)
+    status, out, _ = call(
+        core.cli.main,
+        capsys,
+        "train",
+        small_file,
+        "--model",
+        model,
+        "--epochs",
+        1,
+        "--learning-rate",
+        0.02,
+        "--name",
+        "run",
+        *where,
+    )
     events = [json.loads(line) for line in out.splitlines()]
     assert status == 0
     assert [event["event"] for event in events[:2]] == ["RunPlanned", "RunStarted"] and events[-1]["event"] == "RunFinished"
