@@ -123,7 +123,7 @@ _REVIEW = (
        INSERT INTO prompts (id, review_id, data_row, turns, prompt, expected)
        SELECT i, 1, i, '[]', 'a prompt', 'an answer' FROM n""",
     """INSERT INTO responses (contender_id, prompt_id, asked, text, tokens, finish_reason, created_at)
-       SELECT contenders.id, prompts.id, '', 'a response', 3, 'end', '' FROM prompts, contenders""",
+       SELECT contenders.id, prompts.id, '', 'a response of ' || contenders.name, 3, 'end', '' FROM prompts, contenders""",
 )
 
 
