@@ -1,5 +1,6 @@
 """What a reviewer's window cannot do: judge unseen, leave their page, run what somebody typed."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_a_reviewer_signs_in_judges_and_sees_no_other_screen(browser: Browser, g
     sign_in(window, guarded, "juma", "not it")
     expect(window.get_by_role("alert")).to_be_visible()
     sign_in(window, guarded, "juma", "a reviewer's words")
+    expect(window.locator("#review input")).to_have_value(re.compile("3 pairs"))
     window.locator("#judge").click()
     expect(window.locator("#pair [data-part=progress]")).to_have_text("0 of 3 judged")
     expect(window.locator("#pair [data-part=who]")).to_contain_text("juma")
