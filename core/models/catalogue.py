@@ -89,6 +89,12 @@ def read_whole_config(folder: Path) -> dict[str, Any]:
     return _read_object(folder / "config.json")
 
 
+def stored_type(folder: Path) -> str:
+    """Return the type of a model's numbers on disk, which configs name in one of two ways; float32 where none is named."""
+    config = read_whole_config(folder)
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
 def max_context(folder: Path) -> int:
     """Return the longest context in tokens that a model's config names; 1024 where it names none."""
     text_config = read_config(folder)

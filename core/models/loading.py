@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.errors import ModelError, SettingsError
-from core.models.catalogue import ModelSource, read_whole_config
+from core.models.catalogue import ModelSource, stored_type
 from core.models.consistency import check_causal
 from core.models.parts import base_of, blocks_of
 from core.text import shortened
@@ -61,8 +61,7 @@ def computing_type(precision: str) -> torch.dtype | None:
 def type_on_disk(source: ModelSource, choice: str) -> torch.dtype | None:
     """Return the type that a model's numbers are written in where it is not float32: by choice that of its base."""
     named = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-    config = read_whole_config(source.weights_folder)
-    return named.get(str(config.get("dtype") or config.get("torch_dtype"))) if choice == "base" else None
+    return named.get(stored_type(source.weights_folder)) if choice == "base" else None
 
 
 def computing_in(precision: torch.dtype | None, device: torch.device) -> AbstractContextManager[None]:
@@ -164,14 +163,11 @@ def _check_sees_no_future(model: "PreTrainedModel", source: ModelSource) -> None
     ids = torch.arange(1, _TRIED_TOKENS + 1, device=device)[None]  # (1, T)
     other = ids.clone()
     other[0, -1] = _TRIED_TOKENS + 1
-    was_training = model.training
     model.eval()
     try:
         before, after = (model(input_ids=one, use_cache=False).logits[0, :-1].float() for one in (ids, other))
     except Exception as error:  # a layout that wants more than ids, or cannot be called at all
         raise ModelError(f"'{source.name}' cannot be asked as a causal language model: {shortened(str(error), 200)}") from error
-    finally:
-        model.train(was_training)
     if before.isfinite().all() and not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
         raise ModelError(
             f"'{source.name}' is no causal language model: its tokens see what comes after them, so choose another one."

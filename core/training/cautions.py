@@ -1,7 +1,7 @@
 """What a person should know of a run before it begins, in words, for the Ready card and the command line alike."""
 
 from core.data.dataset import samples_by_hash
-from core.models.catalogue import read_whole_config
+from core.models.catalogue import stored_type
 from core.training.estimate import parameter_count
 from core.training.preparation import RunPlan
 from core.training.settings import default_settings
@@ -25,24 +25,17 @@ def _of_data(plan: RunPlan) -> list[str]:
     if len(plan.train) < _FEW_ROWS:
         lines.append(f"{len(plan.train)} rows are few: expect the model to learn them by heart and little else")
     if 0 < len(plan.validation) < _FEW_VALIDATED:
-        count = f"{len(plan.validation)} validation {'row says' if len(plan.validation) == 1 else 'rows say'}"
-        lines.append(f"{count} little of overfitting: raise the validation share, or add rows")
-    if _knows_too_little(plan):
+        rows = f"{len(plan.validation)} validation {'row says' if len(plan.validation) == 1 else 'rows say'}"
+        lines.append(f"{rows} little of overfitting: raise the validation share, or add rows")
+    count = parameter_count(plan.source.weights_folder)
+    if 0 < count < _TINY and plan.content_hash not in samples_by_hash():
         lines.append(
-            f"a model of {parameter_count(plan.source.weights_folder) / 1e6:.0f} million parameters knows little but what "
-            "it was made "
-            "for: from other rows it learns their form and writes fluent nonsense; take a base of 100 million or more "
-            "for your own"
+            f"a model of {count / 1e6:.0f} million parameters knows little but what it was made for: from other rows it learns "
+            "their form and writes fluent nonsense; take a base of 100 million or more for your own"
         )
     if not plan.validation:
         lines.append("no validation rows: overfitting will not be seen, and the last model is kept instead of the best")
     return lines
-
-
-def _knows_too_little(plan: RunPlan) -> bool:
-    """Return whether a tiny model is to learn from rows that it was not made for."""
-    count = parameter_count(plan.source.weights_folder)
-    return 0 < count < _TINY and plan.content_hash not in samples_by_hash()
 
 
 def _of_rows(plan: RunPlan) -> list[str]:
@@ -70,7 +63,7 @@ def _of_model(plan: RunPlan) -> list[str]:
         lines.append(f"the learning rate is {times}: expect the model to unlearn much")
     if plan.source.is_adapter:
         lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
-    kind = str(read_whole_config(plan.source.weights_folder).get("dtype") or "float32")
+    kind = stored_type(plan.source.weights_folder)
     if settings.method == "full" and settings.saved_type == "float32" and kind in {"bfloat16", "float16"}:
         lines.append(f"saved in float32, as it is trained, twice the size of its base in {kind}: 'saved type' base saves it so")
     return lines

@@ -31,10 +31,10 @@ def in_evaluation(model: "PreTrainedModel") -> Iterator[None]:
         model.train(was_training)
 
 
-def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+def agree(found: torch.Tensor, expected: torch.Tensor, tolerance: float = _TOLERANCE) -> bool:
     """Tell whether logits are the same but for rounding; damaged weights agree, and are told of by the loss."""
     difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
-    return bool(difference <= _TOLERANCE * spread) or not bool(expected.isfinite().all())
+    return bool(difference <= tolerance * spread) or not bool(expected.isfinite().all())
 
 
 @torch.no_grad()
@@ -48,8 +48,7 @@ def asked_logits(model: "PreTrainedModel") -> torch.Tensor:
 def check_answers_as(model: "PreTrainedModel", expected: torch.Tensor, *, rounded: bool) -> None:
     """Raise ModelError where a model's logits are not those expected, but for the rounding of 16 bits where it is ``rounded``."""
     found = asked_logits(model)
-    difference, spread = (found - expected).norm(), (expected - expected.mean()).norm()
-    if found.shape != expected.shape or difference > (_ROUNDED if rounded else _TOLERANCE) * spread:
+    if found.shape != expected.shape or not agree(found, expected, _ROUNDED if rounded else _TOLERANCE):
         raise ModelError("What was written answers otherwise than the model in memory, so nothing of it was kept.")
 
 

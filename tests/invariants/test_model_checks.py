@@ -144,15 +144,21 @@ def test_an_adapter_on_the_output_layer_of_tied_embeddings_merges_to_the_same_an
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
+@pytest.mark.parametrize("factor", [1.5, float("nan")])
 def test_a_merge_that_answers_otherwise_is_not_kept(
-    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    small_file: Path,
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    factor: float,
 ) -> None:
     train(workspace, small_file, settings(tiny_models["llama"]), "adapter")
 
     def wrongly(model: Any, tell: Any) -> Any:
         merged = merge_adapter(model, tell)
         with torch.no_grad():
-            merged.get_output_embeddings().weight.mul_(1.5)
+            merged.get_output_embeddings().weight.mul_(factor)
         return merged
 
     monkeypatch.setattr("core.models.adapters.merge_adapter", wrongly)
