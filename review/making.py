@@ -121,12 +121,12 @@ def add_contenders(workspace: Workspace, name: str, words: Sequence[str]) -> Non
             if review["split"] != "all" and settings != stored:
                 raise ReviewError(f"'{run}' was trained on another split, so it has learnt some of this review's rows.")
         known = {contender.name for contender in store.contenders(review["id"])}
-        entrants = find_entrants(workspace, words, store.examples(review["id"]))
+        examples = store.examples(review["id"])
+        entrants = find_entrants(workspace, words, examples)
         more = [entrant for entrant in entrants if entrant.name not in known]
         if len({entrant.name for entrant in more}) < len(more):
             raise ReviewError("Two of these contenders have one name: add each once, and rename files that are called alike.")
         for entrant in more if review["split"] in {"test", "validation"} else ():
-            examples = store.examples(review["id"])
             if entrant.kind == "model" and (seen := learnt_rows(workspace, entrant.name, examples, review["content_hash"])):
                 count = f"{len(seen):,} of this review's {len(examples):,} prompts"
                 raise ReviewError(f"'{entrant.name}' has learnt {count}: make a new review, which leaves them out.")

@@ -6,6 +6,7 @@ Shapes: B prompts, P positions of the longest prompt, V vocabulary.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FinishReason = Literal["end", "length", "stopped"]
+_remembering: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,11 @@ def generate_ids(
 
 @torch.inference_mode()
 def _remembers(model: "PreTrainedModel") -> bool:
-    """Return whether a model hands keys and values on, so that each token is computed once."""
-    token = torch.ones((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
-    return getattr(model(input_ids=token, use_cache=True), "past_key_values", None) is not None
+    """Return whether a model hands on what it computed, as all but some recurrent layouts do; each is tried once."""
+    if model not in _remembering:
+        token = torch.ones((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
+        _remembering[model] = getattr(model(input_ids=token, use_cache=True), "past_key_values", None) is not None
+    return _remembering[model]
 
 
 def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sampling, limits: Limits) -> Iterator[torch.Tensor]:
@@ -96,14 +100,13 @@ def _decode(model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sa
     shortest = min(len(prompt) for prompt in prompts)
     last_only: dict[str, Any] = {"logits_to_keep": 1} if can_choose_positions(model) else {}
     cache: Any = None
-    remembers = True  # whether the model hands on what it computed, as all but some recurrent layouts do
+    remembers = _remembers(model)
     for _ in range(min(sampling.max_new_tokens, limits.context - shortest)):
         with torch.inference_mode():
             positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             extra = last_only | ({"attention_mask": mask, "position_ids": positions} if is_padded else {})
             given = {"past_key_values": cache, "use_cache": True} if remembers else {"use_cache": False}
             output = model(input_ids=ids, **given, **extra)
-            remembers = remembers and getattr(output, "past_key_values", None) is not None
             cache = output.past_key_values if remembers else None
             tokens = _draw(output.logits[:, -1], sampling, generators)  # (B,)
         yield tokens

@@ -91,8 +91,7 @@ class Endpoint:
         if status in {401, 403}:
             raise ModelError(
                 f"{self.address} wants a key: set {KEY_VARIABLE} to it and {ADDRESSES_VARIABLE} to {self.address} in the "
-                "environment, "
-                "and start again."
+                "environment, and start again."
             )
         try:
             value = json.loads(text)

@@ -22,6 +22,7 @@ class _Encoded:
     """The rows of a dataset under an encoder, or a place for them while somebody encodes them."""
 
     rows: Rows | None = None
+    lengths: list[RowLength] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -34,6 +35,10 @@ def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> Rows:
 
     Who asks for the same rows while they are being encoded waits for them.
     """
+    return _encode(dataset, encoder).rows or {}
+
+
+def _encode(dataset: Dataset, encoder: PromptEncoder) -> _Encoded:
     key = dataset.content_hash, dataset.format, encoder
     with _lock:
         encoded = _kept.setdefault(key, _Encoded())
@@ -43,7 +48,7 @@ def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> Rows:
     with encoded.lock:
         if encoded.rows is None:
             encoded.rows = {example.row: _encoded(example, encoder) for example in dataset.examples}
-        return encoded.rows
+    return encoded
 
 
 def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowLength], tuple[RefusedRow, ...]]:
@@ -51,19 +56,19 @@ def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowL
 
     Raises StyleError where none can, naming the first.
     """
-    lengths: list[RowLength] = []
-    unwritable: list[RefusedRow] = []
-    rows = encode_dataset(dataset, encoder)
-    for example in dataset.examples:
-        row = rows[example.row]
-        if isinstance(row, StyleError):
-            unwritable.append(unwritable_row(example.row, row))
-        else:
-            lost = "".join(sorted(encoder.lost_characters(example)))
-            lengths.append(RowLength(row.row, len(row.ids), row.trained.count(1), lost))
-    if not lengths:
+    encoded = _encode(dataset, encoder)
+    rows = encoded.rows or {}
+    with encoded.lock:
+        if encoded.lengths is None:
+            encoded.lengths = [
+                RowLength(row.row, len(row.ids), row.trained.count(1), "".join(sorted(encoder.lost_characters(example))))
+                for example in dataset.examples
+                if not isinstance(row := rows[example.row], StyleError)
+            ]
+    unwritable = tuple(unwritable_row(number, row) for number, row in rows.items() if isinstance(row, StyleError))
+    if not encoded.lengths:
         raise StyleError(f"Row {unwritable[0].row}: {unwritable[0].reason}.")
-    return lengths, tuple(unwritable)
+    return encoded.lengths, unwritable
 
 
 def unwritable_row(number: int, error: StyleError) -> RefusedRow:

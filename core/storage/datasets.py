@@ -54,8 +54,9 @@ class DatasetStore:
 
     def fold_doubles(self) -> None:
         """Remove further copies of what is kept already, which earlier versions made at every start."""
-        kept = {path.resolve() for row in self.recent(questions=True) if (path := self._workspace.folder / row["path"])}
-        hashes = {row["content_hash"][:_HASH_CHARACTERS] for row in self.recent(questions=True)}
+        rows = self.recent(questions=True)
+        kept = {(self._workspace.folder / row["path"]).resolve() for row in rows}
+        hashes = {row["content_hash"][:_HASH_CHARACTERS] for row in rows}
         for path in self._workspace.datasets.glob("*-*"):
             if path.resolve() not in kept and path.name[:_HASH_CHARACTERS] in hashes:
                 path.unlink(missing_ok=True)
