@@ -30,6 +30,7 @@ _TRAINING = {  # what a form for training is made of
     "kto": "they are verdicts for or against a response that no other contradicts",
 }
 _TAG_COLUMNS = ("tags_a", "tags_b")
+_RESPONSES = ("response_a", "response_b")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -109,7 +110,7 @@ def _lines(ratings: Sequence[Row]) -> Iterator[Row]:
 
 def _sft(ratings: Sequence[Row]) -> Iterator[Row]:
     """Yield the corrections, each once."""
-    for prompt, corrected in dict.fromkeys((_prompt_key(one), one["correction"].strip()) for one in ratings if one["correction"]):
+    for prompt, corrected in dict.fromkeys(_correction(one) for one in ratings if one["correction"]):
         yield {"messages": [*json.loads(prompt), _answer(corrected)]}
 
 
@@ -123,13 +124,8 @@ def _dpo(ratings: Sequence[Row]) -> Iterator[Row]:
     for (prompt, better, worse), count in preferred.items():
         if better != worse and count > preferred[prompt, worse, better]:
             yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
-    corrections = {(_prompt_key(one), one["correction"].strip()) for one in ratings if one["correction"]}
-    corrected = [
-        (_prompt_key(one), one["correction"].strip(), text)
-        for one in ratings
-        if one["correction"]
-        for text in (one["response_a"].strip(), one["response_b"].strip())
-    ]
+    corrections = {_correction(one) for one in ratings if one["correction"]}
+    corrected = [(*_correction(one), one[side].strip()) for one in ratings if one["correction"] for side in _RESPONSES]
     for prompt, better, worse in dict.fromkeys(corrected):
         if worse and (prompt, worse) not in corrections:  # what one person corrected another may have written so
             yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
@@ -151,7 +147,7 @@ def _kto(ratings: Sequence[Row]) -> Iterator[Row]:
 
 def _sides(rating: Row) -> tuple[str | None, list[str]]:
     """Return the better response, if any, and the worse ones: none for a tie, two when both are bad."""
-    a, b = rating["response_a"].strip(), rating["response_b"].strip()
+    a, b = (rating[side].strip() for side in _RESPONSES)
     outcomes: dict[str, tuple[str | None, list[str]]] = {
         "a": (a, [b]),
         "b": (b, [a]),
@@ -168,6 +164,11 @@ def _prompt_key(rating: Row) -> str:
     """Return a prompt's turns as JSON, by which verdicts on one prompt are put together."""
     turns = [Turn(**turn) for turn in json.loads(rating["turns"])]
     return json.dumps([{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns], ensure_ascii=False)
+
+
+def _correction(rating: Row) -> tuple[str, str]:
+    """Return a prompt's key and the answer that somebody wrote in place of what was answered."""
+    return _prompt_key(rating), rating["correction"].strip()
 
 
 def _answer(text: str) -> Row:

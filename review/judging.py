@@ -68,9 +68,10 @@ class Judge:
         contenders = store.contenders(self._review["id"])
         self._contenders = [contender.name for contender in contenders]
         self._expected = next((contender.id for contender in contenders if contender.kind == EXPECTED), None)
-        if self._review["pair_count"] == 0 and self._review["state"] == "ready":
+        is_empty = self._review["pair_count"] == 0
+        if is_empty and self._review["state"] == "ready":
             raise ReviewError(f"In the review '{review}' all contenders say the same, so there is nothing to judge.")
-        if self._review["pair_count"] == 0:  # one that only a new contender still answers can be judged meanwhile
+        if is_empty:  # one that only a new contender still answers can be judged meanwhile
             raise ReviewError(f"The review '{review}' has not all its responses yet: wait for them, or continue it.")
 
     @property

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from scipy.special import betaincinv, stdtrit
 
-LEAST_PROMPTS = 10  # that an interval is told from
+from review.logistic import LEAST_CLUSTERS
+
 _FAR_OFF = 3000  # prompts; more are no number to go by
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -59,7 +60,7 @@ def clustered_mean(values: Sequence[tuple[int, float]], levels: Sequence[float])
     for prompt, value in values:
         deviations[prompt] = deviations.get(prompt, 0.0) + value - mean
     prompts = len(deviations)
-    if prompts < LEAST_PROMPTS:
+    if prompts < LEAST_CLUSTERS:
         return mean, None
     usual = len(values) / prompts
     prior = usual**2 * sum((level - mean) ** 2 for level in levels) / len(levels)

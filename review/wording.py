@@ -80,12 +80,8 @@ def identical_sentence(match: Match) -> str:
     """Say how often both answered with the same words; '' for never."""
     if not match.identical:
         return ""
-    which = "1 prompt" if match.identical == 1 else f"{match.identical:,} prompts"
-    return (
-        f"On {which} both say the same, so nobody is asked about it."
-        if match.identical == 1
-        else (f"On {which} both say the same, so nobody is asked about them.")
-    )
+    which, them = ("1 prompt", "it") if match.identical == 1 else (f"{match.identical:,} prompts", "them")
+    return f"On {which} both say the same, so nobody is asked about {them}."
 
 
 def learnt_sentence(report: Report) -> str:
@@ -192,8 +188,7 @@ def left_out_sentence(report: Report | SinglesReport) -> str:
 def report_text(report: Report) -> str:
     """Return a report as words."""
     lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
-    lines += [words for words in (left_out_sentence(report), disputes_sentence(report)) if words]
-    lines += [words for words in (learnt_sentence(report),) if words]
+    lines += [words for words in (left_out_sentence(report), disputes_sentence(report), learnt_sentence(report)) if words]
     for match in map(report.told, report.matches):
         rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
         low, high = match.interval

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.data.examples import Example, RefusedRow
 from core.data.files import RawFile, RawRow, read_file
-from core.data.shapes import SHAPES, RowRefusedError, Shape, find_shape, read_example, unused_fields
+from core.data.shapes import SHAPES, RowRefusedError, Shape, find_shape, read_example, refused_row, unused_fields
 from core.errors import DataError
 from core.text import shortened, whole_characters
 
@@ -118,5 +118,5 @@ def _read_rows(rows: Sequence[RawRow], shape: Shape) -> tuple[list[Example], lis
                 raise RowRefusedError(row.problem)
             examples.append(read_example(row.number, row.value, shape))
         except RowRefusedError as refusal:
-            refused.append(RefusedRow(row.number, shortened(str(refusal), 300)))
+            refused.append(refused_row(row.number, refusal))
     return examples, refused

@@ -71,20 +71,15 @@ def read_file(path: Path) -> RawFile:
     Raises DataError when the file is missing, too large, empty, no text or no table; a broken row is not an error.
     """
     suffix = _data_suffix(path)
-    with _reading(path) as file:
-        content_hash = hashlib.file_digest(cast("io.BufferedReader", file), "sha256").hexdigest()
-        file.seek(0)
-        source = _unzipped(file, path)
+    with _reading(path) as (content_hash, source):
         kind, rows = _parse(source, suffix, path.name)
     return RawFile(kind, content_hash, rows)
 
 
 def read_lines(path: Path) -> RawFile:
     """Read a text file whose every line that is not empty is a prompt. Raises DataError as ``read_file`` does."""
-    with _reading(path) as file:
-        content_hash = hashlib.file_digest(cast("io.BufferedReader", file), "sha256").hexdigest()
-        file.seek(0)
-        texts = (line.strip() for line in _text_lines(_unzipped(file, path), path.name))
+    with _reading(path) as (content_hash, source):
+        texts = (line.strip() for line in _text_lines(source, path.name))
         rows = [RawRow(number, {"prompt": text}) for number, text in enumerate(filter(None, texts), start=1)]
     if not rows:
         raise DataError(f"{path.name} is empty: write a prompt on each line.")
@@ -92,15 +87,17 @@ def read_lines(path: Path) -> RawFile:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that may be read. What goes wrong while it is read becomes a DataError, too."""
+def _reading(path: Path) -> Iterator[tuple[str, io.BufferedReader]]:
+    """Give a file's hash and its unzipped text. What goes wrong while it is read becomes a DataError, too."""
     try:
         if not path.is_file():
             raise DataError(f"There is no file {shortened(str(path), 200)}: check the path.")
         if path.stat().st_size > MAX_FILE_MIB * _MIB:
             raise DataError(f"{path.name} is larger than {MAX_FILE_MIB} MiB: split it into smaller files.")
         with path.open("rb") as file:
-            yield file
+            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            yield content_hash, _unzipped(file, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:  # a NUL in the path
@@ -263,8 +260,7 @@ def _jsonl_rows(source: io.BufferedReader, name: str) -> list[RawRow]:
             if min(containers, values) < 0:
                 raise DataError(f"{name} holds more lists, objects or values than fit into memory: split it into smaller files.")
             rows.append(_jsonl_row(len(rows) + 1, line_number, line))
-            if len(rows) > MAX_ROWS:
-                _bounded(rows, name)
+            _bounded(rows, name)
     if not rows:
         raise DataError(f"{name} is empty: choose a file with at least one row.")
     if all(row.problem for row in rows):
@@ -316,8 +312,7 @@ def _table_rows(lines: Iterator[list[str]], name: str) -> list[RawRow]:
         if cells_left < 0:
             raise DataError(f"{name} has more than {_MAX_VALUES:,} cells: split it into smaller files.")
         rows.append(_csv_row(len(rows) + 1, header, cells))
-        if len(rows) > MAX_ROWS:
-            _bounded(rows, name)
+        _bounded(rows, name)
     if not rows:
         raise DataError(f"{name} has a header and no rows below it.")
     return rows

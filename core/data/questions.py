@@ -6,9 +6,8 @@ from pathlib import Path
 from core.data.dataset import Dataset, load_dataset
 from core.data.examples import Example, RefusedRow, Turn
 from core.data.files import RawRow, read_file, read_lines
-from core.data.shapes import RowRefusedError, read_category, read_question
+from core.data.shapes import RowRefusedError, read_category, read_question, refused_row
 from core.errors import DataError
-from core.text import shortened
 
 SHAPE = "prompts"
 
@@ -27,7 +26,7 @@ def load_questions(path: Path) -> Dataset:
         try:
             examples.append(_read_row(row))
         except RowRefusedError as refusal:
-            refused.append(RefusedRow(row.number, shortened(str(refusal), 300)))
+            refused.append(refused_row(row.number, refusal))
     if not examples:
         raise DataError(f"{path.name} has no prompt that can be asked: row {refused[0].row} {refused[0].reason}.")
     return Dataset(path.name, path, raw.content_hash, raw.kind, SHAPE, len(raw.rows), tuple(examples), tuple(refused))

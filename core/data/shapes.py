@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from core.data.examples import SPLIT_NAMES, Example, Role, SplitName, Turn
+from core.data.examples import SPLIT_NAMES, Example, RefusedRow, Role, SplitName, Turn
 from core.text import shortened
 
 Row = Mapping[str, object]
@@ -46,6 +46,11 @@ class Shape:
     required: tuple[str, ...]  # fields by which the shape is recognised
     read: Callable[[Row], tuple[Turn, ...]]
     optional: tuple[str, ...] = ()  # what else it reads
+
+
+def refused_row(number: int, refusal: RowRefusedError) -> RefusedRow:
+    """Return a row that is refused, with its reason, however much of the row that quotes."""
+    return RefusedRow(number, shortened(str(refusal), 300))
 
 
 def find_shape(rows: Sequence[object]) -> Shape | None:
@@ -185,9 +190,14 @@ def _dolly(row: Row) -> tuple[Turn, ...]:
 
 def _asked_and_answered(row: Row, answer: str) -> tuple[Turn, ...]:
     """Read an instruction with what it is about, whatever of the two names that has, and what was said before."""
-    about = [text for name in ("input", "context") if (text := _text(row, name, "", required=False))]
-    question = Turn("user", _text(row, "instruction", "instruction", required=True), "\n\n".join(dict.fromkeys(about)))
+    question = Turn("user", _text(row, "instruction", "instruction", required=True), _about(row))
     return (*_history(row.get("history")), question, Turn("assistant", _text(row, answer, "answer", required=True)))
+
+
+def _about(row: Row) -> str:
+    """Return what a question is about; what both names say, once."""
+    about = [text for name in ("input", "context") if (text := _text(row, name, "", required=False))]
+    return "\n\n".join(dict.fromkeys(about))
 
 
 def _history(said: object) -> tuple[Turn, ...]:
@@ -203,8 +213,7 @@ def _history(said: object) -> tuple[Turn, ...]:
 
 
 def _prompt_completion(row: Row) -> tuple[Turn, ...]:
-    about = [text for name in ("input", "context") if (text := _text(row, name, "", required=False))]
-    question = Turn("user", _text(row, "prompt", "prompt", required=True), "\n\n".join(dict.fromkeys(about)))
+    question = Turn("user", _text(row, "prompt", "prompt", required=True), _about(row))
     return (question, Turn("assistant", _text(row, "completion", "answer", required=True)))
 
 

@@ -24,9 +24,8 @@ def check_causal(source: ModelSource) -> None:
         raise ModelError(f"'{source.name}' is an encoder with a decoder ({kind}), not a causal model: choose another one.")
     if kind in _ENCODERS and not config.get("is_decoder"):
         raise ModelError(
-            f"'{source.name}' is an encoder ({kind}): its tokens see what comes after them, so it cannot learn to go on "
-            "with a text; "
-            "choose a causal language model."
+            f"'{source.name}' is an encoder ({kind}): its tokens see what comes after them, so it cannot learn to go on with "
+            "a text; choose a causal language model."
         )
 
 

@@ -125,10 +125,7 @@ def _check_kept(style: Style, turns: Sequence[Turn], segments: Sequence[Segment]
 
     Templates of reasoning models take earlier thoughts out; a row of which they do would be learnt otherwise than it is asked.
     """
-    messages = [
-        {"role": turn.role, "content": f"{turn.text.strip()}\n{turn.input.strip()}" if turn.input.strip() else turn.text.strip()}
-        for turn in turns
-    ]
+    messages = [_joined({"role": turn.role, "content": turn.text.strip(), "input": turn.input.strip()}) for turn in turns]
     filled = style.fill(_system_joined(messages) if joins_system else messages, ask=False)
     if not filled.startswith("".join(segment.text for segment in segments)):
         raise StyleError(

@@ -23,9 +23,9 @@ from ui.results.pieces import disputes_markup, said_markup, span_markup
 _LARGEST_SHOWN = 9_999
 _HOW_TO_READ = (
     "An interval that spans 50 % leaves open who is better; it is for one look at the end, and speaks of these reviewers and of "
-    "prompts like these, not of other people. Verdicts on one prompt count in it as far as they tell something new. For "
-    "the evidence "
-    "each prompt counts once, by its first decided verdict; it holds however often you look, for all that this page compares."
+    "prompts like these, not of other people. Verdicts on one prompt count in it as far as they tell something new. For the "
+    "evidence each prompt counts once, by its first decided verdict; it holds however often you look, for all that this page "
+    "compares."
 )
 
 
@@ -64,8 +64,7 @@ def _ranking(ranking: Ranking) -> Markup:
         "<th>verdicts</th></tr></thead><tbody>{}</tbody></table></div>"
         '<p class="fuata-note">Bradley–Terry strengths on Elo’s scale, 1,000 in the mean: 100 points more win 64 % of the time. '
         "Verdicts on one prompt count together. A rank is a range where the verdicts leave it open; ranks and intervals "
-        "are for one "
-        "look at the end. {}</p></article>"
+        "are for one look at the end. {}</p></article>"
     ).format(lines, ranking.note)
 
 
