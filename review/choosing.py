@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from review.logistic import Array, fit_logistic
-from review.ranking import PRIOR_PRECISION
 
 Meeting = tuple[int, int]  # two contenders, the lower number first
+_PRIOR_PRECISION = 0.25  # of a strength in log odds: two thirds of contenders within odds of seven to one of the mean
 
 
 def expected_gains(tallies: Mapping[Meeting, tuple[float, int]]) -> dict[Meeting, float]:
@@ -24,7 +24,7 @@ def expected_gains(tallies: Mapping[Meeting, tuple[float, int]]) -> dict[Meeting
         design[row, place[first]], design[row, place[second]] = 1.0, -1.0
     counts = np.array([float(count) for _, count in tallies.values()])
     shares = np.array([score / count if count else 0.5 for score, count in tallies.values()])
-    fit = fit_logistic(design, shares, weights=counts, prior_precision=np.full(len(names), PRIOR_PRECISION))
+    fit = fit_logistic(design, shares, weights=counts, prior_precision=np.full(len(names), _PRIOR_PRECISION))
     assert fit is not None  # with a prior there is always one
     chances: Array = 1 / (1 + np.exp(-design @ fit.coefficients))
     variances = ((design @ fit.posterior) * design).sum(axis=1)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from review.logistic import LEAST_CLUSTERS, Array, fit_logistic
+from review.logistic import LEAST_CLUSTERS, Array, Fit, fit_logistic
 from review.statistics import Z95
 
 _SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
 _MEAN = 1000.0
-PRIOR_PRECISION = 0.25  # of a strength in log odds: two thirds of all contenders are within odds of seven to one of the mean
+# How far contenders may be spread, as the standard deviation of a strength in log odds; each is as likely beforehand
+_SPREADS = np.linspace(0.25, 3.25, 25)
 _DRAWS, _DRAWN_WITH = 4000, 20261126  # of the largest difference, always the same ones
 
 
@@ -55,9 +56,10 @@ class Ranking:
 def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     """Return the contenders' strengths with intervals that count each prompt, not each verdict, as independent.
 
-    Strengths have a weak normal prior, so that they exist whoever won or lost all, and are not spread outward where pairs were
-    chosen by earlier verdicts. Where verdicts repeat a prompt the wider of the posterior's and the clustered errors counts. Ranks
-    hold for all pairs of contenders together (the maximum of the standardised differences, as Tukey's range), for one look.
+    Strengths have a normal prior, so that they exist whoever won or lost all, and are not spread outward where pairs were chosen
+    by earlier verdicts; how wide it is, the verdicts say. Where they repeat a prompt the wider of the posterior's and the
+    clustered errors counts. Ranks hold for all pairs of contenders together (the maximum of the standardised differences, as
+    Tukey's range), for one look.
     """
     if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
         return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
@@ -66,8 +68,7 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     for row, bout in enumerate(bouts):
         features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
     prompts, scores = [bout.prompt for bout in bouts], np.array([bout.score for bout in bouts])
-    fit = fit_logistic(features, scores, prompts, prior_precision=np.full(len(names), PRIOR_PRECISION))
-    assert fit is not None  # with a prior there is always one
+    fit = _fit_strengths(features, scores, prompts)
     ratings = _MEAN + _SCALE * (fit.coefficients - fit.coefficients.mean())
     covariances = [_centred(fit.posterior)]
     if fit.clustered is not None and len(set(zip(prompts, map(tuple, np.abs(features)), strict=True))) < len(bouts):
@@ -87,6 +88,34 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
         for name, at in place.items()
     ]
     return Ranking(tuple(sorted(standings, key=lambda standing: -standing.rating)), note=_islands(names, bouts))
+
+
+def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int]) -> Fit:
+    """Return strengths and their covariances under a normal prior whose width is not known: a mean over widths.
+
+    Each width counts by the evidence for it, the likelihood with the strengths integrated out (Laplace's approximation; MacKay,
+    Neural Computation 4, 1992, 415-447), under a uniform prior on the standard deviation (Gelman, Bayesian Analysis 1, 2006,
+    section 7.1). A fixed width does not hold for contenders that are nearly equal and for one that is far off.
+    """
+    size = features.shape[1]
+    fits, evidences = [], []
+    for spread in _SPREADS:
+        fit = fit_logistic(features, scores, prompts, prior_precision=np.full(size, spread**-2))
+        assert fit is not None  # with a prior there is always one
+        odds = features @ fit.coefficients
+        likelihood = float(np.sum(scores * odds - np.logaddexp(0.0, odds)))
+        prior = -0.5 * float(fit.coefficients @ fit.coefficients) / spread**2 - size * math.log(spread)
+        evidences.append(likelihood + prior + 0.5 * float(np.linalg.slogdet(fit.posterior)[1]))
+        fits.append(fit)
+    weights = np.exp(np.array(evidences) - max(evidences))
+    weights /= weights.sum()
+    mean: Array = np.average([fit.coefficients for fit in fits], axis=0, weights=weights)
+    apart = [np.outer(fit.coefficients - mean, fit.coefficients - mean) for fit in fits]
+    posterior: Array = np.average(
+        [fit.posterior + other for fit, other in zip(fits, apart, strict=True)], axis=0, weights=weights
+    )
+    clustered = [fit.clustered + other for fit, other in zip(fits, apart, strict=True) if fit.clustered is not None]
+    return Fit(mean, posterior, np.average(clustered, axis=0, weights=weights) if clustered else None)
 
 
 def _centred(covariance: Array) -> Array:
