@@ -134,6 +134,14 @@ def _untie(model: Any) -> None:
     base.config.tie_word_embeddings = False
 
 
+def leaves_experts_frozen(model: torch.nn.Module) -> bool:
+    """Return whether a model with adapters has experts, fused matrices of (experts, in, out), that no adapter lies on."""
+    if not hasattr(model, "peft_config"):
+        return False
+    names = [name for name, weight in model.named_parameters() if "experts." in name and weight.dim() == 3]
+    return any("base_layer." not in name for name in names)
+
+
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     """Return how many parameters are trained and how many there are, those that lie packed in 4 bits too."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)

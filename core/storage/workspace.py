@@ -119,7 +119,7 @@ class Workspace:
 def check_name(name: str) -> str:
     """Return a name fit for a folder and a table. Raises WorkspaceError otherwise."""
     if not _NAME.fullmatch(name):
-        raise WorkspaceError(f"'{name[:80]}' cannot be a name: use up to 64 letters, digits, dots, dashes, underscores.")
+        raise WorkspaceError(f"'{name[:80]}' cannot be a name: use up to 64 of A–Z, a–z, 0–9, dots, dashes, underscores.")
     return name
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from core.errors import TrainingError
-from core.models.adapters import parameter_counts
+from core.models.adapters import leaves_experts_frozen, parameter_counts
 from core.models.loading import computing_type
 from core.training.checkpoints import load_checkpoint, save_checkpoint
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
@@ -107,9 +107,11 @@ class _Loop:
         device += "" if self.progress.products == USUAL else f", products by {self.progress.products}"
         rows = len(job.train), len(job.validation)
         obstacle = self.batch_loss.obstacle
-        notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}." if obstacle else ""
+        notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}. " if obstacle else ""
+        if leaves_experts_frozen(job.model):
+            notice += "No adapter fits this model's experts, which stay as they are; the rest of it is trained."
         return RunStarted(
-            job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice
+            job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice.strip()
         )
 
     def _what_is_due(self) -> Literal["stop", "wait", "save", ""]:

@@ -20,7 +20,7 @@ from core.models.catalogue import find_model, weights_identity
 from core.models.loading import load_model
 from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
-from core.training.events import Event, RunFailed
+from core.training.events import Event, RunFailed, RunStarted
 from core.training.manage import check_resumable, delete_run, extend_run, rename_run
 from core.training.merging import merge_run
 from core.training.preparation import plan_run
@@ -330,3 +330,16 @@ def test_a_chat_models_own_template_is_its_style_unless_another_is_named(
     assert [RunStore(workspace).settings(name).style for name in ("own", "named")] == ["model", "chatml"]
     assert RunStore(workspace).settings("own").day  # the date that templates are told is one for the whole run
     assert "validation loss" in capsys.readouterr().err
+
+
+def test_it_is_told_where_no_adapter_lies_on_a_models_experts(workspace: Workspace, small_file: Path, tmp_path: Path) -> None:
+    from transformers import GptOssConfig, GptOssForCausalLM, MixtralConfig, MixtralForCausalLM
+
+    usual = {**IDS, **SIZES, "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1}
+    notices = []
+    for number, (layout, config) in enumerate(((GptOssForCausalLM, GptOssConfig), (MixtralForCausalLM, MixtralConfig))):
+        folder = save(layout(config(**usual)), tmp_path / str(number))
+        started, *_, ended = train(workspace, small_file, settings(folder), f"run-{number}")
+        assert isinstance(started, RunStarted) and not isinstance(ended, RunFailed), ended
+        notices.append("No adapter fits this model's experts" in started.notice)
+    assert notices == [True, False]

@@ -771,8 +771,7 @@ def test_generation_in_company_and_alone_gives_the_same_answers(tiny_models: dic
         together = [response.text for response in speaker.respond_all(prompts, sampling, lambda: False)]
         alone = [next(iter(speaker.respond_all([prompt], sampling, lambda: False))).text for prompt in prompts]
         streamed = [list(speaker.stream(prompt, sampling))[-1] for prompt in prompts]
-        assert together == alone
-        assert [text.rstrip("\ufffd") for text in alone] == streamed
+        assert together == alone == streamed  # with half a character at its end, too
 
 
 def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[str, Path]) -> None:
