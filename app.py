@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError, WorkspaceError
+from core.cli.output import OneLineParser, say
+from core.errors import EXIT_USER_ERROR, UserError, WorkspaceError
 from core.storage.workspace import DEFAULT_FOLDER
-from core.terminal import PERSONS_MISTAKE, OneLineParser, say
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(chosen, accounts)
     except UserError as error:
         say(f"app.py: {' '.join(str(error).split())}")
-        return PERSONS_MISTAKE
+        return EXIT_USER_ERROR
 
 
 def check_host(host: str, *, has_auth: bool, insists: bool) -> None:
@@ -75,8 +75,8 @@ def build_app(services: "Services", host: str = "127.0.0.1", accounts: "Accounts
     from fastapi import FastAPI
 
     from ui.gate import Gate
+    from ui.middleware import LOOPBACK_HOSTS, SameOrigin, SecurityHeaders, SmallRequests
     from ui.page import mount_pages, page_head
-    from ui.security import LOOPBACK_HOSTS, SameOrigin, SecurityHeaders, SmallRequests
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if accounts is not None:  # the innermost wrapper: what the others refuse never comes to it
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
-    from core.storage.locks import held
+    from core.storage.process_lock import held
     from core.storage.workspace import Workspace
     from ui.services import build_services
 

@@ -15,11 +15,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from core.storage.workspace import Workspace
-from review.exports import export_review
-from review.judging import Judge
-from review.making import RowChoice, answer_review, create_review, plan_review
-from review.rating import make_rating
-from review.store import ReviewStore
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.judging.judge import Judge
+from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
+from review.store.reviews import ReviewStore
 
 _TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
 _ASKED = "{% if add_generation_prompt %}assistant: {% endif %}"
@@ -38,9 +38,9 @@ def main() -> None:
 
 
 def _judged_review(folder: Path) -> ReviewStore:
-    from core.data.dataset import SAMPLE, load_dataset
+    from core.datasets.dataset import SAMPLE, load_dataset
+    from core.generation.model_cache import ModelShelf
     from core.generation.sampling import Sampling
-    from core.generation.shelf import ModelShelf
 
     workspace, dataset = Workspace(folder), load_dataset(SAMPLE)
     plan = plan_review(workspace, dataset, "r", ["pocket", "expected"], RowChoice("test", _PAIRS), Sampling(max_new_tokens=20))

@@ -202,7 +202,7 @@ def _check_one(path: Path) -> dict[str, object]:
     from contextlib import redirect_stderr, redirect_stdout
     from io import StringIO
 
-    from core.cli import main as core_main
+    from core.cli.main import main as core_main
 
     out, said = StringIO(), StringIO()
     started = time.process_time()

@@ -20,12 +20,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core.data.dataset import SAMPLE, load_dataset
-from core.storage.locks import held
-from core.storage.runs import RunStore
+from core.datasets.dataset import SAMPLE, load_dataset
+from core.storage.process_lock import held
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, RunStarted, StepDone
-from core.training.run import add_run
+from core.training.runs.runner import add_run
+from core.training.runs.store import RunStore
 from core.training.settings import default_settings
 from tests.serving import Server, free_port
 

@@ -24,14 +24,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core.data.dataset import SAMPLE, Dataset, load_dataset
-from core.data.examples import Example, SplitName, Turn
-from core.data.splits import split_examples
+from core.datasets.conversation import Example, SplitName, Turn
+from core.datasets.dataset import SAMPLE, Dataset, load_dataset
+from core.datasets.splits import split_examples
+from core.generation.model_cache import ModelShelf
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
-from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
-from core.training.run import add_run, execute
+from core.training.runs.runner import add_run, execute
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings, change_settings, default_settings
 from data.pocket.chat import measured_prompts
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from core.training.products import ONEDNN, USUAL, multiplying_by
+from core.training.kernels.matmul_backend import ONEDNN, USUAL, multiplying_by
 
 _SHAPES = ((600, 768, 2304), (600, 3072, 768), (600, 256, 704), (166, 768, 50257))  # rows, numbers in, numbers out
 _ROUNDS = 15

@@ -20,9 +20,9 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from core.storage.workspace import Workspace
-from review.judging import Judge
-from review.rating import make_rating
-from review.store import ReviewStore
+from review.domain.rating import make_rating
+from review.judging.judge import Judge
+from review.store.reviews import ReviewStore
 
 _VOTES = 300
 T = TypeVar("T")

@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 import torch
 from safetensors.torch import load_file
 
-from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
+from core.training.runs.store import RunStore
 
 _EPOCHS = 500  # of 40 rows: long enough to be killed fifty times
 _START_SHARE = 0.2  # of the kills come while the process still starts, so many seconds after that

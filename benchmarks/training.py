@@ -41,19 +41,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from core.data.dataset import load_dataset
-from core.models.frozen import hold_frozen
-from core.models.loading import computing_in, computing_type
-from core.models.parts import blocks_of
-from core.prompts.batches import IGNORED, collate, plan_epoch
-from core.prompts.encoding import EncodedRow, make_row
+from core.datasets.dataset import load_dataset
+from core.models.half_precision import hold_frozen
+from core.models.layout import blocks_of
+from core.models.load import computing_in, computing_type
+from core.prompts.collate import IGNORED, collate, plan_epoch
+from core.prompts.encoder import EncodedRow, make_row
 from core.training.events import StepDone
-from core.training.flat_rows import flatten
-from core.training.job import TrainingJob
-from core.training.last_layer import read_modules
-from core.training.loop import train
-from core.training.memory import keep_freed_memory, peak_memory_mib
-from core.training.products import multiplying_by, quickest
+from core.training.kernels.flat_batch import flatten
+from core.training.kernels.last_layer import read_modules
+from core.training.kernels.matmul_backend import multiplying_by, quickest
+from core.training.kernels.memory import keep_freed_memory, peak_memory_mib
+from core.training.loop.job import TrainingJob
+from core.training.loop.trainer import train
 from core.training.settings import TrainingSettings
 
 _BATCH = 8
@@ -149,7 +149,7 @@ def _run_arm(chosen: argparse.Namespace) -> Figures:
     rows = _longest_first(_rows(chosen, os.environ["FUATA_ROWS"]))
     model = _model(chosen.models[0])
     if chosen.methods[0] == "lora":
-        from core.models.adapters import AdapterShape, add_lora
+        from core.models.lora import AdapterShape, add_lora
 
         model = add_lora(model, AdapterShape(8, 16, 0.0), seed=1, base_model=model.config.name_or_path)
         if chosen.arm == "fuata" and (precision := _precision(chosen.device)):
@@ -195,7 +195,7 @@ def _longest_first(rows: Rows) -> Rows:
 
 def _book_rows(file: Path, tokenizer: Path, model: str) -> Rows:
     """Return the book's rows in Alpaca style, in GPT-2's tokens or the pocket model's."""
-    from core.prompts.encoding import load_encoder
+    from core.prompts.encoder import load_encoder
 
     examples = load_dataset(file).examples
     encoder = load_encoder(Path(__file__).parents[1] / "data" / "models" / "pocket", "alpaca")

@@ -22,11 +22,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from review.choosing import expected_gains
-from review.length_control import control_length
-from review.ranking import Bout, rank
-from review.report import _required
-from review.statistics import clustered_mean, effective_count, evidence, prompts_still_needed, wilson_interval
+from review.results.report import _required
+from review.statistics.active_sampling import expected_gains
+from review.statistics.bradley_terry import Bout, rank
+from review.statistics.intervals import clustered_mean, effective_count, evidence, prompts_still_needed, wilson_interval
+from review.statistics.length_control import control_length
 
 Line = dict[str, object]
 _SEED = 20261126

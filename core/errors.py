@@ -15,6 +15,8 @@ Any other exception is a bug and is allowed to look like one.
 
 from collections.abc import Mapping
 
+EXIT_USER_ERROR = 2  # exit status of a command that a UserError ended
+
 
 class FuataError(Exception):
     """Root of the tree."""

@@ -5,25 +5,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from core.data.dataset import find_file
-from core.data.examples import SPLIT_NAMES
-from core.data.questions import load_questions
+from core.cli.output import OneLineParser, common_options, run_command, say, show
+from core.datasets.conversation import SPLIT_NAMES
+from core.datasets.dataset import find_file
+from core.datasets.prompt_lists import load_questions
 from core.errors import ReviewError
+from core.generation.model_cache import ModelShelf
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
-from core.storage.folders import write_file
+from core.storage.atomic_write import write_file
 from core.storage.workspace import Workspace
-from core.terminal import OneLineParser, common_options, run_command, say, show
-from review.exports import FORMATS, export_review
-from review.importing import import_ratings, imported_sentence
-from review.judging import Judge
-from review.making import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
-from review.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS, make_rating
-from review.report import report_review
-from review.rubric import NO_RUBRIC, read_rubric
-from review.singles import report_singles
-from review.store import ReviewStore
-from review.wording import report_object, report_text, singles_object, singles_text
+from review.domain.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS, make_rating
+from review.domain.rubric import NO_RUBRIC, read_rubric
+from review.exchange.export import FORMATS, export_review
+from review.exchange.import_ratings import import_ratings, imported_sentence
+from review.judging.judge import Judge
+from review.results.report import report_review
+from review.results.single_responses import report_singles
+from review.results.text import report_object, report_text, singles_object, singles_text
+from review.setup.generate_responses import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
+from review.store.reviews import ReviewStore
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.data.dataset import load_dataset
-from core.data.splits import SplitSettings
+from core.datasets.dataset import load_dataset
+from core.datasets.splits import SplitSettings
+from core.datasets.store import DatasetStore
+from core.generation.chat_model import Response
 from core.generation.sampling import Sampling
-from core.generation.speaker import Response
-from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
-from review.contenders import Entrant
-from review.plan import ReviewPlan
-from review.store import ReviewStore
+from review.domain.contender import Entrant
+from review.domain.plan import ReviewPlan
+from review.store.reviews import ReviewStore
 
 
 def write_review(

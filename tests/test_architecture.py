@@ -1,12 +1,17 @@
-"""Who may import whom.
+"""Who may import whom. An arrow points at what is imported; a room may use all rooms below it, never one above or beside.
 
-app → ui → review → core          never back
-data/pocket → core                a recipe that nobody imports
+app.py ─▶ ui ─▶ review ─▶ core                      data/pocket ─▶ core: a recipe that nobody imports
+
+core      cli ─▶ training ─▶ generation ─▶ models ─▶ prompts ─▶ datasets ─▶ storage ─▶ errors, text
+training  runs ─▶ loop ─▶ planning ─▶ kernels ─▶ distributed, events, settings
+review    cli ─▶ results, judging, setup, exchange ─▶ store ─▶ statistics, domain
+ui        page ─▶ results, review, chat, train, data ─▶ what all screens share
+
 gradio, plotly    only in ui      (fastapi and uvicorn: ui and app.py)
 torch, transformers, peft         only in core, and there only
                                   - at the top of a module that works on tensors, or
                                   - inside a function, so that check, preview and review start fast
-sqlite3, sqlite_utils             only in core/storage and review
+sqlite3, sqlite_utils             only in core/storage, review/store and review/judging
 """
 
 import ast
@@ -20,6 +25,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = ["core", "review", "ui", "app"]
 RECIPES = "data"
+ROOMS = {  # of each floor, the lowest first; those on one level know nothing of each other
+    "core": [
+        {"errors", "text"}, {"storage"}, {"datasets"}, {"prompts"}, {"models"}, {"generation"}, {"training"}, {"cli"}, {"__main__"},
+    ],
+    "core.training": [{"distributed", "events", "settings"}, {"kernels"}, {"planning"}, {"loop"}, {"runs"}],
+    "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange"}, {"cli"}, {"__main__"}],
+    "ui": [
+        {"theme", "markup", "middleware", "uploads", "impatience", "accounts", "gradio_events"},
+        {"services", "html_report", "gate"},
+        {"error_messages"},
+        {"data", "train", "chat", "results"},
+        {"review"},
+        {"page"},
+    ],
+}  # fmt: skip
 ONLY_IN = {
     "gradio": ("ui",),
     "plotly": ("ui",),
@@ -30,7 +50,7 @@ ONLY_IN = {
     "transformers": ("core", "data/pocket"),
     "peft": ("core",),
     "sqlite3": ("core/storage",),
-    "sqlite_utils": ("core/storage", "review"),
+    "sqlite_utils": ("core/storage", "review/store", "review/judging"),
 }
 # The app loads these behind the page, after it has been answered.
 EXCEPTIONS = {("app.py", "torch"), ("app.py", "transformers"), ("app.py", "peft")}
@@ -61,12 +81,48 @@ def test_imports_point_down_the_house(path: Path) -> None:
             assert name.removesuffix(".py").startswith(ONLY_IN[top]), f"{name} imports {module}"
 
 
-@pytest.mark.parametrize("module", ["core.cli", "review.cli", "review.report", "review.judging", "core.data.checks"])
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("floor", ROOMS)
+def test_rooms_use_only_those_below_them(floor: str) -> None:
+    levels = {room: number for number, level in enumerate(ROOMS[floor]) for room in level}
+    inside = [path for path in sources() if module_of(path).startswith(f"{floor}.")]
+    assert {module_of(path).removeprefix(f"{floor}.").split(".")[0] for path in inside} == set(levels)
+    for path in inside:
+        room = module_of(path).removeprefix(f"{floor}.").split(".")[0]
+        for module in imports(path):
+            other = module.removeprefix(f"{floor}.").split(".")[0]
+            if module.startswith(f"{floor}.") and other != room:
+                assert levels[other] < levels[room], f"{module_of(path)} imports {module}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even in one that is closed inside a function."""
+    names = {module_of(path) for path in sources()}
+    uses = {module_of(path): {module for module in imports(path) if module in names} for path in sources()}
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " ▶ ".join((*way, module))
+        if module not in done:
+            for other in sorted(uses[module]):
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in sorted(names):
+        visit(module, ())
+
+
+@pytest.mark.parametrize(
+    "module", ["core.cli.main", "review.cli", "review.results.report", "review.judging.judge", "core.datasets.check"]
+)
 def test_light_commands_load_no_heavy_library(module: str) -> None:
     heavy = "{'torch', 'transformers', 'peft', 'gradio', 'plotly'}"
     script = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    if module == "core.cli":
+    if module == "core.cli.main":
         loaded = loaded.replace("['torch']", "[]")  # the preview is made by the function that makes batches of tensors
     assert loaded == "[]"
 

@@ -17,8 +17,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from core.errors import ReviewError, WorkspaceError
-from core.storage.folders import write_file
-from review.rating import check_reviewer
+from core.storage.atomic_write import write_file
+from review.domain.rating import check_reviewer
 
 log = logging.getLogger(__name__)
 Role = Literal["owner", "reviewer"]

@@ -5,10 +5,11 @@ Plain ASGI around the whole application: what stands on which page is decided by
 
 import html
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qs
 
 from ui.accounts import Account, Accounts
-from ui.security import App, Message, Receive, Send
+from ui.middleware import App, Message, Receive, Send
 
 JUDGE_PATH = "/judge"
 USER = "fuata_user"  # the key of a request's scope under which whoever signed in is named
@@ -72,6 +73,16 @@ class Gate:
                     if name == self.cookie:
                         return str(token)
         return ""
+
+
+def signed_in_user(request: Any) -> str | None:
+    """Return the user who signed in, or None when Fuata asks for no password.
+
+    ``request`` is Gradio's, or of a server function the web request itself; the gate writes the name beside either.
+    """
+    web = getattr(request, "request", None) or request
+    name: str | None = getattr(web, "scope", {}).get(USER)
+    return name
 
 
 def _may(account: Account, path: str) -> bool:

@@ -2,21 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from core.data.dataset import find_file, load_dataset, samples_by_hash
+from core.datasets.dataset import find_file, load_dataset, samples_by_hash
+from core.datasets.store import DatasetStore
 from core.errors import UserError
-from core.generation.shelf import ModelShelf
-from core.models.catalogue import bundled_models
-from core.prompts.style import BUILT_IN
-from core.storage.datasets import DatasetStore
-from core.storage.runs import RunStore
+from core.generation.model_cache import ModelShelf
+from core.models.resolve import bundled_models
+from core.prompts.chat_template import BUILT_IN
 from core.storage.workspace import Workspace
 from core.text import LONGEST_SENTENCE, shortened
-from core.training.merging import MergeJobs
-from core.training.queue import TrainingQueue
-from core.training.run import mark_interrupted
-from review.jobs import ReviewJobs
-from review.store import ReviewStore
+from core.training.runs.merge import MergeJobs
+from core.training.runs.queue import TrainingQueue
+from core.training.runs.runner import mark_interrupted
+from core.training.runs.store import RunStore
+from review.setup.background import ReviewJobs
+from review.store.reviews import ReviewStore
 
 Choice = tuple[str, str]  # what a person sees, what a handler gets
 
@@ -47,6 +48,10 @@ class Services:
         tuned = [name for name in runs if self.workspace.model_folder(name).is_dir()]
         tuned += [f"{name}@{step}" for name in runs for step in self.workspace.kept_steps(name)]
         return [(f"{name} (base)", name) for name in bundled_models()] + [(name, name) for name in tuned]
+
+    def review_choices(self) -> list[Choice]:
+        """Return the reviews, the latest first."""
+        return [(f"{row['name']} · {_review_state(row)}", row["name"]) for row in self.reviews.all()]
 
     def newest_model(self) -> str | None:
         """Return the run whose best model was made last, or None."""
@@ -101,3 +106,9 @@ def style_title(name: str) -> str:
 def sentence(error: UserError) -> str:
     """Return what a person is told, on one line."""
     return shortened(str(error), LONGEST_SENTENCE)
+
+
+def _review_state(row: dict[str, Any]) -> str:
+    if row["state"] == "ready":
+        return f"{row['pairs']:,} {'pairs' if row['answers'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
+    return {"generating": "being answered", "stopped": "stopped", "failed": "failed"}[row["state"]]

@@ -4,7 +4,7 @@ Imports neither torch nor transformers, but for ``check_loadable``.
 """
 
 from core.errors import ModelError, SettingsError
-from core.models.catalogue import ModelSource, read_config, read_whole_config
+from core.models.resolve import ModelSource, read_config, read_whole_config
 
 # Layouts that transformers loads as causal models though each position sees all others, unless their config says otherwise.
 _ENCODERS = frozenset(

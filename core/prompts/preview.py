@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.data.examples import Example
-from core.prompts.batches import IGNORED, collate
-from core.prompts.encoding import PromptEncoder
+from core.datasets.conversation import Example
+from core.prompts.collate import IGNORED, collate
+from core.prompts.encoder import PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from unicodedata import normalize
 from tokenizers import Tokenizer as CheckpointTokenizer
 
 from core.errors import ModelError, StyleError
-from core.prompts.byte_level import ByteLevelEncoding, NotByteLevelError, build_byte_level
+from core.prompts.tiktoken_bpe import ByteLevelEncoding, NotByteLevelError, build_byte_level
 from core.text import shortened
 
 _LONG_RUN = 100_000  # white-space characters; a few times as many end tiktoken's regular expressions

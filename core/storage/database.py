@@ -98,6 +98,11 @@ class Database:
         rows = self.query(sql, parameters)
         return rows[0] if rows else None
 
+    def scalar(self, sql: str, parameters: Parameters = ()) -> Any:
+        """Return the first column of a SELECT's first row, as of an aggregate, or None where there is no row."""
+        row = self.one(sql, parameters)
+        return next(iter(row.values())) if row else None
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from core.data.splits import SplitSettings
+from core.datasets.splits import SplitSettings
 from core.errors import SettingsError
 
 Method = Literal["full", "lora", "qlora"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from core.storage.folders import write_file
+from core.storage.atomic_write import write_file
 from data.pocket.background import background_documents
 from data.pocket.documents import Prose
 from data.pocket.families import load_world

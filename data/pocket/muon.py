@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, distributed
 
-from core.training.group import add_up
+from core.training.distributed import add_up
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # the five-step coefficients of the post
 _STEPS = 5

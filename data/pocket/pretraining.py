@@ -23,8 +23,8 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from core.storage.folders import write_file, written_aside
-from core.training.group import add_up
+from core.storage.atomic_write import write_file, written_aside
+from core.training.distributed import add_up
 from data.pocket.corpus import TokenIds
 from data.pocket.muon import Muon
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from core.storage.folders import write_file
+from core.storage.atomic_write import write_file
 from data.pocket.families import PocketWorld
 
 END = "<|endoftext|>"

@@ -9,8 +9,8 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from core.storage.workspace import Workspace
-from review.judging import Judge
-from review.rating import make_rating
+from review.domain.rating import make_rating
+from review.judging.judge import Judge
 from tests.reviews import write_review
 from tests.serving import Server
 

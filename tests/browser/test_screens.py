@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from core.data.dataset import load_dataset
-from core.storage.runs import RunStore
+from core.datasets.dataset import load_dataset
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, RunFinished, RunStarted, StepDone
-from core.training.run import add_run
+from core.training.runs.runner import add_run
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 from tests.conftest import processes_of_run
 from tests.serving import Server

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
 from core.storage.workspace import Workspace
-from core.training.estimate import (
+from core.training.planning.cost_model import (
     _is_gated,
     free_gpu_memory_mib,
     free_memory_mib,
@@ -22,9 +22,9 @@ from core.training.estimate import (
     parameter_count,
     passes_s,
 )
-from core.training.preparation import plan_run
+from core.training.planning.plan import plan_run
+from core.training.planning.throughput import _measured
 from core.training.settings import Method, change_settings, default_settings
-from core.training.speed import _measured
 from tests.conftest import POCKET, ROOT
 from ui.train.views import ready_markup
 

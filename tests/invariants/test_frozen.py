@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
 from core.models import frozen
-from core.models.catalogue import find_model
-from core.models.frozen import hold_frozen
-from core.models.loading import load_model
-from core.prompts.batches import collate
-from core.prompts.encoding import load_encoder
+from core.models.half_precision import hold_frozen
+from core.models.load import load_model
+from core.models.resolve import find_model
+from core.prompts.collate import collate
+from core.prompts.encoder import load_encoder
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, SampleAnswered, StepDone
-from core.training.loss import BatchLoss
-from core.training.quick_layers import quicken
-from core.training.run import add_run, execute
+from core.training.kernels.batch_loss import BatchLoss
+from core.training.kernels.fused_layers import quicken
+from core.training.runs.runner import add_run, execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_quick_layers import IDS, adapted, calls
 from tests.invariants.test_training import LAYOUTS, one_thread

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from core.data.dataset import load_dataset
-from core.models.adapters import AdapterShape, add_lora
-from core.models.catalogue import find_model
-from core.models.frozen import hold_frozen
-from core.models.loading import load_model
-from core.prompts.encoding import load_encoder
+from core.datasets.dataset import load_dataset
+from core.models.half_precision import hold_frozen
+from core.models.load import load_model
+from core.models.lora import AdapterShape, add_lora
+from core.models.resolve import find_model
+from core.prompts.encoder import load_encoder
 from core.training.events import Event, RunStarted, StepDone
-from core.training.job import TrainingJob
-from core.training.loop import train
-from core.training.loss import BatchLoss
+from core.training.kernels.batch_loss import BatchLoss
+from core.training.loop.job import TrainingJob
+from core.training.loop.trainer import train
 from core.training.settings import TrainingSettings, change_settings
 from tests.invariants.test_packed_rows import Kernel, by_rows, install
 from tests.standin_gpu import Far, StandInGpu, put_on_gpu, standing_in

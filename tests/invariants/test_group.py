@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from core.data.dataset import load_dataset
-from core.storage.runs import RunStore
+from core.datasets.dataset import load_dataset
 from core.storage.workspace import Workspace
-from core.training.group import Group
-from core.training.run import add_run, execute, is_alive
+from core.training.distributed import Group
+from core.training.runs.process import note_end, start_worker
+from core.training.runs.runner import add_run, execute, is_alive
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from core.training.worker import note_end, start_worker
 from tests.conftest import processes_of_run
 
 _ROUNDING = 1e-4  # relative; sums of two processes are added in another order, and Adam carries that on

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.storage.workspace import Workspace
-from review.store import ReviewStore
+from review.store.reviews import ReviewStore
 from tests.conftest import ROOT
 from tests.reviews import write_review
 
@@ -20,9 +20,9 @@ JUDGING = """
 import sys
 from pathlib import Path
 from core.storage.workspace import Workspace
-from review.judging import Judge
-from review.rating import make_rating
-from review.store import ReviewStore
+from review.judging.judge import Judge
+from review.domain.rating import make_rating
+from review.store.reviews import ReviewStore
 judge = Judge(ReviewStore(Workspace(Path(sys.argv[1]))), "r", sys.argv[2])
 number = 0
 while pairs := judge.next_pairs(1):

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.data.dataset import load_dataset
+from core.cli.main import main
+from core.datasets.dataset import load_dataset
 from core.errors import ModelError, SettingsError, WorkspaceError
-from core.models.catalogue import find_model
-from core.storage.runs import RunStore
+from core.models.resolve import find_model
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFinished, StepDone
-from core.training.manage import delete_run, extend_run, rename_run
-from core.training.merging import merge_run
-from core.training.run import add_run, execute
-from core.training.schedule import learning_rate_at
+from core.training.loop.lr_schedule import learning_rate_at
+from core.training.runs.lifecycle import delete_run, extend_run, rename_run
+from core.training.runs.merge import merge_run
+from core.training.runs.runner import add_run, execute
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
 from core.errors import ModelError, WorkspaceError
-from core.storage.folders import aside_of
-from core.storage.locks import held
+from core.storage.atomic_write import aside_of
+from core.storage.process_lock import held
 from core.storage.workspace import Workspace
-from core.training.merging import LOG_FILE, MergeJobs, _lock_file, merge_run
-from core.training.run import add_run, execute
+from core.training.runs.merge import LOG_FILE, MergeJobs, _lock_file, merge_run
+from core.training.runs.runner import add_run, execute
 from core.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.slow

@@ -9,22 +9,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import core.cli
-from core.data.dataset import load_dataset
-from core.data.examples import Turn
+from core.cli.main import main as core_main
+from core.datasets.conversation import Turn
+from core.datasets.dataset import load_dataset
 from core.errors import ModelError, SettingsError, WorkspaceError
+from core.generation.model_cache import ModelShelf
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
-from core.models.adapters import merge_adapter
-from core.models.catalogue import find_model, weights_identity
-from core.models.loading import load_model
-from core.storage.runs import RunStore
+from core.models.load import load_model
+from core.models.lora import merge_adapter
+from core.models.resolve import find_model, weights_identity
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunStarted
-from core.training.manage import check_resumable, delete_run, extend_run, rename_run
-from core.training.merging import merge_run
-from core.training.preparation import plan_run
-from core.training.run import add_run, execute
+from core.training.planning.plan import plan_run
+from core.training.runs.lifecycle import check_resumable, delete_run, extend_run, rename_run
+from core.training.runs.merge import merge_run
+from core.training.runs.runner import add_run, execute
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 from tests.conftest import POCKET
 
@@ -161,7 +161,7 @@ def test_a_merge_that_answers_otherwise_is_not_kept(
             merged.get_output_embeddings().weight.mul_(factor)
         return merged
 
-    monkeypatch.setattr("core.models.adapters.merge_adapter", wrongly)
+    monkeypatch.setattr("core.models.lora.merge_adapter", wrongly)
     with pytest.raises(ModelError, match="answers otherwise than the model in memory, so nothing of it was kept"):
         merge_run(workspace, "adapter", tmp_path / "merged")
     assert list(tmp_path.glob("*merged*")) == [] and list(tmp_path.glob(".*merged*")) == []
@@ -252,11 +252,9 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(
     (folder / "chat_template.jinja").unlink()
     assert ask(workspace, "adapter") == before
     where = ["--workspace", str(workspace.folder)]
-    assert core.cli.main(["check", str(small_file), "--model", "adapter", *where]) == 0
+    assert core_main(["check", str(small_file), "--model", "adapter", *where]) == 0
     assert (
-        core.cli.main(
-            ["train", str(small_file), "--model", "adapter", "--lora-rank", "64", "--epochs", "1", "--name", "on", *where]
-        )
+        core_main(["train", str(small_file), "--model", "adapter", "--lora-rank", "64", "--epochs", "1", "--name", "on", *where])
         == 0
     )
     assert "its own rank, alpha, dropout, kind and layers stay" in capsys.readouterr().err
@@ -325,8 +323,8 @@ def test_a_chat_models_own_template_is_its_style_unless_another_is_named(
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     where = ["--workspace", str(workspace.folder), "--epochs", "1"]
-    assert core.cli.main(["train", str(small_file), "--model", str(chat), "--name", "own", *where]) == 0
-    assert core.cli.main(["train", str(small_file), "--model", str(chat), "--style", "chatml", "--name", "named", *where]) == 0
+    assert core_main(["train", str(small_file), "--model", str(chat), "--name", "own", *where]) == 0
+    assert core_main(["train", str(small_file), "--model", str(chat), "--style", "chatml", "--name", "named", *where]) == 0
     assert [RunStore(workspace).settings(name).style for name in ("own", "named")] == ["model", "chatml"]
     assert RunStore(workspace).settings("own").day  # the date that templates are told is one for the whole run
     assert "validation loss" in capsys.readouterr().err

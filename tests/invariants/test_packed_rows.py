@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core.data.dataset import load_dataset
-from core.models.loading import keep_little_for_the_backward
-from core.prompts.batches import Batch, collate
-from core.prompts.encoding import load_encoder
+from core.datasets.dataset import load_dataset
+from core.models.load import keep_little_for_the_backward
+from core.prompts.collate import Batch, collate
+from core.prompts.encoder import load_encoder
 from core.training import packed_rows
-from core.training.flat_rows import flatten
-from core.training.loss import BatchLoss
+from core.training.kernels.batch_loss import BatchLoss
+from core.training.kernels.flat_batch import flatten
 from tests.invariants.test_training import LAYOUTS, gradients, load
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Kernel], list
             return usual(*values)
 
         monkeypatch.setattr(packed_rows, "_kernel", kernel)
-        monkeypatch.setattr("core.training.flat_rows.attend_packed", counted)
+        monkeypatch.setattr("core.training.kernels.flat_batch.attend_packed", counted)
         return calls
 
     yield put

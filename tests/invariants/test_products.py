@@ -10,11 +10,11 @@ import torch
 
 from core.storage.workspace import Workspace
 from core.training import products
-from core.training.checkpoints import Progress
 from core.training.events import RunStarted, StepDone
-from core.training.loop import _Loop
-from core.training.products import ONEDNN, USUAL, multiplying_by, operations_per_s, quickest
-from core.training.run import execute
+from core.training.kernels.matmul_backend import ONEDNN, USUAL, multiplying_by, operations_per_s, quickest
+from core.training.loop.checkpoint import Progress
+from core.training.loop.trainer import _Loop
+from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_training import run, same, settings, weights
 
@@ -131,7 +131,7 @@ def test_a_run_keeps_the_library_it_began_with(
 ) -> None:
     chosen = settings(tiny_models["llama"])
     monkeypatch.setattr(products, "operations_per_s", lambda _: 1e9)
-    monkeypatch.setattr("core.models.loading.best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("core.models.load.best_device", lambda: torch.device("cpu"))
     _, events = run(workspace, small_file, chosen)
     monkeypatch.setattr(products, "operations_per_s", lambda library: {USUAL: 1e9, ONEDNN: 2e9}[library])
     whole, by_other = run(workspace, small_file, chosen)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from core.models.adapters import AdapterShape, add_lora
-from core.models.catalogue import find_model
-from core.models.loading import load_model
-from core.training.memory import keep_freed_memory
-from core.training.quick_layers import _Adapted, _fuse_norms, quicken
+from core.models.load import load_model
+from core.models.lora import AdapterShape, add_lora
+from core.models.resolve import find_model
+from core.training.kernels.fused_layers import _Adapted, _fuse_norms, quicken
+from core.training.kernels.memory import keep_freed_memory
 
 IDS = torch.tensor([[5, 6, 7, 8, 9], [11, 12, 13, 14, 15]])
 
@@ -190,7 +190,7 @@ def test_memory_is_kept_only_where_the_c_library_takes_a_threshold(
             asked.append((option, size))
             return int(option != -3 or size <= largest)
 
-    monkeypatch.setattr("core.training.memory.sys.platform", "linux")
-    monkeypatch.setattr("core.training.memory.ctypes.CDLL", Library)
+    monkeypatch.setattr("core.training.kernels.memory.sys.platform", "linux")
+    monkeypatch.setattr("core.training.kernels.memory.ctypes.CDLL", Library)
     keep_freed_memory()
     assert asked == set_to

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from core.data.dataset import Dataset, load_dataset
+from core.datasets.dataset import Dataset, load_dataset
 from core.errors import ReviewError, WorkspaceError
+from core.generation.model_cache import ModelShelf
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
-from core.storage.locks import held
+from core.storage.process_lock import held
 from core.storage.workspace import Workspace
-from review.making import RowChoice, answer_review, create_review, is_being_answered, is_unfinished, plan_review
-from review.plan import ReviewPlan
-from review.store import ReviewStore
+from review.domain.plan import ReviewPlan
+from review.setup.generate_responses import RowChoice, answer_review, create_review, is_being_answered, is_unfinished, plan_review
+from review.store.reviews import ReviewStore
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_two_hands_cannot_answer_one_review(workspace: Workspace, dataset: Datas
 
 
 def test_test_rows_are_those_no_contender_has_learnt(workspace: Workspace, dataset: Dataset, models: list[str]) -> None:
-    from core.training.run import add_run, execute
+    from core.training.runs.runner import add_run, execute
     from core.training.settings import TrainingSettings
 
     runs = []
@@ -86,7 +86,7 @@ def test_test_rows_are_those_no_contender_has_learnt(workspace: Workspace, datas
         settings = TrainingSettings(model=models[0], epochs=1, watched_prompts=0, split_seed=seed)
         runs.append(add_run(workspace, dataset, settings))
         execute(workspace, runs[-1], lambda: False, [])
-    from core.data.splits import SplitSettings, split_examples
+    from core.datasets.splits import SplitSettings, split_examples
 
     plan = plan_review(workspace, dataset, "r", [models[1], runs[0]], RowChoice("test"), Sampling())
     expected = split_examples(dataset.examples, SplitSettings(seed=1)).test

@@ -9,20 +9,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from core.data.dataset import load_dataset
-from core.models.catalogue import find_model
-from core.models.loading import load_model
-from core.prompts.batches import collate, plan_epoch
-from core.prompts.encoding import load_encoder
+from core.datasets.dataset import load_dataset
+from core.models.load import load_model
+from core.models.resolve import find_model
+from core.prompts.collate import collate, plan_epoch
+from core.prompts.encoder import load_encoder
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, Event, RunFailed, RunFinished, StepDone
-from core.training.job import TrainingJob
-from core.training.loss import BatchLoss
-from core.training.run import execute
-from core.training.schedule import learning_rate_at
+from core.training.kernels.batch_loss import BatchLoss
+from core.training.loop.job import TrainingJob
+from core.training.loop.lr_schedule import learning_rate_at
+from core.training.loop.optimizer_step import Steps, TakenStep
+from core.training.runs.control import Wishes
+from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
-from core.training.steps import Steps, TakenStep
-from core.training.wishes import Wishes
 from tests.invariants.test_training import run, same, settings, weights
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def chosen(tiny_models: dict[str, Path]) -> TrainingSettings:
 
 @pytest.fixture
 def one_late(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return lambda: monkeypatch.setattr("core.training.loop.steps_ahead", lambda _: 1)
+    return lambda: monkeypatch.setattr("core.training.loop.trainer.steps_ahead", lambda _: 1)
 
 
 def test_steps_read_one_late_tell_the_same_story(
@@ -105,8 +105,8 @@ def test_a_pause_is_no_part_of_any_steps_time(
         return asked <= clock["questions"] < asked + 100
 
     ours = SimpleNamespace(perf_counter=now, monotonic=now, sleep=sleep)
-    monkeypatch.setattr("core.training.loop.time", ours)
-    monkeypatch.setattr("core.training.steps.time", ours)
+    monkeypatch.setattr("core.training.loop.trainer.time", ours)
+    monkeypatch.setattr("core.training.loop.optimizer_step.time", ours)
     monkeypatch.setattr(Wishes, "pause", pauses)
     one_late()
     _, events = run(workspace, small_file, chosen)

@@ -19,28 +19,28 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.cli import main
-from core.data.dataset import load_dataset
+from core.cli.main import main
+from core.datasets.dataset import load_dataset
 from core.errors import ModelError, SettingsError, UserError, WorkspaceError
+from core.generation.model_cache import ModelShelf
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
 from core.models import loading
-from core.models.adapters import AdapterShape, add_lora
-from core.models.catalogue import find_model
-from core.models.loading import keep_little_for_the_backward, load_model
-from core.models.parts import blocks_of
-from core.prompts.batches import IGNORED, Batch, collate
-from core.prompts.encoding import EncodedRow, load_encoder, make_row
-from core.storage.runs import RunStore
+from core.models.layout import blocks_of
+from core.models.load import keep_little_for_the_backward, load_model
+from core.models.lora import AdapterShape, add_lora
+from core.models.resolve import find_model
+from core.prompts.collate import IGNORED, Batch, collate
+from core.prompts.encoder import EncodedRow, load_encoder, make_row
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
-from core.training.flat_rows import _grouped, flatten
-from core.training.head import loss_through
-from core.training.last_layer import narrow_last_layer
-from core.training.loss import BatchLoss
-from core.training.manage import check_resumable
-from core.training.preparation import plan_run
-from core.training.run import add_run, execute, is_alive, mark_interrupted
+from core.training.kernels.batch_loss import BatchLoss
+from core.training.kernels.chunked_cross_entropy import loss_through
+from core.training.kernels.flat_batch import _grouped, flatten
+from core.training.kernels.last_layer import narrow_last_layer
+from core.training.planning.plan import plan_run
+from core.training.runs.lifecycle import check_resumable
+from core.training.runs.runner import add_run, execute, is_alive, mark_interrupted
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings, change_settings
 from tests.conftest import ROOT
 from ui.train.views import ready_markup
@@ -170,7 +170,7 @@ def test_attention_in_groups_of_like_length_changes_nothing(
     batch = collate([*rows, rows[2], rows[0].cut(9)], 0, mask_prompt=learnt != "full")
     found = []
     for set_up in (0, 10**9):
-        monkeypatch.setattr("core.training.flat_rows._SET_UP", set_up)
+        monkeypatch.setattr("core.training.kernels.flat_batch._SET_UP", set_up)
         model = load(tiny_models[layout])
         batch_loss = BatchLoss(model)
         groups = flatten(batch, torch.device("cpu"), shares=True, layout="grouped").groups
@@ -214,8 +214,8 @@ def test_an_end_token_inside_a_row_learns_what_transformers_lets_it_learn(tiny_m
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("trained", [True, False])
 def test_a_loss_in_chunks_is_that_of_autograd(monkeypatch: pytest.MonkeyPatch, bias: bool, trained: bool) -> None:
-    monkeypatch.setattr("core.training.head._CHUNK_NUMBERS", 0)
-    monkeypatch.setattr("core.training.head._LEAST_ROWS", 4)
+    monkeypatch.setattr("core.training.kernels.chunked_cross_entropy._CHUNK_NUMBERS", 0)
+    monkeypatch.setattr("core.training.kernels.chunked_cross_entropy._LEAST_ROWS", 4)
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Linear(6, 11, bias=bias).requires_grad_(trained) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
@@ -656,7 +656,7 @@ def test_a_bug_inside_a_run_is_raised_and_its_run_stays_failed(
     def buggy(*_values: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("core.training.loss.BatchLoss.backward", buggy)
+    monkeypatch.setattr("core.training.kernels.batch_loss.BatchLoss.backward", buggy)
     name = add_run(workspace, load_dataset(small_file), settings(tiny_models["llama"], epochs=1))
     with pytest.raises(KeyError, match="a bug"):
         execute(workspace, name, lambda: False, [])
@@ -711,7 +711,7 @@ def test_a_run_stopped_before_any_evaluation_can_be_asked_and_still_resumes_exac
 
 
 def test_a_long_prompt_takes_nothing_from_the_answers_beside_it(tiny_models: dict[str, Path]) -> None:
-    from core.data.examples import Turn
+    from core.datasets.conversation import Turn
 
     speaker = ModelShelf(lambda _: None).get(str(tiny_models["llama"]), "alpaca")
     prompts = [[Turn("user", "word " * 170)], [Turn("user", "short")]]
@@ -775,7 +775,7 @@ def test_generation_in_company_and_alone_gives_the_same_answers(tiny_models: dic
 
 
 def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[str, Path]) -> None:
-    from core.generation.decoding import Limits, stream_ids
+    from core.generation.decode import Limits, stream_ids
 
     for layout in LAYOUTS:
         model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
@@ -787,7 +787,7 @@ def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[s
 
 
 def test_an_answer_never_leaves_the_context(tiny_models: dict[str, Path]) -> None:
-    from core.data.examples import Turn
+    from core.datasets.conversation import Turn
 
     speaker = ModelShelf(lambda _: None).get(str(tiny_models["gpt2"]), "alpaca")
     long = [Turn("user", "word " * 300)]
@@ -888,7 +888,7 @@ def test_adapters_on_weights_in_four_bits_train_resume_and_load_on_whole_ones(
 def test_without_bitsandbytes_four_bits_are_refused_in_a_sentence(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.training.preparation.find_spec", lambda _: None)
+    monkeypatch.setattr("core.training.planning.plan.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match="python -m pip install bitsandbytes"):
         add_run(workspace, load_dataset(small_file), settings(tiny_models["qwen3"], method="qlora"))
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
 from core.errors import WorkspaceError
-from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
-from core.training.queue import TrainingQueue
-from core.training.run import add_run, execute, is_alive, mark_interrupted
+from core.training.runs.process import LOG_FILE, start_worker
+from core.training.runs.queue import TrainingQueue
+from core.training.runs.runner import add_run, execute, is_alive, mark_interrupted
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from core.training.worker import LOG_FILE, start_worker
 from tests.conftest import processes_of_run
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
 from core.training.events import RunFinished, RunStarted, StepDone
-from core.training.run import add_run
+from core.training.runs.runner import add_run
 from core.training.settings import TrainingSettings
-from review.judging import Judge
-from review.rating import make_rating
+from review.domain.rating import make_rating
+from review.judging.judge import Judge
 from tests.reviews import write_review
 from tests.tabs.conftest import Opened, upload
 from ui.chat.tab import build_chat_tab
@@ -26,8 +26,8 @@ from ui.page import build_page
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_review_tab
 from ui.services import Services
-from ui.train.curves import Look, draw_curves, draw_details, guard_words, read_look, smooth
-from ui.train.history import Histories, History
+from ui.train.loss_charts import Look, draw_curves, draw_details, guard_words, read_look, smooth
+from ui.train.metrics_cache import Histories, History
 from ui.train.tab import build_train_tab
 from ui.train.views import duration
 

@@ -8,14 +8,14 @@ from plotly.graph_objects import Figure
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
-from review.behind import pairs_behind
-from review.judging import Judge
-from review.rating import make_rating
-from review.report import report_review
-from review.statistics import wilson_interval
-from review.store import ReviewStore
-from review.votes import Filters
-from review.wording import loss_sentence, report_object
+from review.domain.rating import make_rating
+from review.judging.judge import Judge
+from review.results.drilldown import pairs_behind
+from review.results.report import report_review
+from review.results.text import loss_sentence, report_object
+from review.statistics.intervals import wilson_interval
+from review.store.reviews import ReviewStore
+from review.store.verdicts import Filters
 from tests.reviews import write_review
 from ui.results.charts import draw_losses, draw_win_rates
 from ui.results.views import result_markup
@@ -67,7 +67,7 @@ def test_the_pairs_behind_a_number_are_those_it_counts(judged: ReviewStore) -> N
 
 
 def test_many_pairs_behind_a_number_are_counted_and_the_first_shown(judged: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review.behind._MOST_SHOWN", 5)
+    monkeypatch.setattr("review.results.drilldown._MOST_SHOWN", 5)
     found = pairs_behind(judged, "r", ("base", "tuned"))
     assert (found.total, len(found.pairs)) == (12, 5)
 

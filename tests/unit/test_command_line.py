@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import core.cli
 import review.cli
-from core.storage.runs import RunStore
+from core.cli.main import main as core_main
 from core.storage.workspace import Workspace
-from core.training.worker import _cuda_devices
+from core.training.runs.process import _cuda_devices
+from core.training.runs.store import RunStore
 from tests.conftest import ROOT, SHARED
 
 
@@ -27,13 +27,13 @@ def call(main: Any, capsys: pytest.CaptureFixture[str], *words: object) -> tuple
 
 
 def test_check_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str], tmp_path: Path, book: Path) -> None:
-    status, out, _ = call(core.cli.main, capsys, "check", book, "--json", "--workspace", tmp_path / "w")
+    status, out, _ = call(core_main, capsys, "check", book, "--json", "--workspace", tmp_path / "w")
     report = json.loads(out)
     assert status == 0
     assert {"format", "rows", "usable", "refused", "duplicates", "near_duplicates", "too_long", "tokens"} <= set(report)
     assert (report["rows"], report["usable"], report["refused"], report["duplicates"]) == (1100, 1100, [], 25)
     assert len(report["duplicate_rows"]) == 25
-    status, out, _ = call(core.cli.main, capsys, "check", book, "--workspace", tmp_path / "w")
+    status, out, _ = call(core_main, capsys, "check", book, "--workspace", tmp_path / "w")
     assert status == 0 and "exact repeats of a prompt: 25" in out
 
 
@@ -63,7 +63,7 @@ def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: False)  # as PyTorch is built for Windows
-    status, _, error = call(core.cli.main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path)
+    status, _, error = call(core_main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path)
     assert status == 2 and "must be 1: this PyTorch has no NCCL" in error and error.count("\n") == 1
     assert RunStore(Workspace(tmp_path)).all() == []
     assert _cuda_devices() == 1
@@ -71,7 +71,7 @@ def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything
 
 def test_preview_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, _ = call(
-        core.cli.main, capsys, "preview", "sample", "--row", 2, "--style", "phi3", "--json", "--workspace", tmp_path
+        core_main, capsys, "preview", "sample", "--row", 2, "--style", "phi3", "--json", "--workspace", tmp_path
     )
     preview = json.loads(out)
     assert status == 0
@@ -88,7 +88,7 @@ def test_train_generate_and_review_on_a_small_file(
     where = ["--json", "--workspace", tmp_path / "w"]
     model = tiny_models["llama"]
     status, out, _ = call(
-        core.cli.main,
+        core_main,
         capsys,
         "train",
         small_file,
@@ -108,11 +108,11 @@ def test_train_generate_and_review_on_a_small_file(
     assert any("34 rows are few" in line for line in events[0]["cautions"])
     assert {"step", "loss"} <= set(next(event for event in events if event["event"] == "StepDone"))
 
-    status, out, _ = call(core.cli.main, capsys, "generate", "--model", "run", "--data", small_file, "--split", "test", *where)
+    status, out, _ = call(core_main, capsys, "generate", "--model", "run", "--data", small_file, "--split", "test", *where)
     lines = [json.loads(line) for line in out.splitlines()]
     assert len(lines) == 4
     assert all({"row", "prompt", "response", "tokens", "finish_reason"} <= set(line) for line in lines)
-    status, out, _ = call(core.cli.main, capsys, "generate", "--model", "run", "--prompt", "Hello", *where)
+    status, out, _ = call(core_main, capsys, "generate", "--model", "run", "--prompt", "Hello", *where)
     assert json.loads(out)["row"] == 1
 
     status, out, _ = call(
@@ -163,7 +163,7 @@ def test_a_bad_file_gets_one_sentence_and_exit_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, verb: str
 ) -> None:
     (tmp_path / name).write_bytes(bad_files(tmp_path)[name])
-    status, out, err = call(core.cli.main, capsys, verb, tmp_path / name, "--workspace", tmp_path / "w")
+    status, out, err = call(core_main, capsys, verb, tmp_path / name, "--workspace", tmp_path / "w")
     assert (status, out) == (2, "")
     assert err.count("\n") == 1 and name in err and "Traceback" not in err
 
@@ -205,7 +205,7 @@ def test_a_wrong_word_gets_one_sentence_and_exit_2(
     words = [word.replace("{empty}", str(tmp_path / "empty")) for word in words]
     if "--workspace" not in words and len(words) > 1:
         words += ["--workspace", str(tmp_path / "w")]
-    status, out, err = call(core.cli.main, capsys, *words)
+    status, out, err = call(core_main, capsys, *words)
     assert (status, out) == (2, "")
     assert sentence in err and err.count("\n") == 1
 
@@ -253,5 +253,5 @@ def test_the_app_says_what_is_wrong_with_a_port_and_a_host(tmp_path: Path) -> No
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real data of ../shared/data")
 def test_finished_rows_of_the_book_are_checked_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = SHARED / "instructions" / "book-test-with-responses.json"
-    status, out, _ = call(core.cli.main, capsys, "check", file, "--json", "--workspace", tmp_path / "w")
+    status, out, _ = call(core_main, capsys, "check", file, "--json", "--workspace", tmp_path / "w")
     assert (status, json.loads(out)["usable"]) == (0, 110)

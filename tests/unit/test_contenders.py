@@ -10,25 +10,25 @@ from typing import Any
 
 import pytest
 
-from core.data.dataset import load_dataset
-from core.data.examples import Turn
-from core.data.questions import load_questions
+from core.datasets.conversation import Turn
+from core.datasets.dataset import load_dataset
+from core.datasets.prompt_lists import load_questions
+from core.datasets.store import DatasetStore
 from core.errors import DataError, ModelError, ReviewError, UserError
-from core.generation.endpoint import Endpoint, find_endpoint
+from core.generation.model_cache import ModelShelf
+from core.generation.openai_endpoint import Endpoint, find_endpoint
 from core.generation.sampling import Sampling
-from core.generation.shelf import ModelShelf
-from core.storage.datasets import DatasetStore
 from core.storage.workspace import Workspace
-from review.contenders import find_entrants
-from review.exports import export_review
-from review.imported import read_responses
-from review.judging import Judge
-from review.making import RowChoice, add_contenders, answer_review, create_review, plan_review
-from review.rating import make_rating
-from review.report import report_review
-from review.rounds import ask_in_rounds
-from review.store import ReviewStore
-from review.votes import Filters
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.judging.judge import Judge
+from review.results.report import report_review
+from review.setup.contenders import find_entrants
+from review.setup.generate_responses import RowChoice, add_contenders, answer_review, create_review, plan_review
+from review.setup.multi_turn import ask_in_rounds
+from review.setup.response_files import read_responses
+from review.store.reviews import ReviewStore
+from review.store.verdicts import Filters
 from tests.reviews import write_review
 
 ALL = RowChoice(None)
@@ -242,7 +242,7 @@ def test_prompts_without_answers_are_asked_in_turn(workspace: Workspace, tmp_pat
 
 
 def test_a_stop_in_the_middle_of_a_conversation_keeps_no_half_of_it() -> None:
-    from core.generation.speaker import Response
+    from core.generation.chat_model import Response
 
     calls = []
 

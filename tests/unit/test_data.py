@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.checks import RowLength, check_dataset
-from core.data.dataset import SAMPLE, load_dataset
-from core.data.duplicates import find_repeats
-from core.data.examples import Example, Turn
-from core.data.splits import SplitSettings, split_examples
+from core.datasets.check import RowLength, check_dataset
+from core.datasets.conversation import Example, Turn
+from core.datasets.dataset import SAMPLE, load_dataset
+from core.datasets.near_duplicates import find_repeats
+from core.datasets.splits import SplitSettings, split_examples
 from core.errors import DataError, SettingsError
 
 GOOD = {"instruction": "Say yes.", "input": "", "output": "Yes."}

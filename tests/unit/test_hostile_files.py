@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-import core.cli
-from core.data import files
-from core.data.checks import _PLACEHOLDER
-from core.data.dataset import load_dataset
-from core.data.examples import Example, Turn
+from core.cli.main import main as core_main
+from core.datasets import files
+from core.datasets.check import _PLACEHOLDER
+from core.datasets.conversation import Example, Turn
+from core.datasets.dataset import load_dataset
 from core.errors import DataError, ModelError, StyleError
-from core.models.catalogue import max_context, read_config
-from core.prompts.encoded import measure_dataset
-from core.prompts.encoding import load_encoder
-from core.prompts.rendering import render
-from core.prompts.style import Style
+from core.models.resolve import max_context, read_config
+from core.prompts.chat_template import Style
+from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.encoder import load_encoder
+from core.prompts.render import render
 from core.prompts.template_process import TemplateProcess
 from core.text import printable, shortened
 from tests.conftest import POCKET
@@ -132,7 +132,7 @@ def test_a_csv_may_begin_with_blank_lines_and_a_broken_one_names_its_line(tmp_pa
 
 def test_sentences_and_reasons_are_short_whatever_they_quote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "role.json", [{"messages": [{"role": "y" * 100_000, "content": "z"}]}])
-    assert core.cli.main(["check", str(path), "--workspace", str(tmp_path / "w")]) == 2
+    assert core_main(["check", str(path), "--workspace", str(tmp_path / "w")]) == 2
     assert len(capsys.readouterr().err) < 700
     assert len(shortened("x" * 1000)) == 80
 
@@ -142,11 +142,11 @@ def test_a_terminal_is_shown_controls_and_obeys_none(tmp_path: Path, capsys: pyt
     path = write(tmp_path / "evil.json", [ROW | {"output": evil}, {"messages": [{"role": evil, "content": "x"}]}])
     where = ["--workspace", str(tmp_path / "w")]
     for words in (["check", str(path)], ["preview", str(path), "--row", "1"], ["preview", str(path), "--row", "1", "--json"]):
-        assert core.cli.main([*words, *where]) == 0
+        assert core_main([*words, *where]) == 0
         told = "".join(capsys.readouterr())
         assert "\x1b" not in told and "\x9b" not in told and "\x07" not in told
     assert printable("a\tb\n\x1b") == "a\tb\n\\x1b"
-    core.cli.main(["preview", str(path), "--row", "1", "--json", *where])
+    core_main(["preview", str(path), "--row", "1", "--json", *where])
     assert evil in json.loads(capsys.readouterr().out)["text"]
 
 

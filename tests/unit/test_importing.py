@@ -7,14 +7,14 @@ import pytest
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
-from review.exports import export_review
-from review.importing import Imported, import_ratings, imported_sentence
-from review.judging import Judge
-from review.rating import make_rating
-from review.report import report_review
-from review.store import ReviewStore
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.exchange.import_ratings import Imported, import_ratings, imported_sentence
+from review.judging.judge import Judge
+from review.results.report import report_review
+from review.store.reviews import ReviewStore
 from tests.reviews import write_review
-from ui.results.report import write_result
+from ui.results.review_report import write_result
 
 TEXTS = {"base": "base {prompt}", "tuned": "tuned {prompt}"}
 

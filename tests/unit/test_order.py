@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from core.storage.schema import engine_tables
+from core.storage.migrations import engine_tables
 from core.storage.workspace import Workspace
-from review.judging import Judge
-from review.order import _OPEN, _UNRATED
-from review.rating import make_rating
-from review.schema import review_tables
-from review.store import ReviewStore
+from review.domain.rating import make_rating
+from review.judging.assignment import _OPEN, _UNRATED
+from review.judging.judge import Judge
+from review.store.migrations import review_tables
+from review.store.reviews import ReviewStore
 from tests.reviews import write_review
 
 TEXTS = {"base": "base", "tuned": "tuned"}
@@ -86,7 +86,7 @@ def test_a_pair_that_is_shown_to_somebody_is_not_shown_to_another_until_they_are
     [other] = Judge(store, "r", "juma").next_pairs(4)
     assert other.id not in shown
     assert {pair.id for pair in Judge(store, "r", "amina").next_pairs(4)} == shown
-    monkeypatch.setattr("review.order.time.time", lambda: 1e12)  # long after
+    monkeypatch.setattr("review.judging.assignment.time.time", lambda: 1e12)  # long after
     assert len(Judge(store, "r", "juma").next_pairs(4)) == 4
 
 

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from core.data.dataset import SAMPLE, SAMPLES, load_dataset
-from core.data.duplicates import find_repeats
+from core.datasets.dataset import SAMPLE, SAMPLES, load_dataset
+from core.datasets.near_duplicates import find_repeats
 from data.pocket.chat import measured_prompts, plain, read_exchanges, read_unknown
 from data.pocket.documents import Prose
 from data.pocket.families import HOME, Family, load_world, read_table

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as CheckpointTokenizer
 
-from core.data.dataset import load_dataset
-from core.data.examples import Example, Turn
+from core.datasets.conversation import Example, Turn
+from core.datasets.dataset import load_dataset
 from core.errors import ModelError, StyleError
-from core.prompts.batches import IGNORED, collate, plan_epoch, plan_evaluation
-from core.prompts.encoded import encode_dataset, measure_dataset
-from core.prompts.encoding import EncodedRow, PromptEncoder, load_encoder, make_row
+from core.prompts.chat_template import BUILT_IN, Style
+from core.prompts.collate import IGNORED, collate, plan_epoch, plan_evaluation
+from core.prompts.encoded_dataset import encode_dataset, measure_dataset
+from core.prompts.encoder import EncodedRow, PromptEncoder, load_encoder, make_row
 from core.prompts.preview import preview_row
-from core.prompts.rendering import _lay_out, render
-from core.prompts.style import BUILT_IN, Style
+from core.prompts.render import _lay_out, render
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 from core.storage.workspace import Workspace
-from core.training.cautions import cautions
-from core.training.preparation import plan_run
+from core.training.planning.cautions import cautions
+from core.training.planning.plan import plan_run
 from core.training.settings import TrainingSettings
 from tests.conftest import POCKET
 

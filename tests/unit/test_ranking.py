@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from review.agreement import cohen_kappa, krippendorff_alpha, numbers_differ
-from review.length_control import control_length
-from review.logistic import fit_logistic
-from review.ranking import Bout, rank
-from review.statistics import effective_count, wilson_interval
+from review.statistics.agreement import cohen_kappa, krippendorff_alpha, numbers_differ
+from review.statistics.bradley_terry import Bout, rank
+from review.statistics.intervals import effective_count, wilson_interval
+from review.statistics.length_control import control_length
+from review.statistics.logistic_regression import fit_logistic
 
 NAMES = ("base", "small", "large", "best")
 STRENGTHS = (-0.6, -0.2, 0.2, 0.6)

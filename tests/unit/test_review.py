@@ -14,24 +14,24 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 from sqlite_utils import Database
 
-from core.data.splits import SplitSettings
+from core.datasets.splits import SplitSettings
 from core.errors import ReviewError, WorkspaceError
 from core.generation.sampling import Sampling
-from core.storage.schema import engine_tables
+from core.storage.migrations import engine_tables
 from core.storage.workspace import Workspace
-from review.contenders import Entrant
-from review.exports import FORMATS, export_review
-from review.judging import Judge
-from review.leaks import named_model
-from review.plan import ReviewPlan
-from review.rating import make_rating
-from review.remarks import Stars, mean_stars
-from review.report import report_review
-from review.schema import review_tables
-from review.statistics import can_be_settled, evidence, prompts_still_needed, sign_test, wilson_interval
-from review.store import ReviewStore
-from review.votes import Filters
-from review.wording import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
+from review.domain.contender import Entrant
+from review.domain.plan import ReviewPlan
+from review.domain.rating import make_rating
+from review.exchange.export import FORMATS, export_review
+from review.judging.judge import Judge
+from review.judging.self_identification import named_model
+from review.results.report import report_review
+from review.results.stars_and_tags import Stars, mean_stars
+from review.results.text import agreement_sentence, length_sentence, match_sentence, report_object, report_text, side_sentence
+from review.statistics.intervals import can_be_settled, evidence, prompts_still_needed, sign_test, wilson_interval
+from review.store.migrations import review_tables
+from review.store.reviews import ReviewStore
+from review.store.verdicts import Filters
 from tests.reviews import write_review
 from ui.review.markdown import render
 
@@ -166,7 +166,7 @@ def test_sides_are_random_by_reviewer_and_pair_and_never_change(workspace: Works
 
 
 def test_a_pair_says_nothing_of_who_wrote_it(store: ReviewStore) -> None:
-    from ui.review.pair import pair_object
+    from ui.review.judge.api import pair_object
 
     pair = Judge(store, "r", "amina").next_pairs(1)[0]
     assert set(pair_object(pair)) == {"id", "answers", "prompt", "expected", "a", "b", "named", "rendered"}
@@ -201,9 +201,9 @@ def test_undo_takes_back_the_last_whatever_the_clock_says(store: ReviewStore, mo
     judge = Judge(store, "r", "amina")
     pairs = [pair.id for pair in judge.next_pairs(4)]
     for number, pair_id in enumerate(pairs):  # the clock is set back before every verdict
-        monkeypatch.setattr("review.judging.now", lambda number=number: f"2026-01-01T00:00:{59 - number}.000000+00:00")
+        monkeypatch.setattr("review.judging.judge.now", lambda number=number: f"2026-01-01T00:00:{59 - number}.000000+00:00")
         judge.rate(pair_id, make_rating("a"))
-    monkeypatch.setattr("review.judging.now", lambda: "2026-01-01T00:00:30.000000+00:00")  # and stands still
+    monkeypatch.setattr("review.judging.judge.now", lambda: "2026-01-01T00:00:30.000000+00:00")  # and stands still
     judge.rate(pairs[1], make_rating("tie"))
     judge.rate(pairs[0], make_rating("b"))
     undone = [judge.undo().id for _ in range(4)]

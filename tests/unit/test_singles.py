@@ -9,20 +9,20 @@ import pytest
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
-from review.behind import disputed_pairs
-from review.exports import export_review
-from review.importing import Imported, import_ratings
-from review.judging import Judge
-from review.rating import make_rating
-from review.report import report_review
-from review.singles import report_singles
-from review.statistics import wilson_interval
-from review.store import ReviewStore
-from review.wording import singles_object, singles_text
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.exchange.import_ratings import Imported, import_ratings
+from review.judging.judge import Judge
+from review.results.drilldown import disputed_pairs
+from review.results.report import report_review
+from review.results.single_responses import report_singles
+from review.results.text import singles_object, singles_text
+from review.statistics.intervals import wilson_interval
+from review.store.reviews import ReviewStore
 from tests.reviews import write_review
-from ui.results.report import write_result
-from ui.results.singles import singles_markup
-from ui.review.pair import pair_object
+from ui.results.review_report import write_result
+from ui.results.single_responses import singles_markup
+from ui.review.judge.api import pair_object
 
 TEXTS = {"base": "base {prompt}", "tuned": "tuned {prompt}"}
 

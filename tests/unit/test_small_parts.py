@@ -17,21 +17,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import check_host, check_port
-from core.data.dataset import Dataset, load_dataset
+from core.datasets.dataset import Dataset, load_dataset
+from core.datasets.store import DatasetStore
 from core.errors import SettingsError, WorkspaceError
 from core.generation.sampling import Sampling, sample_next_token
-from core.models.catalogue import bundled_models, max_context
-from core.storage.datasets import DatasetStore
-from core.storage.folders import recover, write_file, written_aside
-from core.storage.runs import RunStore
+from core.models.resolve import bundled_models, max_context
+from core.storage.atomic_write import recover, write_file, written_aside
 from core.storage.workspace import Workspace, check_name
 from core.training.events import RunStarted, StepDone
-from core.training.memory import peak_memory_mib
-from core.training.schedule import learning_rate_at
+from core.training.kernels.memory import peak_memory_mib
+from core.training.loop.lr_schedule import learning_rate_at
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
 from tests.conftest import POCKET, ROOT
 from ui.accounts import read_accounts
-from ui.security import SameOrigin, SecurityHeaders
+from ui.middleware import SameOrigin, SecurityHeaders
 
 
 def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
@@ -124,9 +124,9 @@ def test_on_windows_files_are_synced_through_what_may_write_and_folders_are_not(
         done.append(name)
         synced(descriptor)
 
-    monkeypatch.setattr("core.storage.folders.sys", SimpleNamespace(platform="win32"))
-    monkeypatch.setattr("core.storage.folders.os.open", opened)
-    monkeypatch.setattr("core.storage.folders.os.fsync", sync)
+    monkeypatch.setattr("core.storage.atomic_write.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("core.storage.atomic_write.os.open", opened)
+    monkeypatch.setattr("core.storage.atomic_write.os.fsync", sync)
     with written_aside(tmp_path / "model") as aside:
         (aside / "inner").mkdir()
         (aside / "inner" / "one").write_text("first")
@@ -137,9 +137,9 @@ def test_on_windows_files_are_synced_through_what_may_write_and_folders_are_not(
 
 def test_the_peak_of_memory_is_told_on_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which has no `resource`; psutil reads it there."""
-    monkeypatch.setattr("core.training.memory.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr("core.training.kernels.memory.sys", SimpleNamespace(platform="win32"))
     told = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=300 * 2**20))
-    monkeypatch.setattr("core.training.memory.psutil.Process", lambda: told)
+    monkeypatch.setattr("core.training.kernels.memory.psutil.Process", lambda: told)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert peak_memory_mib() == 300.0
 
@@ -148,7 +148,7 @@ def test_the_peak_of_memory_is_told_on_windows_too(monkeypatch: pytest.MonkeyPat
 def test_peak_memory_is_not_that_of_whoever_started_the_process() -> None:
     """As the app starts a training, whose page may hold models of its own."""
     held = bytearray(b"x") * (600 * 2**20)
-    words = "from core.training.memory import peak_memory_mib; print(peak_memory_mib())"
+    words = "from core.training.kernels.memory import peak_memory_mib; print(peak_memory_mib())"
     done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(held) and 50 < float(done.stdout) < 500
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
+from core.datasets.store import DatasetStore
 from core.errors import WorkspaceError
-from core.storage.datasets import DatasetStore
-from core.storage.folders import remove_leftovers, write_file
-from core.storage.runs import RunStore
+from core.storage.atomic_write import remove_leftovers, write_file
 from core.storage.workspace import Workspace
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from review.store import ReviewStore
+from review.store.reviews import ReviewStore
 from tests.conftest import ROOT
 
 

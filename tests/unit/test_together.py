@@ -12,15 +12,15 @@ import pytest
 
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
-from review.behind import disputed_pairs
-from review.choosing import expected_gains
-from review.exports import export_review
-from review.judging import Judge
-from review.rating import make_rating
-from review.report import report_review
-from review.store import ReviewStore
-from review.votes import Filters, read_votes
-from review.wording import disputes_sentence, report_text, side_sentence
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.judging.judge import Judge
+from review.results.drilldown import disputed_pairs
+from review.results.report import report_review
+from review.results.text import disputes_sentence, report_text, side_sentence
+from review.statistics.active_sampling import expected_gains
+from review.store.reviews import ReviewStore
+from review.store.verdicts import Filters, read_votes
 from tests.reviews import write_review
 from ui.results.views import result_markup
 

@@ -9,30 +9,30 @@ from typing import Any
 
 import pytest
 
-from core.data.dataset import load_dataset
+from core.datasets.dataset import load_dataset
+from core.datasets.store import DatasetStore
 from core.errors import ReviewError
-from core.generation.endpoint import Endpoint
+from core.generation.openai_endpoint import Endpoint
 from core.generation.sampling import Sampling
-from core.storage.datasets import DatasetStore
-from core.storage.runs import RunStore
 from core.storage.workspace import Workspace
+from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from review.behind import disputed_pairs, pairs_behind
-from review.contamination import learnt_rows
-from review.contenders import Entrant
-from review.exports import export_review
-from review.imported import read_responses
-from review.importing import import_ratings
-from review.judging import Judge
-from review.making import RowChoice, plan_review
-from review.rating import make_rating
-from review.report import report_review
-from review.statistics import ENOUGH_EVIDENCE
-from review.store import ReviewStore
-from review.votes import Filters
-from review.wording import match_sentence, report_object
+from review.domain.contender import Entrant
+from review.domain.rating import make_rating
+from review.exchange.export import export_review
+from review.exchange.import_ratings import import_ratings
+from review.judging.judge import Judge
+from review.results.drilldown import disputed_pairs, pairs_behind
+from review.results.report import report_review
+from review.results.text import match_sentence, report_object
+from review.setup.contamination import learnt_rows
+from review.setup.generate_responses import RowChoice, plan_review
+from review.setup.response_files import read_responses
+from review.statistics.intervals import ENOUGH_EVIDENCE
+from review.store.reviews import ReviewStore
+from review.store.verdicts import Filters
 from tests.reviews import write_review
-from ui.review.pair import pair_object
+from ui.review.judge.api import pair_object
 
 TEXTS = {"base": "base says {prompt}", "tuned": "tuned says {prompt}"}
 
@@ -265,7 +265,7 @@ def test_history_goes_by_the_log_whatever_the_clock_says(
     judge = Judge(store, "r", "amina")
     pairs = judge.next_pairs(5)
     for number, pair in enumerate(pairs):
-        monkeypatch.setattr("review.judging.now", lambda number=number: f"2026-01-01T00:00:{50 - number}.000000+00:00")
+        monkeypatch.setattr("review.judging.judge.now", lambda number=number: f"2026-01-01T00:00:{50 - number}.000000+00:00")
         judge.rate(pair.id, make_rating("a"))
     assert [judged.pair.id for judged in judge.history(3)] == [pair.id for pair in pairs[:1:-1]]
     assert [judged.pair.id for judged in judge.history(9, before=pairs[2].id)] == [pairs[1].id, pairs[0].id]

@@ -9,8 +9,8 @@ import gradio as gr
 
 from core.generation.sampling import Sampling
 from ui.chat.views import Message, as_turns, displayed, style_note
-from ui.components import FOLLOWING, QUIET, when_opened
-from ui.errors import shows_user_errors
+from ui.error_messages import shows_user_errors
+from ui.gradio_events import FOLLOWING, QUIET, when_opened
 from ui.markup import alert, exact_text
 from ui.services import STYLE_CHOICES, Services
 

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from core.data.examples import Turn
+from core.datasets.conversation import Turn
 
 Message = dict[str, str]  # role and text, as the browser's state keeps it
 

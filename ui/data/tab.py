@@ -5,18 +5,19 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.checks import check_dataset
-from core.data.dataset import Dataset, load_dataset
-from core.data.examples import Example
-from core.data.splits import SplitSettings, split_examples
+from core.datasets.check import check_dataset
+from core.datasets.conversation import Example
+from core.datasets.dataset import Dataset, load_dataset
+from core.datasets.splits import SplitSettings, split_examples
 from core.errors import UserError
-from core.models.catalogue import max_context
-from core.prompts.encoded import measure_dataset
-from core.prompts.encoding import PromptEncoder, load_encoder
+from core.models.encoder import encoder_of
+from core.models.resolve import max_context
+from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
-from ui.components import FOLLOWING, OPEN, QUIET, follow, when_opened
 from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
-from ui.errors import shows_user_errors
+from ui.error_messages import shows_user_errors
+from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, when_opened
 from ui.markup import alert
 from ui.services import STYLE_CHOICES, Services, sentence, style_title
 from ui.uploads import taken
@@ -158,7 +159,7 @@ class _Handlers:
     def _encoder(self, model: str, style: str) -> tuple[PromptEncoder, int]:
         """Return the encoder of a model under a style, and its context in tokens."""
         source = self.services.shelf.find(model or "")
-        return load_encoder(source.folder, style, base_folder=source.base_folder), max_context(source.weights_folder)
+        return encoder_of(source, style), max_context(source.weights_folder)
 
 
 def _lay_out_choice() -> dict[str, Any]:

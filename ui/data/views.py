@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
-from core.data.checks import CheckReport
-from core.data.examples import Example
-from core.data.splits import Splits
+from core.cli.check_output import repeat_words, unused_words
+from core.datasets.check import CheckReport
+from core.datasets.conversation import Example
+from core.datasets.splits import Splits
 from core.prompts.preview import Preview, PreviewToken
-from core.reports import repeat_words, unused_words
 from core.text import shortened
 from ui.markup import alert
 

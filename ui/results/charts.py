@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from review.report import Match, Report
-from review.votes import NO_CATEGORY
-from review.wording import loss_sentence
+from review.results.report import Match, Report
+from review.results.text import loss_sentence
+from review.store.verdicts import NO_CATEGORY
 
 Figure = dict[str, Any]
 _WON, _LOSS = "#0d9488", "#ea580c"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from review.remarks import Said
-from review.report import Report
-from review.singles import SinglesReport
-from review.wording import stars_sentence, tags_sentence
+from review.results.report import Report
+from review.results.single_responses import SinglesReport
+from review.results.stars_and_tags import Said
+from review.results.text import stars_sentence, tags_sentence
 
 
 def said_markup(everything: Sequence[Said]) -> Markup:

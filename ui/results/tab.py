@@ -10,22 +10,21 @@ import gradio as gr
 from markupsafe import escape
 
 from core.errors import ReviewError
-from core.storage.folders import write_file
-from review.behind import Behind, disputed_pairs, pairs_behind
-from review.exports import export_review
-from review.importing import import_ratings, imported_sentence
-from review.rating import TAGS
-from review.report import report_review
-from review.singles import report_singles
-from review.votes import Filters
-from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
-from ui.errors import answers_errors, shows_user_errors, text
+from core.storage.atomic_write import write_file
+from review.domain.rating import TAGS
+from review.exchange.export import export_review
+from review.exchange.import_ratings import import_ratings, imported_sentence
+from review.results.drilldown import Behind, disputed_pairs, pairs_behind
+from review.results.report import report_review
+from review.results.single_responses import report_singles
+from review.store.verdicts import Filters
+from ui.error_messages import answers_errors, shows_user_errors, text
+from ui.gate import signed_in_user
+from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.results.charts import result_figures
-from ui.results.report import write_result
-from ui.results.singles import singles_markup
+from ui.results.review_report import write_result
+from ui.results.single_responses import singles_markup
 from ui.results.views import result_markup
-from ui.review.pair import signed_in_user
-from ui.review.views import review_choices
 from ui.services import Choice, Services
 from ui.uploads import taken
 
@@ -119,7 +118,7 @@ class _Handlers:
         return gr.Dropdown([EVERYBODY, *people], value=""), category, split, shares
 
     def refresh(self) -> Any:
-        known = review_choices(self.services.reviews.all())
+        known = self.services.review_choices()
         latest = next((value for _, value in known), None)
         return gr.Dropdown(known, value=latest), *self.offer(latest)
 

@@ -4,10 +4,8 @@ import json
 
 from markupsafe import Markup
 
-from review.ranking import Ranking, Standing
-from review.report import Agreement, Match, Report
-from review.votes import NO_CATEGORY
-from review.wording import (
+from review.results.report import Agreement, Match, Report
+from review.results.text import (
     agreement_sentence,
     disputes_sentence,
     headline,
@@ -18,6 +16,8 @@ from review.wording import (
     match_sentence,
     side_sentence,
 )
+from review.statistics.bradley_terry import Ranking, Standing
+from review.store.verdicts import NO_CATEGORY
 from ui.results.pieces import disputes_markup, said_markup, span_markup
 
 _LARGEST_SHOWN = 9_999

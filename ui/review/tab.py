@@ -7,16 +7,16 @@ from typing import Any
 
 import gradio as gr
 
-from review.rating import check_reviewer
-from review.report import report_review
-from review.singles import report_singles
-from ui.components import QUIET, static_files, when_opened
-from ui.errors import shows_user_errors
-from ui.results.singles import singles_markup
+from review.domain.rating import check_reviewer
+from review.results.report import report_review
+from review.results.single_responses import report_singles
+from ui.error_messages import shows_user_errors
+from ui.gate import signed_in_user
+from ui.gradio_events import QUIET, static_files, when_opened
+from ui.results.single_responses import singles_markup
 from ui.results.views import result_markup
-from ui.review.making import build_making, lay_out_making, offer_making, reviews_now
-from ui.review.pair import pair_functions, signed_in_user
-from ui.review.views import review_choices
+from ui.review.judge.api import pair_functions
+from ui.review.new_review import build_making, lay_out_making, offer_making, reviews_now
 from ui.services import Services
 
 _ALL, _DISPUTED = "all", "disputed"
@@ -86,7 +86,7 @@ def _wire(services: Services, parts: _Parts) -> None:
 
 
 def _lay_out_judging(services: Services, *, asks_name: bool = True) -> _Parts:
-    reviews = review_choices(services.reviews.all())
+    reviews = services.review_choices()
     with gr.Row(elem_id="judging"):
         review = gr.Dropdown(
             reviews, value=reviews[0][1] if reviews else None, label="Review", interactive=True, elem_id="review"
@@ -96,7 +96,7 @@ def _lay_out_judging(services: Services, *, asks_name: bool = True) -> _Parts:
         judge = gr.Button("Judge", variant="primary", scale=0, min_width=120, elem_id="judge")
     pair = gr.HTML(
         json.dumps({}),
-        **static_files(Path(__file__).parent, "pair", "answers"),
+        **static_files(Path(__file__).with_name("judge"), "judge", "word_diff"),
         server_functions=pair_functions(services),
         apply_default_css=False,
         elem_id="pair",

@@ -26,7 +26,7 @@
     .forEach((button) => button.removeAttribute("aria-label"));
   new MutationObserver(unlabel).observe(document.documentElement, { childList: true, subtree: true });
 
-  // Gradio shows what goes wrong in an event of its queue; of those past it (QUIET in ui/components.py) it says nothing.
+  // Gradio shows what goes wrong in an event of its queue; of those past it (QUIET in ui/gradio_events.py) it says nothing.
   const usual = window.fetch;
   window.fetch = async (...asked) => {
     const response = await usual(...asked);

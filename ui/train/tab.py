@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from core.data.dataset import Dataset, samples_by_hash
+from core.datasets.dataset import Dataset, samples_by_hash
 from core.errors import SettingsError, UserError, WorkspaceError
-from core.prompts.encoding import own_style
-from core.training.preparation import plan_run
-from core.training.run import add_run
+from core.models.encoder import own_style
+from core.training.planning.plan import plan_run
+from core.training.runs.runner import add_run
 from core.training.settings import (
     LORA_KINDS,
     METHODS,
@@ -25,10 +25,10 @@ from core.training.settings import (
     default_settings,
     read_settings,
 )
-from ui.components import FOLLOWING, QUIET, follow, static_files, when_opened
-from ui.errors import shows_user_errors
+from ui.error_messages import shows_user_errors
+from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.services import STYLE_CHOICES, Services, sentence
-from ui.train.monitor import monitor_functions
+from ui.train.run_panel import monitor_functions
 from ui.train.views import command_line, not_ready_markup, ready_markup
 
 _DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation")  # these depend on the model
@@ -117,7 +117,7 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     parts.arrived.change(None, [parts.arrived, *defaulted], defaulted, js=_FILL_IN, api_name="fill_in", **QUIET)
     inputs = [parts.dataset, parts.name, *parts.settings]
     parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
-    # an event of our own, that monitor.js triggers
+    # an event of our own, that run_panel.js triggers
     parts.monitor.reuse(handlers.reuse, parts.monitor, [parts.dataset, *parts.settings], api_name="reuse", **QUIET)
 
 
@@ -155,7 +155,7 @@ class _Handlers:
         method = default_settings(model or "").method
         try:
             source = self.services.shelf.find(model or "")
-            return method, own_style(source.folder, source.base_folder)
+            return method, own_style(source)
         except UserError:  # half a name, or none that is known: the card says so
             return method, gr.skip()
 
@@ -219,7 +219,7 @@ def _lay_out(services: Services) -> _Parts:
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
         json.dumps({"run": None}),
-        **static_files(Path(__file__).parent, "monitor"),
+        **static_files(Path(__file__).parent, "run_panel"),
         server_functions=monitor_functions(services),
         apply_default_css=False,
         elem_id="monitor",

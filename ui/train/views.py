@@ -10,11 +10,18 @@ from typing import Any
 from markupsafe import Markup
 
 from core.storage.workspace import DEFAULT_FOLDER, Workspace
-from core.training.cautions import cautions
-from core.training.estimate import free_gpu_memory_mib, free_memory_mib, gpu_memory_mib, memory_mib, operations, passes_s
-from core.training.preparation import RunPlan
+from core.training.planning.cautions import cautions
+from core.training.planning.cost_model import (
+    free_gpu_memory_mib,
+    free_memory_mib,
+    gpu_memory_mib,
+    memory_mib,
+    operations,
+    passes_s,
+)
+from core.training.planning.plan import RunPlan
+from core.training.planning.throughput import operations_per_s
 from core.training.settings import TrainingSettings, default_settings, read_settings
-from core.training.speed import operations_per_s
 
 Row = dict[str, Any]
 _BUSY = 3  # times as long, where others want the same cores

@@ -1,0 +1,1 @@
+"""The engine's command line: options, commands, and what they print."""

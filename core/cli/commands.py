@@ -1,0 +1,182 @@
+"""What the command line's commands do. Heavy libraries load only where one needs them."""
+
+import argparse
+import json
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import fields
+from types import FrameType
+
+from core.cli.check_output import check_object, check_text, preview_object, preview_text
+from core.cli.output import emit, say, show
+from core.cli.progress import EventPrinter, print_plan
+from core.datasets.check import CheckReport, check_dataset
+from core.datasets.conversation import Example
+from core.datasets.dataset import find_file, load_dataset
+from core.datasets.splits import split_examples
+from core.errors import SettingsError, UserError, WorkspaceError
+from core.models.encoder import encoder_of, own_style
+from core.models.resolve import find_model, max_context
+from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.preview import preview_row
+from core.storage.workspace import Workspace
+from core.training.settings import TrainingSettings, as_method, change_settings, default_settings
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Report on a file of instructions."""
+    dataset = load_dataset(find_file(chosen.file))
+    workspace = Workspace(chosen.workspace)
+    source = find_model(chosen.model, workspace.find_run_model)
+    encoder = encoder_of(source, chosen.style)
+    lengths, unwritable = measure_dataset(dataset, encoder)
+    report: CheckReport = check_dataset(dataset, lengths, max_context(source.weights_folder), unwritable)
+    show(check_object(report), check_text(report), as_json=chosen.json)
+    return 0
+
+
+def preview(chosen: argparse.Namespace) -> int:
+    """Show a row as text and tokens."""
+    dataset = load_dataset(find_file(chosen.file))
+    workspace = Workspace(chosen.workspace)
+    source = find_model(chosen.model, workspace.find_run_model)
+    encoder = encoder_of(source, chosen.style)
+    preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.weights_folder))
+    show(preview_object(preview), preview_text(preview), as_json=chosen.json)
+    return 0
+
+
+_WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never None, or are no plain setting
+
+
+def train(chosen: argparse.Namespace) -> int:
+    """Tune a model on a file, or go on with a run that was cut off."""
+    from core.training.distributed import check_can_talk, enlarged_group, joined_group
+    from core.training.kernels.memory import keep_freed_memory
+    from core.training.runs.runner import execute
+
+    if chosen.processes > 1:
+        check_can_talk()
+    keep_freed_memory()
+    failures: list[str] = []
+    with joined_group() as met:
+        name = met.from_first(lambda: _run_to_train(chosen, Workspace(chosen.workspace)))  # the first makes the tables, too
+        workspace = Workspace(chosen.workspace)
+        others = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder)]
+        with enlarged_group(met, chosen.processes, others) as group:
+            name = name if group is met else group.from_first(lambda: name)  # what the others begin by asking for
+            execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)], group)
+    if failures:
+        raise WorkspaceError(failures[0])
+    return 0
+
+
+def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
+    """Return the name of the run to go on with, or of a new one that is now written down."""
+    from core.training.planning.plan import plan_run
+    from core.training.runs.lifecycle import check_resumable, extend_run
+    from core.training.runs.runner import add_planned_run
+
+    if chosen.resume:
+        name = _named(chosen)
+        given = [field for field in ("file", "method", *_settings_in(chosen)) if getattr(chosen, field) is not None]
+        if refused := [field for field in given if field != "epochs"]:
+            reason = "goes with a new run; --resume goes on with the data and settings of its run"
+            raise SettingsError(dict.fromkeys(refused, reason))
+        if given:
+            extend_run(workspace, name, chosen.epochs)
+        check_resumable(workspace, name)
+        return name
+    if chosen.file is None:
+        raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
+    dataset = load_dataset(find_file(chosen.file))
+    plan = plan_run(dataset, _settings(chosen, workspace), workspace)
+    name = add_planned_run(workspace, dataset, plan, chosen.name)
+    print_plan(plan, name, as_json=chosen.json)
+    return name
+
+
+def _named(chosen: argparse.Namespace) -> str:
+    if not chosen.name:
+        raise SettingsError({"name": "--resume needs --name, the run to go on with"})
+    return str(chosen.name)
+
+
+def _settings(chosen: argparse.Namespace, workspace: Workspace) -> TrainingSettings:
+    defaults = default_settings(chosen.model, as_method(chosen.method) if chosen.method else None)
+    source = find_model(chosen.model, workspace.find_run_model)
+    changes = {name: getattr(chosen, name) for name in _settings_in(chosen)}
+    style = chosen.style or own_style(source)
+    return change_settings(defaults, {**changes, "style": style, "mask_prompt": False if chosen.train_on_prompt else None})
+
+
+def _settings_in(chosen: argparse.Namespace) -> list[str]:
+    """Return the settings that have an option of their own and are None where it was not given."""
+    return [field.name for field in fields(TrainingSettings) if field.name in vars(chosen) and field.name not in _WITH_DEFAULT]
+
+
+def _stop_on_signal() -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set, so that the run stops and keeps what it has."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        say("Stopping after this step and keeping the best model …")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
+
+
+def generate(chosen: argparse.Namespace) -> int:
+    """Answer rows of a file, or one prompt."""
+    from core.cli.generate import answer_prompt, answer_rows
+    from core.generation.model_cache import ModelShelf
+    from core.generation.sampling import Sampling
+
+    workspace = Workspace(chosen.workspace)
+    sampling = Sampling(chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed)
+    rows = _chosen_rows(chosen) if chosen.data else []
+    speaker = ModelShelf(workspace.find_run_model).get(chosen.model, chosen.style)
+    answers = (
+        answer_rows(speaker, rows, sampling) if chosen.data else answer_prompt(speaker, chosen.prompt, chosen.system, sampling)
+    )
+    if chosen.out is None:
+        for line in answers:
+            emit(line) if chosen.json or chosen.data else show({}, line["response"], as_json=False)
+        return 0
+    return _write_lines(chosen, list(answers))
+
+
+def merge(chosen: argparse.Namespace) -> int:
+    """Write an adapter and its base as one model."""
+    from core.training.runs.merge import merge_run
+
+    merge_run(
+        Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"), saved_type=chosen.saved_type
+    )
+    show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
+    return 0
+
+
+def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> int:
+    from core.storage.atomic_write import write_file
+
+    try:
+        write_file(chosen.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+    except OSError as error:
+        raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
+    show({"out": str(chosen.out), "rows": len(lines)}, f"{len(lines)} responses written to {chosen.out}", as_json=chosen.json)
+    return 0
+
+
+def _chosen_rows(chosen: argparse.Namespace) -> Sequence[Example]:
+    """Return the rows to answer; a run's own split decides what its test rows are."""
+    from core.training.runs.store import find_split_settings
+
+    dataset = load_dataset(find_file(chosen.data))
+    if chosen.split is None:
+        return dataset.examples
+    settings = find_split_settings(Workspace(chosen.workspace), dataset.content_hash, [chosen.model])
+    return split_examples(dataset.examples, settings).named(chosen.split)

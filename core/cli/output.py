@@ -1,0 +1,86 @@
+"""Output of the command lines: JSON or text on stdout, messages on stderr, one line for a user's error."""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from core.errors import EXIT_USER_ERROR, UserError
+from core.storage.workspace import DEFAULT_FOLDER
+from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
+
+Command = Callable[[argparse.Namespace], int]
+_PATHS = {"file", "data"}  # names of files may hold any bytes
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line to stderr and exit 2."""
+        self.exit(EXIT_USER_ERROR, f"{self.prog}: {message} (see --help)\n")
+
+
+def common_options() -> OneLineParser:
+    """Return the options that every command takes."""
+    parser = OneLineParser(add_help=False)
+    parser.add_argument("--workspace", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="folder of runs and ratings")
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout, one object or one per line")
+    return parser
+
+
+def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    """Parse, run the chosen command and return the exit status: 0, or 2 after one line about a person's mistake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe or file on Windows would take what its code page has, and no more
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path may hold bytes that are no text
+    chosen = parser.parse_args(arguments)
+    command: Command = chosen.command
+    try:
+        _check_is_text(chosen)
+        return command(chosen)
+    except UserError as error:
+        say(f"{parser.prog}: {shortened(str(error), LONGEST_SENTENCE)}")
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        return 0
+
+
+def whole(word: str) -> int:
+    """Return a whole number that somebody gave as an option."""
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shortened(word, 40)!r} is no whole number") from None
+
+
+def say(text: str) -> None:
+    """Print words for a person to stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def emit(value: object) -> None:
+    """Print one JSON object on a line of stdout."""
+    print(printable_json(json.dumps(value, ensure_ascii=False)), flush=True)
+
+
+def show(value: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a result as one JSON object or as words."""
+    if as_json:
+        emit(value)
+    else:
+        print(printable(text), flush=True)
+
+
+def _check_is_text(chosen: argparse.Namespace) -> None:
+    """Raise UserError for an option that holds bytes which are no text; a path may."""
+    for name, value in vars(chosen).items():
+        if isinstance(value, str) and has_half_character(value) and name not in _PATHS:
+            raise UserError(f"--{name.replace('_', '-')} holds bytes that are no UTF-8 text: write it anew.")

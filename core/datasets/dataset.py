@@ -1,0 +1,122 @@
+"""A file as a person sees it: usable examples, refused rows, and a content hash. Knows no tokens."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from core.datasets.conversation import Example, RefusedRow
+from core.datasets.formats import SHAPES, RowRefusedError, Shape, find_shape, read_example, refused_row, unused_fields
+from core.datasets.readers import RawFile, RawRow, read_file
+from core.errors import DataError
+from core.text import shortened, whole_characters
+
+SAMPLES_FOLDER = Path(__file__).parents[2] / "data" / "samples"
+SAMPLE = SAMPLES_FOLDER / "pocket.json"
+SAMPLES = {  # by the word that stands for the file
+    "sample": SAMPLE,
+    "sample-swahili": SAMPLES_FOLDER / "swahili.json",
+    "sample-conversations": SAMPLES_FOLDER / "conversations.json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The rows of one file, good and bad, and what identifies that very version of it."""
+
+    name: str  # the file's name
+    path: Path
+    content_hash: str  # SHA-256 of the file, hexadecimal
+    kind: str  # "json", "jsonl", "csv" or "tsv"
+    shape: str  # "alpaca", "dolly", …
+    row_count: int
+    examples: tuple[Example, ...]
+    refused: tuple[RefusedRow, ...]
+    unused_fields: tuple[tuple[str, int], ...] = ()  # what no row is read by, and how many rows say something in it
+
+    @property
+    def format(self) -> str:
+        """Shape and kind of file, as shown to a person."""
+        return f"{self.shape} {self.kind}"
+
+    def example(self, row: int) -> Example:
+        """Return the usable example of a row. Raises DataError where there is none."""
+        for example in self.examples:
+            if example.row == row:
+                return example
+        for refusal in self.refused:
+            if refusal.row == row:
+                raise DataError(f"Row {row} of {self.name} is refused: {refusal.reason}.")
+        raise DataError(f"{self.name} has rows 1 to {self.row_count}, not {row}.")
+
+
+def find_file(name: str) -> Path:
+    """Return the path that a person's FILE argument stands for: a bundled sample's word or a path."""
+    return SAMPLES.get(name) or home_path(name)
+
+
+@cache
+def samples_by_hash() -> dict[str, str]:
+    """Return the words of the bundled samples by the hash of their content."""
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): word for word, path in SAMPLES.items()}
+
+
+def home_path(name: str) -> Path:
+    """Return a path with ``~`` resolved; one that names nobody's home stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def load_dataset(path: Path) -> Dataset:
+    """Read a file of instructions. Raises DataError when nothing in it can be used."""
+    raw = read_file(path)
+    shape = _recognise(raw, path.name)
+    examples, refused = _read_rows(raw.rows, shape)
+    if not examples:
+        raise DataError(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
+    return Dataset(
+        whole_characters(path.name),
+        path,
+        raw.content_hash,
+        raw.kind,
+        shape.name,
+        len(raw.rows),
+        tuple(examples),
+        tuple(refused),
+        unused_fields([row.value for row in raw.rows], shape),
+    )
+
+
+def _recognise(raw: RawFile, name: str) -> Shape:
+    values = [row.value for row in raw.rows if not row.problem]
+    if not values:
+        raise DataError(f"{name} has no usable row: row 1 {raw.rows[0].problem}.")
+    shape = find_shape(values)
+    if shape is None:
+        raise DataError(f"{name} has {_fields(values)}; rows need the fields {_wanted()}.")
+    return shape
+
+
+def _fields(values: Sequence[object]) -> str:
+    names = list(values[0]) if isinstance(values[0], dict) else []
+    return "the fields " + ", ".join(f"'{shortened(str(name), 40)}'" for name in names[:8]) if names else "rows without fields"
+
+
+def _wanted() -> str:
+    return ", or ".join(" and ".join(f"'{name}'" for name in shape.required) for shape in SHAPES)
+
+
+def _read_rows(rows: Sequence[RawRow], shape: Shape) -> tuple[list[Example], list[RefusedRow]]:
+    examples: list[Example] = []
+    refused: list[RefusedRow] = []
+    for row in rows:
+        try:
+            if row.problem:
+                raise RowRefusedError(row.problem)
+            examples.append(read_example(row.number, row.value, shape))
+        except RowRefusedError as refusal:
+            refused.append(refused_row(row.number, refusal))
+    return examples, refused

@@ -1,0 +1,257 @@
+"""A person's word for a model becomes a folder on disk. Imports neither torch nor transformers.
+
+``pocket``, a folder, a run's name or a hub id. Only a hub id may reach for the network.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import ModelError
+
+BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
+FACTS_FILE = "fuata.json"  # what Fuata writes beside the weights it saves
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+_SAMPLED_BYTES = 2048
+_LONGEST_HEADER = 100_000_000  # as the safetensors library has it
+
+Kind = Literal["bundled", "folder", "run", "hub"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model lies and what is known of it without loading it."""
+
+    name: str  # as the person named it
+    kind: Kind
+    folder: Path
+    base_folder: Path | None  # set for an adapter: the model it stands on
+    style: str  # the style it was tuned with; "" when unknown
+    day: str = ""  # the date (ISO) that its template was told in tuning; "" when unknown
+
+    @property
+    def weights_folder(self) -> Path:
+        """The folder of the whole model: an adapter's base, or the model itself."""
+        return self.base_folder or self.folder
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The folder with its tokenizer; PEFT saves none beside an adapter, whose base has it."""
+        has_one = any((self.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"))
+        return self.folder if has_one else self.weights_folder
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the folder holds a PEFT adapter and no weights of its own."""
+        return self.base_folder is not None
+
+
+def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSource:
+    """Return where the model a person named lies; ``run_folder`` maps a run's name to its model folder.
+
+    Raises ModelError when there is no such model or its weights are not safetensors.
+    """
+    run = run_folder(name)
+    if run is not None:
+        return _describe(name, "run", run, run_folder)
+    if name in bundled_models():
+        return _describe(name, "bundled", BUNDLED_FOLDER / name, run_folder)
+    path = _existing(name)
+    if path is not None:
+        return _describe(name, "folder", path, run_folder)
+    if not _HUB_ID.fullmatch(name) or name.startswith((".", "/")):
+        raise ModelError(f"There is no model '{name}': give pocket, a folder, a run's name or a hub id (owner/name).")
+    return _describe(name, "hub", _fetch(name), run_folder)
+
+
+def bundled_models() -> list[str]:
+    """Return the names of the models that ship with Fuata."""
+    return sorted(path.parent.name for path in BUNDLED_FOLDER.glob("*/config.json"))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a model's config says of its text part; empty where there is none."""
+    config = read_whole_config(folder)
+    text_config = config.get("text_config", config)
+    return text_config if isinstance(text_config, dict) else {}
+
+
+def read_whole_config(folder: Path) -> dict[str, Any]:
+    """Return a model's config; empty where there is none."""
+    return _read_object(folder / "config.json")
+
+
+def stored_type(folder: Path) -> str:
+    """Return the type of a model's numbers on disk, which configs name in one of two ways; float32 where none is named."""
+    config = read_whole_config(folder)
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
+def max_context(folder: Path) -> int:
+    """Return the longest context in tokens that a model's config names; 1024 where it names none."""
+    text_config = read_config(folder)
+    for field in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
+        if isinstance(value := text_config.get(field), int) and value > 0:
+            return value
+    return 1024
+
+
+def block_count(folder: Path) -> int | None:
+    """Return how many blocks a model's config names, or None."""
+    config = read_config(folder)
+    found = (config.get(field) for field in ("num_hidden_layers", "n_layer", "num_layers"))
+    return next((count for count in found if isinstance(count, int)), None)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return what Fuata wrote beside the weights; empty for a model it did not tune."""
+    return _read_object(folder / FACTS_FILE)
+
+
+def weights_fingerprint(source: ModelSource) -> str:
+    """Return a short hash of the weights that answer under a name, those of an adapter's base among them."""
+    digest = hashlib.sha256()
+    for folder in filter(None, (source.base_folder, source.folder)):
+        for path in sorted(folder.glob("*.safetensors")):
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def weights_identity(folder: Path) -> str:
+    """Return what tells a model folder's weights from others, in a moment whatever their size.
+
+    A hash of every tensor's name and shape and of some bytes of its beginning, middle and end: training changes all that it
+    trains. Raises ModelError for a damaged file.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        stat = path.stat()
+        digest.update(_sampled(path, stat.st_size, stat.st_mtime_ns))
+    return digest.hexdigest()[:16]
+
+
+def tokenizer_identity(folder: Path) -> str:
+    """Return what tells a model folder's tokenizer and chat template from others."""
+    files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def _sampled(path: Path, _size: int, _changed_ns: int) -> bytes:
+    """Return a hash of a safetensors file's header and of some of every tensor's bytes."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(min(length, _LONGEST_HEADER))
+            tensors = {name: facts for name, facts in json.loads(header).items() if name != "__metadata__"}
+            digest.update(json.dumps(tensors, sort_keys=True).encode())
+            for _, facts in sorted(tensors.items()):
+                first, last = (8 + length + int(offset) for offset in facts["data_offsets"])
+                for start in (first, (first + last) // 2, max(last - _SAMPLED_BYTES, first)):
+                    file.seek(start)
+                    digest.update(file.read(min(_SAMPLED_BYTES, last - start)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: copy it again from the model's source.") from error
+    return digest.digest()
+
+
+def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]) -> ModelSource:
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is a file, not a model: give the folder that holds config.json and *.safetensors.")
+    facts = read_facts(folder)
+    style, day = str(facts.get("style", "")), str(facts.get("day", ""))
+    if (folder / "adapter_config.json").is_file():
+        _check_safetensors(folder, "adapter_model")
+        return ModelSource(name, kind, folder, _find_base(name, folder, run_folder), style, day)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is no model: it has no config.json; give a folder saved by transformers.")
+    _check_safetensors(folder, "model")
+    return ModelSource(name, kind, folder, None, style, day)
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if path.exists() else None
+    except (OSError, RuntimeError):  # too long for a path, not ours to look at, or nobody's home
+        return None
+
+
+def _check_safetensors(folder: Path, stem: str) -> None:
+    if (folder / f"{stem}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
+        return
+    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.ckpt")]
+    if pickles:
+        raise ModelError(
+            f"{folder} holds a pickle checkpoint ({pickles[0].name}), which can run code when opened: convert it to safetensors."
+        )
+    raise ModelError(f"{folder} is no model: it has no {stem}.safetensors.")
+
+
+def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]) -> Path:
+    base = str(read_adapter(folder).get("base_model_name_or_path", ""))
+    base = str(read_facts(folder).get("base_model", base))
+    try:
+        source = find_model(base, run_folder)
+    except ModelError as error:
+        raise ModelError(f"The adapter '{name}' stands on '{base}', which is gone: {error}") from error
+    if source.is_adapter:
+        raise ModelError(f"The adapter '{name}' stands on another adapter ('{base}'): merge that one first.")
+    was = read_facts(folder).get("base_weights")
+    if was and was != weights_identity(source.folder):
+        raise ModelError(
+            f"The adapter '{name}' was tuned on '{base}' as it was then, whose weights have changed since, so it would answer "
+            "otherwise: put the old weights back, or tune it anew."
+        )
+    return source.folder
+
+
+def _fetch(name: str) -> Path:
+    """Return the local copy of a hub model, fetching it only where there is none yet."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        try:
+            known = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+            if any(known.glob("*.safetensors")):
+                return known
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        except LocalEntryNotFoundError:
+            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"There is no model '{name}' here and it could not be fetched from the hub: check the name and the network."
+        ) from error
+    except Exception as error:  # the hub's HTTP client raises classes of its own when there is no network
+        raise ModelError(f"The model '{name}' could not be fetched from the hub: {error}.") from error
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """Return PEFT's config of an adapter, or nothing where there is none. Raises ModelError when it is damaged."""
+    return _read_object(folder / "adapter_config.json")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (ValueError, OSError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,83 @@
+"""A dataset's rows as ids, encoded once for all who ask: a run is planned anew with every setting that a person changes.
+
+Knows no setting but the model's tokenizer and the style.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from core.datasets.check import RowLength
+from core.datasets.conversation import Example, RefusedRow
+from core.datasets.dataset import Dataset
+from core.errors import StyleError
+from core.prompts.encoder import EncodedRow, PromptEncoder
+
+Rows = dict[int, EncodedRow | StyleError]
+_KEPT = 2  # datasets; a thousand rows of a hundred tokens take half a mebibyte
+
+
+@dataclass(slots=True)
+class _Encoded:
+    """The rows of a dataset under an encoder, or a place for them while somebody encodes them."""
+
+    rows: Rows | None = None
+    lengths: list[RowLength] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_kept: OrderedDict[tuple[str, str, PromptEncoder], _Encoded] = OrderedDict()
+_lock = threading.Lock()  # of the index alone: nobody waits for other people's rows
+
+
+def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> Rows:
+    """Return all usable rows as ids by their number, in the order of the file, or why one cannot be written.
+
+    Who asks for the same rows while they are being encoded waits for them.
+    """
+    return _encode(dataset, encoder).rows or {}
+
+
+def _encode(dataset: Dataset, encoder: PromptEncoder) -> _Encoded:
+    key = dataset.content_hash, dataset.format, encoder
+    with _lock:
+        encoded = _kept.setdefault(key, _Encoded())
+        _kept.move_to_end(key)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    with encoded.lock:
+        if encoded.rows is None:
+            encoded.rows = {example.row: _encoded(example, encoder) for example in dataset.examples}
+    return encoded
+
+
+def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowLength], tuple[RefusedRow, ...]]:
+    """Return the rows' lengths in tokens, in the order of the file, and the rows that cannot be written so.
+
+    Raises StyleError where none can, naming the first.
+    """
+    encoded = _encode(dataset, encoder)
+    rows = encoded.rows or {}
+    with encoded.lock:
+        if encoded.lengths is None:
+            encoded.lengths = [
+                RowLength(row.row, len(row.ids), row.trained.count(1), "".join(sorted(encoder.lost_characters(example))))
+                for example in dataset.examples
+                if not isinstance(row := rows[example.row], StyleError)
+            ]
+    unwritable = tuple(unwritable_row(number, row) for number, row in rows.items() if isinstance(row, StyleError))
+    if not encoded.lengths:
+        raise StyleError(f"Row {unwritable[0].row}: {unwritable[0].reason}.")
+    return encoded.lengths, unwritable
+
+
+def unwritable_row(number: int, error: StyleError) -> RefusedRow:
+    """Return a row that a style or a tokenizer cannot write as one that is refused."""
+    return RefusedRow(number, str(error).removeprefix(f"Row {number}: ").removesuffix("."))
+
+
+def _encoded(example: Example, encoder: PromptEncoder) -> EncodedRow | StyleError:
+    try:
+        return encoder.encode_example(example)
+    except StyleError as error:
+        return error.with_traceback(None)

@@ -1,0 +1,149 @@
+"""Segments become token ids with a loss mask. Knows no tensors.
+
+Ordinary text is tokenised in the longest stretches between special tokens and the borders of answers, so the ids equal
+those of the whole string, and the ids of a prompt are the same whether an answer follows or not.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.datasets.conversation import Example, Turn
+from core.errors import StyleError
+from core.prompts.chat_template import BUILT_IN, Style, find_style
+from core.prompts.render import Segment, render
+from core.prompts.tokenizer import Tokenizer, load_tokenizer
+
+DEFAULT_STYLE = "alpaca"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRow:
+    """One example as ids; a file's may be tens of millions, so they take five bytes each."""
+
+    row: int
+    ids: "array[int]"  # of type "i"
+    trained: bytes  # 1 where the loss sees the id when the prompt is masked, else 0
+
+    def targets(self, *, mask_prompt: bool) -> int:
+        """Return how many of the row's tokens the loss sees; the first is never one, for nothing stands before it."""
+        return self.trained.count(1, 1) if mask_prompt else len(self.ids) - 1
+
+    def cut(self, max_tokens: int) -> "EncodedRow":
+        """Return the row without the tokens beyond ``max_tokens``."""
+        if len(self.ids) <= max_tokens:
+            return self
+        return EncodedRow(self.row, self.ids[:max_tokens], self.trained[:max_tokens])
+
+
+def make_row(row: int, prompt: Sequence[int], answer: Sequence[int]) -> EncodedRow:
+    """Return a row of ids whose answer alone is trained."""
+    return EncodedRow(row, array("i", [*prompt, *answer]), bytes(len(prompt)) + b"\1" * len(answer))
+
+
+@dataclass(frozen=True)
+class PromptEncoder:
+    """A tokenizer and a style: everything needed to turn conversations into ids."""
+
+    tokenizer: Tokenizer
+    style: Style
+
+    @property
+    def end_id(self) -> int | None:
+        """The id of the token that ends an answer."""
+        return self.tokenizer.special_ids.get(self.style.end)
+
+    def encode_example(self, example: Example) -> EncodedRow:
+        """Return prompt, answer and end token as ids. Raises StyleError, naming the row."""
+        try:
+            segments = render(self.style, example.turns, ask=False)
+            return EncodedRow(example.row, *_tokenise(segments, self.tokenizer))
+        except StyleError as error:
+            raise StyleError(f"Row {example.row}: {error}") from error
+
+    def lost_characters(self, example: Example) -> set[str]:
+        """Return the characters of an example that the vocabulary has no way to write, so that they vanish."""
+        if self.tokenizer.writes_all:
+            return set()
+        return self.tokenizer.lost_characters("".join(turn.text + turn.input for turn in example.turns))
+
+    def encode_prompt(self, turns: Sequence[Turn]) -> list[int]:
+        """Return the ids a model is asked with: a prefix of the ids it is trained on."""
+        return _tokenise(render(self.style, turns, ask=True), self.tokenizer)[0].tolist()
+
+    def prompt_text(self, turns: Sequence[Turn]) -> str:
+        """Return the exact text a model is asked with."""
+        return "".join(segment.text for segment in render(self.style, turns, ask=True))
+
+    def example_text(self, example: Example) -> str:
+        """Return the exact text a model is trained on."""
+        return "".join(segment.text for segment in render(self.style, example.turns, ask=False))
+
+
+def load_encoder(folder: Path, style: str = "", *, tuned_style: str = "", day: str = "") -> PromptEncoder:
+    """Return the encoder of a folder with a tokenizer under a style. Raises ModelError or StyleError.
+
+    Without a style it is ``tuned_style``, the one the model was tuned with, else the tokenizer's own chat template, else Alpaca.
+    ``day`` is the date (ISO) that templates are told: by default today's.
+    """
+    tokenizer = load_tokenizer(folder)
+    found = _style(style or default_style(tokenizer, tuned_style), tokenizer, tuned_with=tuned_style)
+    return PromptEncoder(tokenizer, replace(found, day=day or found.day))
+
+
+def default_style(tokenizer: Tokenizer, tuned_style: str = "") -> str:
+    """Return the style that a model is asked in unless somebody wishes for another."""
+    return tuned_style or ("model" if tokenizer.chat_template else DEFAULT_STYLE)
+
+
+def _style(name: str, tokenizer: Tokenizer, *, tuned_with: str) -> Style:
+    if name == tuned_with and name not in {*BUILT_IN, "model"} and tokenizer.chat_template:
+        # A person's own template was saved with the model; the file it came from may be gone or changed.
+        return Style(name, tokenizer.chat_template, tokenizer.eos, tokenizer.bos, tokenizer.eos)
+    style = find_style(
+        name,
+        eos=tokenizer.eos,
+        bos=tokenizer.bos,
+        adds_bos=tokenizer.adds_bos,
+        specials=list(tokenizer.special_ids),
+        own_template=tokenizer.chat_template,
+    )
+    return _with_own_end(style, tokenizer) if name == "model" else style
+
+
+def _with_own_end(style: Style, tokenizer: Tokenizer) -> Style:
+    """Give a checkpoint's own template the end token it really writes, which may differ from the vocabulary's."""
+    written = style.fill([{"role": "user", "content": "\ue000"}, {"role": "assistant", "content": "\ue001"}], ask=False)
+    name_of = {token_id: name for name, token_id in tokenizer.special_ids.items()}
+    after = tokenizer.split_special(written.partition("\ue001")[2])
+    return replace(style, end=next((name_of[piece] for piece in after if isinstance(piece, int)), style.end))
+
+
+def _tokenise(segments: Iterable[Segment], tokenizer: Tokenizer) -> tuple["array[int]", bytes]:
+    """Return the ids, and for each of them whether it is trained."""
+    ids, trained = array("i"), bytearray()
+
+    def add(found: Sequence[int], *, are_trained: bool) -> None:
+        ids.extend(found)
+        trained.extend((b"\1" if are_trained else b"\0") * len(found))
+
+    waiting, waiting_trained = "", False
+    for text, is_trained in _pieces(segments, tokenizer):
+        if isinstance(text, str) and is_trained == waiting_trained:
+            waiting += text
+            continue
+        add(tokenizer.encode(waiting), are_trained=waiting_trained)
+        waiting, waiting_trained = (text, is_trained) if isinstance(text, str) else ("", is_trained)
+        if isinstance(text, int):
+            add([text], are_trained=is_trained)
+    add(tokenizer.encode(waiting), are_trained=waiting_trained)
+    return ids, bytes(trained)
+
+
+def _pieces(segments: Iterable[Segment], tokenizer: Tokenizer) -> Iterator[tuple[str | int, bool]]:
+    for segment in segments:
+        if segment.markup:
+            yield from ((piece, segment.trained) for piece in tokenizer.split_special(segment.text))
+        elif segment.text:
+            yield segment.text, segment.trained

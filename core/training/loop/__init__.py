@@ -1,0 +1,1 @@
+"""The training loop: a job becomes a stream of events."""

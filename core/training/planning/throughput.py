@@ -1,0 +1,67 @@
+"""How fast this machine computes, tried once. Knows no run."""
+
+import math
+import os
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_SIZE = 768  # of the matrices
+_TRIES = 8
+_USEFUL = 0.85  # of the rate of a large product, what those of training reach (benchmarks/LOG.md)
+
+
+def operations_per_s() -> float | None:
+    """Return about how many multiplications and additions training will do in a second; None before torch is loaded."""
+    return _measured() * _USEFUL if torch_is_loaded() else None
+
+
+def training_threads(processes: int = 1) -> int:
+    """Return how many threads a process computes with: all share one less than there are cores, or OMP_NUM_THREADS each.
+
+    The page stays quick; and where a neighbour wants a core, waiting for its turn at every operation costs more than that
+    core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule, because the last bit of a sum depends on the threads.
+    """
+    set_for_all = os.environ.get("OMP_NUM_THREADS", "")
+    return int(set_for_all) if set_for_all.isdigit() else max(((os.cpu_count() or 1) - 1) // processes, 1)
+
+
+def torch_is_loaded() -> bool:
+    """Tell whether torch can be used at once; while another thread imports it, it cannot."""
+    torch = sys.modules.get("torch")
+    return torch is not None and not getattr(torch.__spec__, "_initializing", False)
+
+
+@cache
+def _measured() -> float:
+    import torch
+
+    from core.models.load import best_device
+    from core.training.kernels.matmul_backend import operations_per_s, quickest
+
+    device, usual = best_device(), torch.get_num_threads()
+    if device.type != "cpu":
+        return _measured_on(device)
+    torch.set_num_threads(training_threads())  # as a run computes; more would wait for each other where others compute too
+    try:
+        return operations_per_s(quickest())
+    finally:
+        torch.set_num_threads(usual)
+
+
+def _measured_on(device: "torch.device") -> float:
+    import torch
+
+    from core.models.load import computing_type
+
+    one = torch.randn(_SIZE, _SIZE, device=device, dtype=computing_type("auto") or torch.float32)
+    best = math.inf
+    for _ in range(_TRIES):
+        started = time.perf_counter()
+        (one @ one).sum().item()  # a GPU answers only when it is done
+        best = min(best, time.perf_counter() - started)
+    return 2 * _SIZE**3 / best

@@ -1,0 +1,1 @@
+"""Runs in the workspace: their rows, their processes, their queue, and what users do to them."""

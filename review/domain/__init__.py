@@ -1,0 +1,1 @@
+"""The values of judging: plans, contenders, ratings, rubrics. Knows no table and no screen."""

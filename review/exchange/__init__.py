@@ -1,0 +1,1 @@
+"""Ratings leave the workspace, and come in from elsewhere."""

@@ -1,0 +1,1 @@
+"""Which pair a reviewer sees next, and what becomes of their verdict."""

@@ -1,0 +1,1 @@
+"""Verdicts become a result, as numbers and as text."""

@@ -1,0 +1,1 @@
+"""A dataset and contenders become a review whose responses are all there."""

@@ -1,0 +1,1 @@
+"""Pure statistics of verdicts. Knows no table and no screen."""

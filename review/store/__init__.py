@@ -1,0 +1,1 @@
+"""Reviews, responses and verdicts as rows of the database."""

@@ -1,0 +1,1 @@
+"""The judging component: its server functions beside its markup, style and scripts."""
