@@ -1,4 +1,7 @@
-"""Fuata: command line → services → page → launch. Heavy libraries load behind the page, once it can be seen."""
+"""Fuata: command line → services → page → launch.
+
+Heavy libraries load behind the page, once it can be seen.
+"""
 
 import argparse
 import logging
@@ -42,10 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_host(host: str, *, has_auth: bool, insists: bool) -> None:
-    """Refuse to show a person's data and machine to a network without a password. Raises WorkspaceError."""
+    """Refuse to show a user's data and machine to a network without a password.
+
+    Raises WorkspaceError.
+    """
     if host not in _LOOPBACK and not has_auth and not insists:
         raise WorkspaceError(
-            f"--host {host} lets others on the network in: add --auth FILE with a 'name:password' per line, "
+            f"--host {host} lets others on the network in: add --auth FILE with a "
+            "'name:password' per line, "
             "or --allow-anyone if that is what you want."
         )
 
@@ -61,7 +68,9 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise WorkspaceError(f"Port {port} on {host} is in use or not ours: choose another with --port.") from error
+            raise WorkspaceError(
+                f"Port {port} on {host} is in use or not ours: choose another with --port."
+            ) from error
 
 
 def _read_accounts(path: Path) -> "Accounts":
@@ -70,7 +79,9 @@ def _read_accounts(path: Path) -> "Accounts":
     return read_accounts(path)
 
 
-def build_app(services: "Services", host: str = "127.0.0.1", accounts: "Accounts | None" = None) -> "FastAPI":
+def build_app(
+    services: "Services", host: str = "127.0.0.1", accounts: "Accounts | None" = None
+) -> "FastAPI":
     """Return the web application: the pages behind the wrappers that keep others out."""
     from fastapi import FastAPI
 
@@ -82,25 +93,45 @@ def build_app(services: "Services", host: str = "127.0.0.1", accounts: "Accounts
     if accounts is not None:  # the innermost wrapper: what the others refuse never comes to it
         app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}")
     app.add_middleware(SmallRequests)
-    # A server on the network is reached by names we cannot know; there the password keeps others out.
+    # A server on the network is reached by names we cannot know; there the password keeps others
+    # out.
     app.add_middleware(SameOrigin, hosts=LOOPBACK_HOSTS if host in _LOOPBACK else frozenset())
     app.add_middleware(SecurityHeaders, head=page_head())
     return mount_pages(app, services, asks_who=accounts is not None)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(prog="app.py", description="Teach a model to follow instructions, and judge the result.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
-    parser.add_argument("--workspace", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="folder of runs and ratings")
+    parser = OneLineParser(
+        prog="app.py", description="Teach a model to follow instructions, and judge the result."
+    )
     parser.add_argument(
-        "--processes", type=int, default=0, metavar="N", help="that train a run together (default: one on each GPU, else one)"
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        metavar="DIR",
+        help="folder of runs and ratings",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="that train a run together (default: one on each GPU, else one)",
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     parser.add_argument(
-        "--auth", type=Path, metavar="FILE", help="ask for a password: 'owner name:password' and 'name:password' lines"
+        "--auth",
+        type=Path,
+        metavar="FILE",
+        help="ask for a password: 'owner name:password' and 'name:password' lines",
     )
-    parser.add_argument("--allow-anyone", action="store_true", help="serve a network without a password")
+    parser.add_argument(
+        "--allow-anyone", action="store_true", help="serve a network without a password"
+    )
     return parser
 
 
@@ -109,27 +140,47 @@ def _serve(chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
     from core.storage.workspace import Workspace
     from ui.services import build_services
 
-    workspace = Workspace(chosen.workspace)  # one that cannot be opened is told before anything else
+    workspace = Workspace(
+        chosen.workspace
+    )  # one that cannot be opened is told before anything else
     workspace.database.check()
     workspace.close()
     refusal = f"The workspace {chosen.workspace} is open in another Fuata: use that one, or give another with --workspace."
-    with held(chosen.workspace / ".app.lock", refusal):  # two would each take the other's waiting runs for lost
+    with held(
+        chosen.workspace / ".app.lock", refusal
+    ):  # two would each take the other's waiting runs for lost
         return _run_server(build_services(chosen.workspace, chosen.processes), chosen, accounts)
 
 
-def _run_server(services: "Services", chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
+def _run_server(
+    services: "Services", chosen: argparse.Namespace, accounts: "Accounts | None"
+) -> int:
     import uvicorn
 
     from ui.impatience import ImpatientProtocol
 
     config = uvicorn.Config(
-        build_app(services, chosen.host, accounts), host=chosen.host, port=chosen.port, log_level="warning",
-        timeout_graceful_shutdown=3, limit_concurrency=_MOST_CONNECTIONS, http=ImpatientProtocol,
-    )  # fmt: skip
+        build_app(services, chosen.host, accounts),
+        host=chosen.host,
+        port=chosen.port,
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+        limit_concurrency=_MOST_CONNECTIONS,
+        http=ImpatientProtocol,
+    )
     server = _quiet_at_the_end(uvicorn.Server(config))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # who signs in, and who is refused
-    address = f"http://{'[' + chosen.host + ']' if ':' in chosen.host else chosen.host}:{chosen.port}"
-    threading.Thread(target=_when_up, args=[server, address], kwargs={"open_browser": not chosen.no_browser}, daemon=True).start()
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s"
+    )  # who signs in, and who is refused
+    address = (
+        f"http://{'[' + chosen.host + ']' if ':' in chosen.host else chosen.host}:{chosen.port}"
+    )
+    threading.Thread(
+        target=_when_up,
+        args=[server, address],
+        kwargs={"open_browser": not chosen.no_browser},
+        daemon=True,
+    ).start()
     try:
         server.run()
     except KeyboardInterrupt:
@@ -142,7 +193,9 @@ def _run_server(services: "Services", chosen: argparse.Namespace, accounts: "Acc
 
 
 def _end_for_certain() -> None:
-    """End this process after a while whatever its threads do: one may be in the middle of a library that never returns."""
+    """End this process after a while whatever its threads do: one may be in the middle of a library
+    that never returns.
+    """
 
     def end() -> None:
         say("Something would not stop; it is left behind.")
@@ -154,7 +207,9 @@ def _end_for_certain() -> None:
 
 
 def _quiet_at_the_end(server: Any) -> Any:
-    """Keep open pages' broken connections off the terminal when the server is told to stop; they are no faults."""
+    """Keep open pages' broken connections off the terminal when the server is told to stop; they
+    are no faults.
+    """
     shut_down = server.shutdown
 
     async def shutdown(*values: Any, **named: Any) -> None:
@@ -172,7 +227,9 @@ def _when_up(server: Any, address: str, *, open_browser: bool) -> None:
             return
         threading.Event().wait(0.05)
     say(f"Fuata is at {address}  (Ctrl-C stops it)")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # what it says to its developers reads like a failure
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # what it says to its developers reads like a failure
     if open_browser:
         webbrowser.open(address)
     import peft

@@ -1,4 +1,5 @@
-"""Train TRL's own trainers for two steps on each of a review's exports: so that it is seen to read them.
+"""Train TRL's own trainers for two steps on each of a review's exports: so that it is seen to read
+them.
 
 Needs an environment with TRL beside Fuata's requirements; nothing else of the project does.
 
@@ -39,25 +40,44 @@ def main() -> None:
 
 def _judged_review(folder: Path) -> ReviewStore:
     from core.datasets.dataset import SAMPLE, load_dataset
-    from core.generation.model_cache import ModelShelf
+    from core.generation.model_cache import ModelCache
     from core.generation.sampling import Sampling
 
     workspace, dataset = Workspace(folder), load_dataset(SAMPLE)
-    plan = plan_review(workspace, dataset, "r", ["pocket", "expected"], RowChoice("test", _PAIRS), Sampling(max_new_tokens=20))
+    plan = plan_review(
+        workspace,
+        dataset,
+        "r",
+        ["pocket", "expected"],
+        RowChoice("test", _PAIRS),
+        Sampling(max_new_tokens=20),
+    )
     create_review(workspace, dataset, plan)
-    answer_review(workspace, "r", ModelShelf(workspace.find_run_model), lambda: False, lambda _done, _total: None)
-    store, chance = ReviewStore(workspace), random.Random(1)
+    answer_review(
+        workspace,
+        "r",
+        ModelCache(workspace.find_run_model),
+        lambda: False,
+        lambda _done, _total: None,
+    )
+    store, rng = ReviewStore(workspace), random.Random(1)
     judge = Judge(store, "r", "chance")
     for pair in judge.next_pairs(_PAIRS):
-        correction = "A corrected answer." if chance.random() < 1 / 3 else ""
-        judge.rate(pair.id, make_rating(chance.choice(["a", "b", "tie", "both_bad"]), correction=correction))
+        correction = "A corrected answer." if rng.random() < 1 / 3 else ""
+        judge.rate(
+            pair.id, make_rating(rng.choice(["a", "b", "tie", "both_bad"]), correction=correction)
+        )
     return store
 
 
 def _trainers() -> list[tuple[str, Any, Any]]:
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
-    return [("sft", SFTTrainer, SFTConfig), ("dpo", DPOTrainer, DPOConfig), ("kto", KTOTrainer, KTOConfig)]
+    return [
+        ("sft", SFTTrainer, SFTConfig),
+        ("dpo", DPOTrainer, DPOConfig),
+        ("kto", KTOTrainer, KTOConfig),
+    ]
 
 
 def _train(file: Path, trainer: Any, settings: Any, folder: str) -> tuple[int, float]:
@@ -69,10 +89,18 @@ def _train(file: Path, trainer: Any, settings: Any, folder: str) -> tuple[int, f
     tokenizer.chat_template = _TEMPLATE + _ASKED
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     rows = load_dataset("json", data_files=str(file), split="train")
-    off = {"bf16": False, "gradient_checkpointing": False, "report_to": [], "use_cpu": True, "save_strategy": "no"}
+    off = {
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "report_to": [],
+        "use_cpu": True,
+        "save_strategy": "no",
+    }
     options = settings(output_dir=folder, max_steps=2, per_device_train_batch_size=4, **off)
     model = AutoModelForCausalLM.from_pretrained(pocket)
-    done = trainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer).train()
+    done = trainer(
+        model=model, args=options, train_dataset=rows, processing_class=tokenizer
+    ).train()
     return len(rows), done.training_loss
 
 

@@ -1,9 +1,11 @@
-"""Whether any file brings ``core check`` to a traceback, to a gibibyte of memory or to ten seconds of CPU.
+"""Whether any file brings ``core check`` to a traceback, to a gibibyte of memory or to ten seconds
+of CPU.
 
     python benchmarks/hostile_files.py [--files 10000] [--json]
 
-Mutants of the samples and of a few rows in every shape, under every ending, and files made to harm: bombs, a million blanks, rows
-without end, brackets without end. Each is checked as the command line does it, in a process that may take no more than it may.
+Mutants of the samples and of a few rows in every shape, under every ending, and files made to harm:
+bombs, a million blanks, rows without end, brackets without end. Each is checked as the command line
+does it, in a process that may take no more than it may.
 """
 
 import argparse
@@ -27,14 +29,39 @@ _MOST_MIB = 1024
 _SEED = 20261126
 _ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".json.gz", ".jsonl.gz", ".csv.gz")
 _NASTY = (
-    b"\x00", b"\xff\xfe", b"\\ud800", b"\xe2\x80\xa8", b"\x1b[2J", b"{{", b"}}", b"[INSERT", b"<TODO", b"[[", b"{" * 50, b'"' *
-    3, b"," * 200, b"\n" * 200, b" " * 5000, b"\r", b"9" * 5000, b"1e999", b"NaN", b"null", b"true", b"'", b"=cmd|",
-    "𝒳́🙂".encode(), b"%s%n" )  # fmt: skip
+    b"\x00",
+    b"\xff\xfe",
+    b"\\ud800",
+    b"\xe2\x80\xa8",
+    b"\x1b[2J",
+    b"{{",
+    b"}}",
+    b"[INSERT",
+    b"<TODO",
+    b"[[",
+    b"{" * 50,
+    b'"' * 3,
+    b"," * 200,
+    b"\n" * 200,
+    b" " * 5000,
+    b"\r",
+    b"9" * 5000,
+    b"1e999",
+    b"NaN",
+    b"null",
+    b"true",
+    b"'",
+    b"=cmd|",
+    "𝒳́🙂".encode(),
+    b"%s%n",
+)
 
 
 def main() -> None:
     """Print what became of the files, and of the worst of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
@@ -48,7 +75,12 @@ def main() -> None:
 def run_all(files: Iterator[Path], size: int = 250) -> dict[str, object]:
     """Check many files, so many in a process; return how they ended."""
     counts = {"files": 0, "used": 0, "refused in a sentence": 0, "tracebacks": 0}
-    worst: dict[str, object] = {"longest_sentence": 0, "most_mib": 0.0, "most_cpu_s": 0.0, "at_fault": []}
+    worst: dict[str, object] = {
+        "longest_sentence": 0,
+        "most_mib": 0.0,
+        "most_cpu_s": 0.0,
+        "at_fault": [],
+    }
     batch: list[Path] = []
     for path in files:
         batch.append(path)
@@ -89,7 +121,11 @@ def _bounded() -> None:
 
 def _run(paths: list[Path]) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, __file__, "--batch", *map(str, paths)], capture_output=True, text=True, check=False, cwd=_ROOT
+        [sys.executable, __file__, "--batch", *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=_ROOT,
     )
     if done.returncode:
         return {"crashed": done.stderr[-2000:], "results": []}
@@ -117,45 +153,60 @@ def _add(told: dict[str, object], counts: dict[str, int], worst: dict[str, objec
 
 def write_mutants(folder: Path, count: int) -> Iterator[Path]:
     """Yield mutated files, each overwriting none."""
-    chance, seeds = random.Random(_SEED), _seeds()
+    rng, seeds = random.Random(_SEED), _seeds()
     for number in range(count):
-        content = bytearray(chance.choice(seeds))
-        for _ in range(chance.randrange(1, 8)):
-            _mutate(content, chance)
-        ending = chance.choice(_ENDINGS)
+        content = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(1, 8)):
+            _mutate(content, rng)
+        ending = rng.choice(_ENDINGS)
         path = folder / f"mutant-{number}{ending}"
-        path.write_bytes(gzip.compress(bytes(content), 1) if ending.endswith(".gz") else bytes(content))
+        path.write_bytes(
+            gzip.compress(bytes(content), 1) if ending.endswith(".gz") else bytes(content)
+        )
         yield path
 
 
-def _mutate(content: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(content) + 1)
-    kind = chance.randrange(5)
+def _mutate(content: bytearray, rng: random.Random) -> None:
+    at = rng.randrange(len(content) + 1)
+    kind = rng.randrange(5)
     if kind == 0:
-        content[at : at + chance.randrange(1, 40)] = b""
+        content[at : at + rng.randrange(1, 40)] = b""
     elif kind == 1:
-        content[at:at] = chance.choice(_NASTY)
+        content[at:at] = rng.choice(_NASTY)
     elif kind == 2:
-        content[at : at + 1] = bytes([chance.randrange(256)])
+        content[at : at + 1] = bytes([rng.randrange(256)])
     elif kind == 3:
-        other = chance.randrange(len(content) + 1)
-        content[at:at] = content[other : other + chance.randrange(1, 400)]
+        other = rng.randrange(len(content) + 1)
+        content[at:at] = content[other : other + rng.randrange(1, 400)]
     else:
-        content[at:at] = chance.choice(_NASTY) * chance.randrange(1, 30)
+        content[at:at] = rng.choice(_NASTY) * rng.randrange(1, 30)
 
 
 def _seeds() -> list[bytes]:
     rows: list[dict[str, object]] = [
         {"instruction": "Say A.", "input": "", "output": "A", "category": "x", "split": "train"},
         {"prompt": "Say B.", "completion": "B", "label": True},
-        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho", "weight": 1}]},
-        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}], "system": "Be brief."},
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Ho", "weight": 1},
+            ]
+        },
+        {
+            "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
+            "system": "Be brief.",
+        },
         {"instruction": "Say C.", "context": "now", "response": "C", "history": [["a", "b"]]},
     ]
     seeds = [json.dumps([row] * 3).encode() for row in rows]
     seeds += ["".join(json.dumps(row) + "\n" for _ in range(3)).encode() for row in rows]
-    seeds += [b'instruction,input,output\nSay A.,,A\nSay B.,"x, y",B\n', b"prompt\tcompletion\na\tb\n"]
-    sample = json.loads((_ROOT / "data" / "samples" / "conversations.json").read_text(encoding="utf-8"))
+    seeds += [
+        b'instruction,input,output\nSay A.,,A\nSay B.,"x, y",B\n',
+        b"prompt\tcompletion\na\tb\n",
+    ]
+    sample = json.loads(
+        (_ROOT / "data" / "samples" / "conversations.json").read_text(encoding="utf-8")
+    )
     return [*seeds, json.dumps(sample[:20]).encode()]
 
 
@@ -178,13 +229,23 @@ def write_bombs(folder: Path) -> Iterator[Path]:
         ).encode(),
         "nested.json": b"[" * 2_000_000,
         "nested-row.jsonl": row + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n",
-        "columns.csv": (",".join(f"c{n}" for n in range(100_000)) + "\n" + "," * 99_999 + "\n").encode(),
+        "columns.csv": (
+            ",".join(f"c{n}" for n in range(100_000)) + "\n" + "," * 99_999 + "\n"
+        ).encode(),
         "commas.csv": b"," * 2_000_000 + b"\n",
-        "placeholders.json": json.dumps([{"instruction": "[INSERT" * 150_000, "output": "<TODO" * 150_000}]).encode(),
-        "alike.json": json.dumps([{"instruction": " ".join(_words(n)), "output": "x"} for n in range(1000)]).encode(),
-        "turns.json": json.dumps([{"messages": [{"role": r, "content": "x"} for r in ("user", "assistant") * 10_000]}]).encode(),
+        "placeholders.json": json.dumps(
+            [{"instruction": "[INSERT" * 150_000, "output": "<TODO" * 150_000}]
+        ).encode(),
+        "alike.json": json.dumps(
+            [{"instruction": " ".join(_words(n)), "output": "x"} for n in range(1000)]
+        ).encode(),
+        "turns.json": json.dumps(
+            [{"messages": [{"role": r, "content": "x"} for r in ("user", "assistant") * 10_000]}]
+        ).encode(),
         "field-name.json": json.dumps([{"x" * 1_000_000: 1}]).encode(),
-        "role.json": json.dumps([{"messages": [{"role": "y" * 1_000_000, "content": "z"}]}]).encode(),
+        "role.json": json.dumps(
+            [{"messages": [{"role": "y" * 1_000_000, "content": "z"}]}]
+        ).encode(),
     }
     for name, content in made.items():
         path = folder / name
@@ -193,8 +254,8 @@ def write_bombs(folder: Path) -> Iterator[Path]:
 
 
 def _words(number: int) -> list[str]:
-    chance = random.Random(number)
-    return chance.sample([f"word{n}" for n in range(2000)], 1800)
+    rng = random.Random(number)
+    return rng.sample([f"word{n}" for n in range(2000)], 1800)
 
 
 def _check_one(path: Path) -> dict[str, object]:
@@ -208,13 +269,20 @@ def _check_one(path: Path) -> dict[str, object]:
     started = time.process_time()
     try:
         with redirect_stdout(out), redirect_stderr(said):
-            status = core_main(["check", str(path), "--workspace", os.environ["FUATA_FUZZ_WORKSPACE"], "--json"])
+            status = core_main(
+                ["check", str(path), "--workspace", os.environ["FUATA_FUZZ_WORKSPACE"], "--json"]
+            )
         end = "used" if status == 0 else "refused in a sentence"
         if status not in {0, 2} or (status == 2 and said.getvalue().count("\n") != 1):
             end = "tracebacks"
     except BaseException as error:  # whatever comes through is what this looks for
         end, said = "tracebacks", StringIO(f"{type(error).__name__}: {error}")
-    return {"file": path.name, "end": end, "said": said.getvalue()[:2000], "cpu_s": round(time.process_time() - started, 2)}
+    return {
+        "file": path.name,
+        "end": end,
+        "said": said.getvalue()[:2000],
+        "cpu_s": round(time.process_time() - started, 2),
+    }
 
 
 def _mib() -> float:

@@ -1,7 +1,9 @@
-"""Measure in Chromium how long it takes from a verdict's key to the next pair painted, idle and while a run trains.
+"""Measure in Chromium how long it takes from a verdict's key to the next pair painted, idle and
+while a run trains.
 
-Needs Chromium (Debian's package `chromium`). The clock runs in the page, from the key's event to the second animation frame after
-the pair has changed: the first draws it, the second begins when it has been drawn.
+Needs Chromium (Debian's package `chromium`). The clock runs in the page, from the key's event to
+the second animation frame after the pair has changed: the first draws it, the second begins when it
+has been drawn.
 
     python benchmarks/judging_page.py [--verdicts 100] [--json]
 """
@@ -48,7 +50,9 @@ _MEASURE = """
 
 def main() -> None:
     """Measure both and print them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--verdicts", type=int, default=100)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
@@ -58,12 +62,20 @@ def main() -> None:
         print(json.dumps(found))
         return
     for name, figures in found.items():
-        print(f"{name:15} verdict to next pair painted: median {figures['median_ms']:.0f} ms, p95 {figures['p95_ms']:.0f} ms")
+        print(
+            f"{name:15} verdict to next pair painted: median {figures['median_ms']:.0f} ms, p95 "
+            f"{figures['p95_ms']:.0f} ms"
+        )
 
 
 def _measure(folder: Path, verdicts: int) -> dict[str, Any]:
     workspace = Workspace(folder)
-    write_review(workspace, SAMPLE, {"base": "The base says {prompt}", "tuned": "Tuned, it is {prompt}"}, 3 * verdicts)
+    write_review(
+        workspace,
+        SAMPLE,
+        {"base": "The base says {prompt}", "tuned": "Tuned, it is {prompt}"},
+        3 * verdicts,
+    )
     workspace.close()
     server = Server(folder, free_port())
     server.start()
@@ -103,8 +115,22 @@ def _page(server: Server) -> Iterator[Page]:
 @contextmanager
 def _training(folder: Path) -> Iterator[None]:
     """Let a run of the sample go on beside the page, as the app starts it."""
-    words = [sys.executable, "-m", "core", "train", "sample", "--name", "beside", "--epochs", "50", "--workspace", str(folder)]
-    process = subprocess.Popen(words, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    words = [
+        sys.executable,
+        "-m",
+        "core",
+        "train",
+        "sample",
+        "--name",
+        "beside",
+        "--epochs",
+        "50",
+        "--workspace",
+        str(folder),
+    ]
+    process = subprocess.Popen(
+        words, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "step" in line:

@@ -1,10 +1,13 @@
-"""Measure how quickly the page answers while a run goes on, against the same page with nothing to do.
+"""Measure how quickly the page answers while a run goes on, against the same page with nothing to
+do.
 
-Starts the app, asks over plain HTTP for what the Train screen asks for every second and for what a reviewer's verdict needs,
-first idle and then during a run on the bundled sample. Prints the 50th and 95th percentile in milliseconds and their ratio.
+Starts the app, asks over plain HTTP for what the Train screen asks for every second and for what a
+reviewer's verdict needs, first idle and then during a run on the bundled sample. Prints the 50th
+and 95th percentile in milliseconds and their ratio.
 
-    python benchmarks/page_while_training.py [--asks N] [--json]
-    python benchmarks/page_while_training.py --long 20000    # instead: a page on a run of so many steps that still goes on
+    python benchmarks/page_while_training.py [--asks N] [--json] python
+    benchmarks/page_while_training.py --long 20000    # instead: a page on a run of so many steps
+    that still goes on
 """
 
 import argparse
@@ -69,16 +72,23 @@ def measure_long(steps: int, asks: int) -> dict[str, Any]:
     """Time the monitor on a run that has many steps and gets one more before every question."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
-        name, runs = add_run(workspace, load_dataset(SAMPLE), default_settings(), "long"), RunStore(workspace)
+        name, runs = (
+            add_run(workspace, load_dataset(SAMPLE), default_settings(), "long"),
+            RunStore(workspace),
+        )
         runs.record(name, RunStarted(name, 0, 2 * steps, 1000, 8, 2, 1, 1, "cpu"))
         for step in range(1, steps + 1):
             runs.record(name, step_done(step))
             if step % 500 == 0:
-                runs.record(name, EvalDone(step, step / 1000, 2.0, is_best=True, elapsed_s=float(step)))
+                runs.record(
+                    name, EvalDone(step, step / 1000, 2.0, is_best=True, elapsed_s=float(step))
+                )
         server = Server(Path(folder), free_port())
         server.start()
         try:
-            with held(workspace.run_folder(name) / ".lock", "The run goes on."):  # as the process that trains it would
+            with held(
+                workspace.run_folder(name) / ".lock", "The run goes on."
+            ):  # as the process that trains it would
                 runs.set_state(name, "running")
                 return ask_of_a_long_run(server, runs, steps, asks)
         finally:
@@ -87,7 +97,9 @@ def measure_long(steps: int, asks: int) -> dict[str, Any]:
 
 
 def ask_of_a_long_run(server: Server, runs: RunStore, steps: int, asks: int) -> dict[str, Any]:
-    """Return milliseconds of the first and the later answers, their size, and the app's memory before and after."""
+    """Return milliseconds of the first and the later answers, their size, and the app's memory
+    before and after.
+    """
     config = json.loads(get(server, "/config"))
     get(server, "/")
     time.sleep(15)  # the heavy libraries load behind the page
@@ -101,7 +113,10 @@ def ask_of_a_long_run(server: Server, runs: RunStore, steps: int, asks: int) -> 
 
     started = time.perf_counter()
     first = watch(server, config)
-    result: dict[str, Any] = {"steps": steps, "first_ms": round(1000 * (time.perf_counter() - started), 1)}
+    result: dict[str, Any] = {
+        "steps": steps,
+        "first_ms": round(1000 * (time.perf_counter() - started), 1),
+    }
     result["kB"] = round(len(json.dumps(first)) / 1000)
     result["memory_before_mib"] = resident_mib(server)
     result["curves"] = percentiles(one_more, asks)
@@ -114,7 +129,9 @@ def ask_of_a_long_run(server: Server, runs: RunStore, steps: int, asks: int) -> 
 
 def step_done(step: int) -> StepDone:
     """Return what a step of the long run would have told."""
-    return StepDone(step, step / 1000, 2.0 + 1 / step, 1e-4, 1.0, 900 * step, 2500.0, 600.0, 0.4 * step)
+    return StepDone(
+        step, step / 1000, 2.0 + 1 / step, 1e-4, 1.0, 900 * step, 2500.0, 600.0, 0.4 * step
+    )
 
 
 def resident_mib(server: Server) -> int:
@@ -138,15 +155,24 @@ def percentiles(question: Callable[[], Any], asks: int) -> dict[str, float]:
 def get(server: Server, path: str, body: object = None) -> str:
     """Ask and return the answer's text."""
     content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(server.url + path, content, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        server.url + path, content, {"Content-Type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return str(answer.read().decode())
 
 
 def watch(server: Server, config: dict[str, Any], **look: object) -> dict[str, Any]:
     """Ask what the monitor asks every second."""
-    component = next(block["id"] for block in config["components"] if block["props"].get("elem_id") == "monitor")
-    body = {"component_id": component, "fn_name": "watch_runs", "session_hash": "benchmark", "data": {"run": None, **look}}
+    component = next(
+        block["id"] for block in config["components"] if block["props"].get("elem_id") == "monitor"
+    )
+    body = {
+        "component_id": component,
+        "fn_name": "watch_runs",
+        "session_hash": "benchmark",
+        "data": {"run": None, **look},
+    }
     answer: dict[str, Any] = json.loads(get(server, "/gradio_api/component_server/", body))
     return answer
 
@@ -156,7 +182,9 @@ def begin(server: Server, config: dict[str, Any]) -> None:
     event = next(event for event in config["dependencies"] if event["api_name"] == "begin")
     values = {block["id"]: block["props"].get("value") for block in config["components"]}
     data = [values.get(component) for component in event["inputs"]]
-    datasets = next(event for event in config["dependencies"] if event["api_name"] == "refresh_train")
+    datasets = next(
+        event for event in config["dependencies"] if event["api_name"] == "refresh_train"
+    )
     refreshed = call(server, datasets["id"], [])
     data[0] = refreshed[0]["value"]
     call(server, event["id"], data)
@@ -164,10 +192,19 @@ def begin(server: Server, config: dict[str, Any]) -> None:
 
 def call(server: Server, event: int, data: list[Any]) -> list[Any]:
     """Run one event of the page and return its outputs."""
-    get(server, "/gradio_api/queue/join", {"data": data, "fn_index": event, "session_hash": "benchmark"})
-    with urllib.request.urlopen(f"{server.url}/gradio_api/queue/data?session_hash=benchmark", timeout=120) as stream:
+    get(
+        server,
+        "/gradio_api/queue/join",
+        {"data": data, "fn_index": event, "session_hash": "benchmark"},
+    )
+    with urllib.request.urlopen(
+        f"{server.url}/gradio_api/queue/data?session_hash=benchmark", timeout=120
+    ) as stream:
         for line in stream:
-            if line.startswith(b"data: ") and (message := json.loads(line[6:]))["msg"] == "process_completed":
+            if (
+                line.startswith(b"data: ")
+                and (message := json.loads(line[6:]))["msg"] == "process_completed"
+            ):
                 outputs: list[Any] = message["output"]["data"]
                 return outputs
     raise RuntimeError("the event never completed")
@@ -180,7 +217,8 @@ def as_text(result: dict[str, Any]) -> str:
         idle, training = result["idle"][name], result["training"][name]
         lines.append(
             f"{name:8} idle p50 {idle['p50_ms']} p95 {idle['p95_ms']} ms   "
-            f"training p50 {training['p50_ms']} p95 {training['p95_ms']} ms   p95 ratio {training['p95_ms'] / idle['p95_ms']:.1f}"
+            f"training p50 {training['p50_ms']} p95 {training['p95_ms']} ms   p95 ratio "
+            f"{training['p95_ms'] / idle['p95_ms']:.1f}"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
-"""How fast this machine multiplies float32 matrices, by PyTorch's usual product and by oneDNN's, in the shapes of training.
+"""How fast this machine multiplies float32 matrices, by PyTorch's usual product and by oneDNN's, in
+the shapes of training.
 
 Run: python benchmarks/products.py [--threads N]
 """
@@ -13,9 +14,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from core.training.kernels.matmul_backend import ONEDNN, USUAL, multiplying_by
+from core.training.kernels.matmul_backend import DEFAULT, ONEDNN, using_backend
 
-_SHAPES = ((600, 768, 2304), (600, 3072, 768), (600, 256, 704), (166, 768, 50257))  # rows, numbers in, numbers out
+_SHAPES = (
+    (600, 768, 2304),
+    (600, 3072, 768),
+    (600, 256, 704),
+    (166, 768, 50257),
+)  # rows, numbers in, numbers out
 _ROUNDS = 15
 
 
@@ -24,25 +30,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--threads", type=int, default=1)
     torch.set_num_threads(parser.parse_args().threads)
-    print(f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads; usual / oneDNN, GFLOP/s, difference")
+    print(
+        f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads; usual / "
+        "oneDNN, GFLOP/s, difference"
+    )
     for rows, inner, outer in _SHAPES:
-        x, weight, by_out = torch.randn(rows, inner), torch.randn(outer, inner), torch.randn(rows, outer)
-        pairs = {"output": (x, weight.T), "by input": (by_out, weight), "by weight": (by_out.T, x)}
-        found = [f"{name} {_compare(a, b, 2e-9 * rows * inner * outer)}" for name, (a, b) in pairs.items()]
+        x, weight, grad_output = (
+            torch.randn(rows, inner),
+            torch.randn(outer, inner),
+            torch.randn(rows, outer),
+        )
+        pairs = {
+            "output": (x, weight.T),
+            "by input": (grad_output, weight),
+            "by weight": (grad_output.T, x),
+        }
+        found = [
+            f"{name} {_compare(a, b, 2e-9 * rows * inner * outer)}"
+            for name, (a, b) in pairs.items()
+        ]
         print(f"{rows} × {inner} × {outer}:", *found, sep="  ")
 
 
 def _compare(a: torch.Tensor, b: torch.Tensor, giga_operations: float) -> str:
     made: dict[str, torch.Tensor] = {}
-    best = dict.fromkeys((USUAL, ONEDNN), math.inf)
+    best = dict.fromkeys((DEFAULT, ONEDNN), math.inf)
     for _ in range(_ROUNDS):
         for library in best:  # in turns: both meet the same neighbours
-            with multiplying_by(library):
+            with using_backend(library):
                 started = time.perf_counter()
                 made[library] = a @ b
                 best[library] = min(best[library], time.perf_counter() - started)
-    difference = float((made[ONEDNN] - made[USUAL]).norm() / made[USUAL].norm())
-    return f"{giga_operations / best[USUAL]:.0f} / {giga_operations / best[ONEDNN]:.0f} ({difference:.0e})"
+    difference = float((made[ONEDNN] - made[DEFAULT]).norm() / made[DEFAULT].norm())
+    return f"{giga_operations / best[DEFAULT]:.0f} / {giga_operations / best[ONEDNN]:.0f} ({difference:.0e})"
 
 
 if __name__ == "__main__":

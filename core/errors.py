@@ -1,7 +1,7 @@
 """Everything Fuata raises on purpose.
 
 FuataError
-└── UserError              a person can fix it: one sentence that says what, where and what to do
+└── UserError              a user can fix it: one sentence that says what, where and what to do
     ├── DataError          a file of instructions
     ├── StyleError         a prompt style or chat template
     ├── ModelError         a model folder, run name or hub id
@@ -23,7 +23,7 @@ class FuataError(Exception):
 
 
 class UserError(FuataError):
-    """Something a person can put right; ``str(error)`` is the sentence they read."""
+    """Something a user can put right; ``str(error)`` is the sentence they read."""
 
 
 class DataError(UserError):
@@ -44,7 +44,9 @@ class SettingsError(UserError):
     def __init__(self, fields: Mapping[str, str]) -> None:
         """Join the reasons into one sentence."""
         self.fields = dict(fields)
-        super().__init__("; ".join(f"{name.replace('_', ' ')}: {reason}" for name, reason in fields.items()))
+        super().__init__(
+            "; ".join(f"{name.replace('_', ' ')}: {reason}" for name, reason in fields.items())
+        )
 
 
 class TrainingError(UserError):

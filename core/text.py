@@ -1,4 +1,7 @@
-"""Text from outside, before it is kept or shown: half characters, control characters, length. Knows nothing of its meaning."""
+"""Text from outside, before it is kept or shown: half characters, control characters, length.
+
+Knows nothing of its meaning.
+"""
 
 import re
 
@@ -22,7 +25,9 @@ def holds_half_character(value: object, depth: int = 0) -> bool:
         return False
     if isinstance(value, dict):
         return any(holds_half_character(part, depth + 1) for item in value.items() for part in item)
-    return isinstance(value, list | tuple) and any(holds_half_character(part, depth + 1) for part in value)
+    return isinstance(value, list | tuple) and any(
+        holds_half_character(part, depth + 1) for part in value
+    )
 
 
 def whole_characters(text: str) -> str:
@@ -42,5 +47,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Return JSON on one line in which the controls that JSON lets through (C1 and delete) are escaped, too."""
+    """Return JSON on one line in which the controls that JSON lets through (C1 and delete) are
+    escaped, too.
+    """
     return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

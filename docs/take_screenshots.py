@@ -1,8 +1,10 @@
-"""Takes the screenshots of the README: a fresh workspace, the bundled sample, one real run, one real review.
+"""Takes the screenshots of the README: a fresh workspace, the bundled sample, one real run, one
+real review.
 
     python docs/take_screenshots.py [FOLDER]
 
-Needs Chromium. With FOLDER, also takes every tab at 1280 and 390 pixels, light and dark, for looking at.
+Needs Chromium. With FOLDER, also takes every tab at 1280 and 390 pixels, light and dark, for
+looking at.
 """
 
 import sys
@@ -42,7 +44,9 @@ def walk(page: Page, server: Server) -> None:
     page.goto(server.url)
     expect(page.locator("#tokens-right .fuata-tokens")).to_be_visible(timeout=60_000)
     expect(page.locator(".fuata-report")).to_be_visible(timeout=60_000)
-    page.screenshot(path=DOCS / "data.png", clip={"x": 0, "y": 0, "width": 1280, "height": 1120}, full_page=True)
+    page.screenshot(
+        path=DOCS / "data.png", clip={"x": 0, "y": 0, "width": 1280, "height": 1120}, full_page=True
+    )
     page.goto(f"{server.url}/?tab=train")
     expect(page.locator("#ready")).to_contain_text("Ready.", timeout=60_000)
     page.get_by_label("Run name").fill("first-run")

@@ -1,1 +1,4 @@
-"""Judging by people: reviews, pairs, verdicts, statistics, exports. Knows SQLite; no screen, no torch at import."""
+"""Judging by people: reviews, pairs, verdicts, statistics, exports.
+
+Knows SQLite; no screen, no torch at import.
+"""

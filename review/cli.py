@@ -8,12 +8,13 @@ from pathlib import Path
 from core.cli.output import OneLineParser, common_options, run_command, say, show
 from core.datasets.conversation import SPLIT_NAMES
 from core.datasets.dataset import find_file
-from core.datasets.prompt_lists import load_questions
+from core.datasets.prompt_lists import load_prompt_list
 from core.errors import ReviewError
-from core.generation.model_cache import ModelShelf
+from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.atomic_write import write_file
 from core.storage.workspace import Workspace
+from review.domain.plan import DEFAULT_REPEATS
 from review.domain.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS, make_rating
 from review.domain.rubric import NO_RUBRIC, read_rubric
 from review.exchange.export import FORMATS, export_review
@@ -22,7 +23,14 @@ from review.judging.judge import Judge
 from review.results.report import report_review
 from review.results.single_responses import report_singles
 from review.results.text import report_object, report_text, singles_object, singles_text
-from review.setup.generate_responses import RowChoice, add_contenders, answer_review, create_review, is_unfinished, plan_review
+from review.setup.generate_responses import (
+    RowChoice,
+    add_contenders,
+    answer_review,
+    create_review,
+    is_unfinished,
+    plan_review,
+)
 from review.store.reviews import ReviewStore
 
 
@@ -40,11 +48,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_more(commands.add_parser("add", parents=[named], help="let more contenders take part"))
     judged = OneLineParser(add_help=False, parents=[named])
     judged.add_argument("--reviewer", required=True, metavar="P", help="who judges")
-    commands.add_parser("next", parents=[judged], help="show the next pair").set_defaults(command=_next)
-    commands.add_parser("undo", parents=[judged], help="take the last rating back").set_defaults(command=_undo)
+    commands.add_parser("next", parents=[judged], help="show the next pair").set_defaults(
+        command=_next
+    )
+    commands.add_parser("undo", parents=[judged], help="take the last rating back").set_defaults(
+        command=_undo
+    )
     _add_rate(commands.add_parser("rate", parents=[judged], help="judge a pair"))
-    commands.add_parser("report", parents=[named], help="show the result").set_defaults(command=_report)
-    _add_import(commands.add_parser("import", parents=[named], help="add ratings that were given elsewhere"))
+    commands.add_parser("report", parents=[named], help="show the result").set_defaults(
+        command=_report
+    )
+    _add_import(
+        commands.add_parser("import", parents=[named], help="add ratings that were given elsewhere")
+    )
     _add_export(commands.add_parser("export", parents=[named], help="write the ratings to a file"))
     return parser
 
@@ -61,18 +77,45 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
         required=True,
         nargs="+",
         metavar="M",
-        help="two or more models or runs; 'expected': the file's own answers; file:PATH: finished responses; http://HOST/v1#MODEL",
+        help="two or more models or runs; 'expected': the file's own answers; file:PATH: "
+        "finished responses; http://HOST/v1#MODEL",
     )
-    parser.add_argument("--rubric", type=Path, metavar="FILE", help="what reviewers judge by, shown beside every pair")
-    parser.add_argument("--overlap", type=int, default=0, metavar="N", help="people who judge each pair; 0: everybody judges all")
     parser.add_argument(
-        "--judge", choices=tuple(ALLOWED), default="pairs", help="pairs, or single responses: pass or fail, or stars"
+        "--rubric",
+        type=Path,
+        metavar="FILE",
+        help="what reviewers judge by, shown beside every pair",
     )
-    parser.add_argument("--repeats", type=float, default=5.0, metavar="P", help="percent of pairs that the page shows twice")
-    parser.add_argument("--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)")
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="people who judge each pair; 0: everybody judges all",
+    )
+    parser.add_argument(
+        "--judge",
+        choices=tuple(ALLOWED),
+        default="pairs",
+        help="pairs, or single responses: pass or fail, or stars",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=float,
+        default=DEFAULT_REPEATS,
+        metavar="P",
+        help="percent of pairs that the page shows twice",
+    )
+    parser.add_argument(
+        "--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)"
+    )
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
-    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="longest answer")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token"
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer"
+    )
     parser.add_argument("--seed", type=int, default=42, metavar="N")
     parser.set_defaults(command=_new)
 
@@ -86,21 +129,43 @@ def _add_rate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", type=int, required=True, metavar="ID", help="from 'next'")
     parser.add_argument("--verdict", required=True, choices=VERDICTS)
     parser.add_argument(
-        "--tags", nargs="*", default=[], metavar="TAG", help="of the worse response, or of both if neither is better"
+        "--tags",
+        nargs="*",
+        default=[],
+        metavar="TAG",
+        help="of the worse response, or of both if neither is better",
     )
     for side in "ab":
-        parser.add_argument(f"--tags-{side}", nargs="*", default=[], metavar="TAG", help=f"of {side.upper()}: {', '.join(TAGS)}")
-        parser.add_argument(f"--stars-{side}", type=int, metavar="N", help=f"of {side.upper()}: 1 to {MOST_STARS}")
+        parser.add_argument(
+            f"--tags-{side}",
+            nargs="*",
+            default=[],
+            metavar="TAG",
+            help=f"of {side.upper()}: {', '.join(TAGS)}",
+        )
+        parser.add_argument(
+            f"--stars-{side}", type=int, metavar="N", help=f"of {side.upper()}: 1 to {MOST_STARS}"
+        )
     parser.add_argument("--comment", default="", metavar="TEXT")
-    parser.add_argument("--correction", default="", metavar="TEXT", help="the answer as it should be")
-    parser.add_argument("--flag", action="store_true", help="somebody should look at this pair again")
-    parser.add_argument("--knew", action="store_true", help="I know which is which: keep it out of the counts")
+    parser.add_argument(
+        "--correction", default="", metavar="TEXT", help="the answer as it should be"
+    )
+    parser.add_argument(
+        "--flag", action="store_true", help="somebody should look at this pair again"
+    )
+    parser.add_argument(
+        "--knew", action="store_true", help="I know which is which: keep it out of the counts"
+    )
     parser.set_defaults(command=_rate)
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--file", type=Path, required=True, metavar="FILE", help="with row, reviewer, a, b and verdict, as exported"
+        "--file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="with row, reviewer, a, b and verdict, as exported",
     )
     parser.set_defaults(command=_import)
 
@@ -113,14 +178,16 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _new(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
-    dataset = load_questions(find_file(chosen.data))
-    sampling = Sampling(temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed)
+    dataset = load_prompt_list(find_file(chosen.data))
+    sampling = Sampling(
+        temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed
+    )
     choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
     plan = replace(
         plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling),
         overlap=chosen.overlap,
         repeats=chosen.repeats,
-        answers=chosen.judge,
+        response_mode=chosen.judge,
         rubric=read_rubric(chosen.rubric) if chosen.rubric else NO_RUBRIC,
     )
     if not is_unfinished(workspace, plan):
@@ -137,9 +204,15 @@ def _more(chosen: argparse.Namespace) -> int:
 
 
 def _answer(workspace: Workspace, chosen: argparse.Namespace) -> int:
-    answer_review(workspace, chosen.name, ModelShelf(workspace.find_run_model), lambda: False, _say_progress)
+    answer_review(
+        workspace, chosen.name, ModelCache(workspace.find_run_model), lambda: False, _say_progress
+    )
     pairs = ReviewStore(workspace).find(chosen.name)["pair_count"]
-    show({"review": chosen.name, "pairs": pairs}, f"{chosen.name}: {pairs} pairs to judge", as_json=chosen.json)
+    show(
+        {"review": chosen.name, "pairs": pairs},
+        f"{chosen.name}: {pairs} pairs to judge",
+        as_json=chosen.json,
+    )
     return 0
 
 
@@ -157,11 +230,15 @@ def _next(chosen: argparse.Namespace) -> int:
     done, total = judge.progress()
     pairs = judge.next_pairs(1)
     if not pairs:
-        words = f"All {total} pairs are judged." if done == total else f"{total - done} pairs are with other people just now."
+        words = (
+            f"All {total} pairs are judged."
+            if done == total
+            else f"{total - done} pairs are with other people just now."
+        )
         show({"pair": None, "done": done, "total": total}, words, as_json=chosen.json)
         return 0
     pair = pairs[0]
-    responses = {"a": pair.a, "b": pair.b} if pair.answers == "pairs" else {"a": pair.a}
+    responses = {"a": pair.a, "b": pair.b} if pair.response_mode == "pairs" else {"a": pair.a}
     shown = "".join(f"\n\n--- {side.upper()} ---\n{text}" for side, text in responses.items())
     text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}{shown}"
     value = {"pair": pair.id, "prompt": pair.prompt, **responses, "done": done, "total": total}
@@ -170,9 +247,15 @@ def _next(chosen: argparse.Namespace) -> int:
 
 
 def _rate(chosen: argparse.Namespace) -> int:
-    a = {"stars": chosen.stars_a, "tags": [*chosen.tags_a, *(chosen.tags if chosen.verdict != "a" else ())]}
-    b = {"stars": chosen.stars_b, "tags": [*chosen.tags_b, *(chosen.tags if chosen.verdict != "b" else ())]}
-    marks = {"flagged": chosen.flag, "knew": chosen.knew}
+    a = {
+        "stars": chosen.stars_a,
+        "tags": [*chosen.tags_a, *(chosen.tags if chosen.verdict != "a" else ())],
+    }
+    b = {
+        "stars": chosen.stars_b,
+        "tags": [*chosen.tags_b, *(chosen.tags if chosen.verdict != "b" else ())],
+    }
+    marks = {"flagged": chosen.flag, "unblinded": chosen.knew}
     rating = make_rating(chosen.verdict, chosen.comment, chosen.correction, a=a, b=b, **marks)
     saved = _judge(chosen).rate(chosen.pair, rating)
     show({"saved": saved}, f"Saved as rating {saved}.", as_json=chosen.json)
@@ -187,7 +270,7 @@ def _undo(chosen: argparse.Namespace) -> int:
 
 def _report(chosen: argparse.Namespace) -> int:
     store = ReviewStore(Workspace(chosen.workspace))
-    if store.find(chosen.name)["answers"] != "pairs":
+    if store.find(chosen.name)["response_mode"] != "pairs":
         singles = report_singles(store, chosen.name)
         show(singles_object(singles), singles_text(singles), as_json=chosen.json)
         return 0
@@ -209,5 +292,9 @@ def _export(chosen: argparse.Namespace) -> int:
     except OSError as error:
         raise ReviewError(f"{chosen.out} cannot be written: {error.strerror}.") from error
     lines = text.count("\n")
-    show({"out": str(chosen.out), "lines": lines}, f"{lines} lines written to {chosen.out}", as_json=chosen.json)
+    show(
+        {"out": str(chosen.out), "lines": lines},
+        f"{lines} lines written to {chosen.out}",
+        as_json=chosen.json,
+    )
     return 0

@@ -10,7 +10,9 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run two at a time, and threads that wait for each other cost more
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # tests run two at a time, and threads that wait for each other cost more
 
 from core.storage.workspace import Workspace
 
@@ -20,14 +22,18 @@ SHARED = ROOT.parent / "shared" / "data"
 
 
 def processes_of_run(name: str, workspace: Path) -> list[int]:
-    """Return the ids of the processes that train a run for the app; skips where the system does not tell."""
+    """Return the ids of the processes that train a run for the app; skips where the system does not
+    tell.
+    """
     if not Path("/proc/self/cmdline").is_file():
         pytest.skip("needs /proc to find a run's process")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"--resume" in words and {name.encode(), str(workspace.resolve()).encode()} <= set(words):
+            if b"--resume" in words and {name.encode(), str(workspace.resolve()).encode()} <= set(
+                words
+            ):
                 found.append(int(folder.name))
     return found
 
@@ -49,11 +55,16 @@ def shared() -> Path:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """The book's 1,100 rows, or where they are absent a file of the same counts that the test writes."""
+    """The book's 1,100 rows, or where they are absent a file of the same counts that the test
+    writes.
+    """
     real = SHARED / "instructions" / "book-1100.json"
     if real.is_file():
         return real
-    rows = [{"instruction": f"Say the number {n}.", "input": "", "output": f"The number is {n}."} for n in range(1075)]
+    rows = [
+        {"instruction": f"Say the number {n}.", "input": "", "output": f"The number is {n}."}
+        for n in range(1075)
+    ]
     rows += [dict(row, output="Once more: " + row["output"]) for row in rows[:25]]
     path = tmp_path / "book-1100.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
@@ -64,7 +75,11 @@ def book(tmp_path: Path) -> Path:
 def small_file(tmp_path: Path) -> Path:
     """Forty rows that a tiny model trains on in a moment, eight of them with an input."""
     rows = [
-        {"instruction": f"What comes after {n}?", "input": "Count." if n % 5 == 0 else "", "output": f"After {n} comes {n + 1}."}
+        {
+            "instruction": f"What comes after {n}?",
+            "input": "Count." if n % 5 == 0 else "",
+            "output": f"After {n} comes {n + 1}.",
+        }
         for n in range(40)
     ]
     path = tmp_path / "small.json"
@@ -74,7 +89,9 @@ def small_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Random two-layer checkpoints of several layouts, written by transformers itself, with pocket's tokenizer."""
+    """Random two-layer checkpoints of several layouts, written by transformers itself, with
+    pocket's tokenizer.
+    """
     import shutil
 
     import torch
@@ -91,7 +108,9 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     configs = {
         "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, resid_pdrop=0.1, **ids),
         "llama": LlamaConfig(**layers, num_key_value_heads=1, tie_word_embeddings=False, **ids),
-        "qwen3": Qwen3Config(**layers, num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, **ids),
+        "qwen3": Qwen3Config(
+            **layers, num_key_value_heads=1, head_dim=16, tie_word_embeddings=True, **ids
+        ),
     }
     root = tmp_path_factory.mktemp("models")
     for number, (name, config) in enumerate(configs.items()):

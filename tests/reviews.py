@@ -16,15 +16,24 @@ from review.store.reviews import ReviewStore
 
 
 def write_review(
-    workspace: Workspace, file: Path, texts: Mapping[str, str], rows: int, name: str = "r", **options: Any
+    workspace: Workspace,
+    file: Path,
+    texts: Mapping[str, str],
+    rows: int,
+    name: str = "r",
+    **options: Any,
 ) -> ReviewStore:
-    """Write a review of a file's first rows; each contender answers its text, with ``{prompt}`` exchanged for the prompt."""
+    """Write a review of a file's first rows; each contender answers its text, with ``{prompt}``
+    exchanged for the prompt.
+    """
     dataset = load_dataset(file)
     DatasetStore(workspace).keep(dataset)
     store = ReviewStore(workspace)
     split = ("test", SplitSettings(), Sampling())
     entrants = tuple(Entrant(contender) for contender in texts)
-    plan = ReviewPlan(name, dataset.content_hash, *split, entrants, dataset.examples[:rows], **options)
+    plan = ReviewPlan(
+        name, dataset.content_hash, *split, entrants, dataset.examples[:rows], **options
+    )
     store.create(plan, {"torch": "2"})
     review_id = store.find(name)["id"]
     for contender in store.contenders(review_id):

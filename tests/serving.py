@@ -38,7 +38,9 @@ class Server:
             *self.options,
         ]
         started = time.monotonic()
-        self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+        )
         while time.monotonic() - started < 60:
             try:
                 with urlopen(self.url, timeout=5) as answer:

@@ -1,6 +1,8 @@
-"""Who may import whom. An arrow points at what is imported; a room may use all rooms below it, never one above or beside.
+"""Who may import whom.
 
-app.py ─▶ ui ─▶ review ─▶ core                      data/pocket ─▶ core: a recipe that nobody imports
+An arrow points at what is imported; a room may use all rooms below it, never one above or beside.
+app.py ─▶ ui ─▶ review ─▶ core                      data/pocket ─▶ core: a recipe that nobody
+imports
 
 core      cli ─▶ training ─▶ generation ─▶ models ─▶ prompts ─▶ datasets ─▶ storage ─▶ errors, text
 training  runs ─▶ loop ─▶ planning ─▶ kernels ─▶ distributed, events, settings
@@ -15,8 +17,10 @@ sqlite3, sqlite_utils             only in core/storage, review/store and review/
 """
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +62,10 @@ EXCEPTIONS = {("app.py", "torch"), ("app.py", "transformers"), ("app.py", "peft"
 
 def sources() -> list[Path]:
     folders = [*LAYERS[:3], f"{RECIPES}/pocket"]
-    return [ROOT / "app.py", *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))]
+    return [
+        ROOT / "app.py",
+        *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))),
+    ]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -81,6 +88,17 @@ def test_imports_point_down_the_house(path: Path) -> None:
             assert name.removesuffix(".py").startswith(ONLY_IN[top]), f"{name} imports {module}"
 
 
+def all_sources() -> list[Path]:
+    more = [
+        path for folder in ("tests", "benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")
+    ]
+    return [*sources(), *more]
+
+
+def tokens(text: str) -> Iterator[tokenize.TokenInfo]:
+    return tokenize.generate_tokens(io.StringIO(text).readline)
+
+
 def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -89,7 +107,9 @@ def module_of(path: Path) -> str:
 def test_rooms_use_only_those_below_them(floor: str) -> None:
     levels = {room: number for number, level in enumerate(ROOMS[floor]) for room in level}
     inside = [path for path in sources() if module_of(path).startswith(f"{floor}.")]
-    assert {module_of(path).removeprefix(f"{floor}.").split(".")[0] for path in inside} == set(levels)
+    assert {module_of(path).removeprefix(f"{floor}.").split(".")[0] for path in inside} == set(
+        levels
+    )
     for path in inside:
         room = module_of(path).removeprefix(f"{floor}.").split(".")[0]
         for module in imports(path):
@@ -101,7 +121,10 @@ def test_rooms_use_only_those_below_them(floor: str) -> None:
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Not even in one that is closed inside a function."""
     names = {module_of(path) for path in sources()}
-    uses = {module_of(path): {module for module in imports(path) if module in names} for path in sources()}
+    uses = {
+        module_of(path): {module for module in imports(path) if module in names}
+        for path in sources()
+    }
     done: set[str] = set()
 
     def visit(module: str, way: tuple[str, ...]) -> None:
@@ -116,25 +139,100 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["core.cli.main", "review.cli", "review.results.report", "review.judging.judge", "core.datasets.check"]
+    "module",
+    [
+        "core.cli.main",
+        "review.cli",
+        "review.results.report",
+        "review.judging.judge",
+        "core.datasets.check",
+    ],
 )
 def test_light_commands_load_no_heavy_library(module: str) -> None:
     heavy = "{'torch', 'transformers', 'peft', 'gradio', 'plotly'}"
     script = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     if module == "core.cli.main":
-        loaded = loaded.replace("['torch']", "[]")  # the preview is made by the function that makes batches of tensors
+        loaded = loaded.replace(
+            "['torch']", "[]"
+        )  # the preview is made by the function that makes batches of tensors
     assert loaded == "[]"
 
 
-def test_no_function_is_longer_than_sixty_lines_and_no_file_than_four_hundred() -> None:
+def test_no_function_is_longer_than_sixty_lines_and_no_file_than_five_hundred() -> None:
     for path in sources():
         text = path.read_text(encoding="utf-8")
-        assert text.count("\n") <= 400, path
+        assert text.count("\n") <= 500 or path.name == "migrations.py", path  # which only grow
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                body = (
+                    node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                )
                 assert body[-1].end_lineno - body[0].lineno < 60, f"{path}: {node.name}"
+
+
+def test_hardly_a_line_is_over_a_hundred_wide() -> None:
+    lines = [
+        line for path in all_sources() for line in path.read_text(encoding="utf-8").split("\n")
+    ]
+    assert sum(len(line) > 100 for line in lines) < len(lines) / 100
+
+
+# Names that nobody of the field would search for, and what they are called now (ARCHITECTURE).
+PRIVATE_NAMES = {
+    "keep_little_for_the_backward", "hold_frozen", "laid_out_as", "computing_type", "computing_in",
+    "_in_the_usual_way", "quickest", "from_first", "add_up", "ALONE", "joined_group",
+    "enlarged_group", "_MEETING", "_PARTING_S", "_told", "_has_run_dry", "_NO_ZERO", "by_logits",
+    "_learn", "quicken", "_normed", "_Normed", "by_out", "by_x", "homes", "asked_logits", "Wishes", "set_wish", "wish", "said_in", "ended", "_doing",
+    "_why", "ModelShelf", "Speaker", "shelf", "speaker", "chance", "_gives_itself_away",
+    "_telling_words", "Walk", "_arcs", "went", "knew", "settles", "low_id", "high_id", "Look",
+    "guard_words", "draw_details", "PERSONS_MISTAKE", "Behind", "Disputes",
+}  # fmt: skip
+ALLOWED_PRIVATE = {
+    "review/cli.py": {"knew"},  # the option of a released command
+}
+PRIVATE_TABLES = {"walks", "ways", "holds", "tallies", "repeats"}
+PRIVATE_MODULES = {
+    "shapes", "files", "questions", "duplicates", "checks", "wishes", "worker", "shelf", "speaker",
+    "products", "head", "quick_layers", "packed_rows", "flat_rows", "trial", "order", "disputes",
+    "repeats", "choosing", "leaks", "behind", "remarks", "rounds", "wording", "catalogue", "frozen",
+    "group", "jobs", "making", "singles", "curves", "terminal",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_is_named_as_the_field_names_things(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    words = {token.string for token in tokens(text) if token.type == tokenize.NAME}
+    name = str(path.relative_to(ROOT))
+    assert words & PRIVATE_NAMES <= ALLOWED_PRIVATE.get(name, set())
+    assert path.stem not in PRIVATE_MODULES or name.startswith("data/")
+
+
+def test_tables_are_named_as_the_field_names_them(tmp_path: Path) -> None:
+    from core.storage.workspace import Workspace
+    from review.store.reviews import ReviewStore
+
+    database = ReviewStore(Workspace(tmp_path)).database
+    tables = {
+        row["name"]: row["sql"] for row in database.query("SELECT name, sql FROM sqlite_master")
+    }
+    assert not tables.keys() & PRIVATE_TABLES
+    columns = {
+        row["name"] for table in tables for row in database.query(f"PRAGMA table_info({table!r})")
+    }
+    assert not columns & {
+        "knew",
+        "settles",
+        "low_id",
+        "high_id",
+        "went",
+        "place",
+        "wish",
+        "answers",
+    }
 
 
 def test_no_data_stands_in_a_component_template() -> None:

@@ -1,6 +1,7 @@
 """What the documents say of the tree is so."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ ROOT = Path(__file__).parents[1]
 def drawn_tree(document: str) -> set[str]:
     """Return the paths of the indented tree in a document, folders with a slash at their end."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    [block] = [block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if block.startswith("app.py")]
+    [block] = [
+        block
+        for block in re.findall(r"```\n(.*?)```", text, re.DOTALL)
+        if block.startswith("app.py")
+    ]
     paths: set[str] = set()
     folders: list[str] = []
     for line in block.splitlines():
@@ -30,7 +35,11 @@ def test_every_module_stands_in_the_architectures_tree_and_nothing_else() -> Non
         for path in (ROOT / folder).rglob("*.py")
         if path.name != "__init__.py"
     }
-    real |= {str(path.relative_to(ROOT)) for path in (ROOT / "ui").glob("*.py") if path.name != "__init__.py"}
+    real |= {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "ui").glob("*.py")
+        if path.name != "__init__.py"
+    }
     assert drawn == real | {"app.py"}
 
 
@@ -59,3 +68,11 @@ def test_the_readme_has_the_two_commands_and_a_picture_of_every_screen() -> None
     for name in ("data", "train", "chat", "review", "results"):
         assert f"docs/{name}.png" in text
         assert (ROOT / "docs" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_the_schema_that_is_written_down_is_the_one_that_migrations_make(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    from write_schema import current_schema
+
+    written = (ROOT / "docs" / "schema.sql").read_text(encoding="utf-8")
+    assert written == current_schema(tmp_path), "run python docs/write_schema.py"

@@ -1,7 +1,8 @@
-"""Who may sign in, as what, and who has: passwords as Argon2 hashes, sessions in memory. Knows no request.
+"""Who may sign in, as what, and who has: passwords as Argon2 hashes, sessions in memory.
 
-A line of the accounts file is ``name:password`` for a reviewer or ``owner name:password`` for an owner; passwords written
-plainly are replaced by their hashes when the file is read.
+Knows no request. A line of the accounts file is ``name:password`` for a reviewer or ``owner
+name:password`` for an owner; passwords written plainly are replaced by their hashes when the file
+is read.
 """
 
 import logging
@@ -40,25 +41,36 @@ class Account:
 
 
 class Accounts:
-    """The accounts of one file, and the sessions of those who signed in. Safe to use from many threads."""
+    """The accounts of one file, and the sessions of those who signed in.
+
+    Safe to use from many threads.
+    """
 
     def __init__(self, accounts: list[Account]) -> None:
         """Nobody is signed in."""
         self._by_name = {account.name.casefold(): account for account in accounts}
         self._hasher = PasswordHasher()
         self._sessions: OrderedDict[str, tuple[Account, float]] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, and until when to wait
-        self._nobody = self._hasher.hash(secrets.token_hex(8))  # verified for unknown names, so that they take as long
+        self._failures: OrderedDict[str, tuple[int, float]] = (
+            OrderedDict()
+        )  # how many, and until when to wait
+        self._nobody = self._hasher.hash(
+            secrets.token_hex(8)
+        )  # verified for unknown names, so that they take as long
         self._lock = threading.Lock()
 
     def wait_s(self, name: str, address: str) -> float:
-        """Return how many seconds a name or an address has to wait before it may try again; 0 for none."""
+        """Return how many seconds a name or an address has to wait before it may try again; 0 for
+        none.
+        """
         with self._lock:
             ends = [self._failures.get(key, (0, 0.0))[1] for key in _keys(name, address)]
         return max(max(ends) - time.monotonic(), 0.0)
 
     def sign_in(self, name: str, password: str, address: str) -> str | None:
-        """Return the token of a new session, or None for a wrong name or password, which is logged and slows the next try."""
+        """Return the token of a new session, or None for a wrong name or password, which is logged
+        and slows the next try.
+        """
         account = self._by_name.get(" ".join(name.split()).casefold())
         try:
             self._hasher.verify(account.hashed if account else self._nobody, password)
@@ -96,7 +108,9 @@ class Accounts:
     def _note_failure(self, name: str, address: str) -> None:
         for key in _keys(name, address):
             count = self._failures.pop(key, (0, 0.0))[0] + 1
-            wait_s = min(2.0 ** (count - _FREE_TRIES), _LONGEST_WAIT_S) if count >= _FREE_TRIES else 0.0
+            wait_s = (
+                min(2.0 ** (count - _FREE_TRIES), _LONGEST_WAIT_S) if count >= _FREE_TRIES else 0.0
+            )
             self._failures[key] = count, time.monotonic() + wait_s
         while len(self._failures) > _MOST_NOTED:
             self._failures.popitem(last=False)
@@ -111,7 +125,9 @@ def read_accounts(path: Path) -> Accounts:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise WorkspaceError(f"The accounts file {path} cannot be read: give a text file.") from error
+        raise WorkspaceError(
+            f"The accounts file {path} cannot be read: give a text file."
+        ) from error
     hasher, accounts, written = PasswordHasher(), list[Account](), list[str]()
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -143,14 +159,16 @@ def _read_line(line: str, where: str, hasher: PasswordHasher) -> Account:
 def _check(accounts: list[Account], path: Path) -> None:
     if not accounts:
         raise WorkspaceError(
-            f"{path} names nobody: write an 'owner name:password' line, and a 'name:password' for each reviewer."
+            f"{path} names nobody: write an 'owner name:password' line, and a 'name:password' "
+            "for each reviewer."
         )
     names = [account.name.casefold() for account in accounts]
     if len(set(names)) < len(names):
         raise WorkspaceError(f"{path} names somebody twice: give each person one line.")
     if not any(account.role == "owner" for account in accounts):
         raise WorkspaceError(
-            f"{path} names no owner, who alone may train, upload and see results: write 'owner' and a space before one of "
+            f"{path} names no owner, who alone may train, upload and see results: write 'owner' "
+            "and a space before one of "
             "the names."
         )
 
@@ -162,7 +180,11 @@ def _rewrite(path: Path, lines: list[str]) -> None:
         path.chmod(mode & 0o600)
         log.warning("The passwords in %s are kept as hashes now", path)
     except OSError as error:
-        log.warning("%s cannot be written (%s): its passwords stay as they stand there", path, error.strerror)
+        log.warning(
+            "%s cannot be written (%s): its passwords stay as they stand there",
+            path,
+            error.strerror,
+        )
 
 
 def _keys(name: str, address: str) -> tuple[str, str]:

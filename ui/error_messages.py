@@ -1,4 +1,4 @@
-"""A person's mistake becomes a message on the page. Knows no screen in particular."""
+"""A user's mistake becomes a message on the page. Knows no screen in particular."""
 
 import functools
 import html
@@ -20,7 +20,9 @@ _LARGEST = 2**53  # whole numbers that a browser knows exactly
 
 
 def shows_user_errors(handler: Callable[P, R]) -> Callable[P, R]:
-    """Show a UserError that a handler raises as a notice with its one sentence; other errors stay bugs."""
+    """Show a UserError that a handler raises as a notice with its one sentence; other errors stay
+    bugs.
+    """
     if isgeneratorfunction(handler):
         return cast("Callable[P, R]", _wrap_generator(handler))
 
@@ -36,7 +38,9 @@ def shows_user_errors(handler: Callable[P, R]) -> Callable[P, R]:
 
 
 def answers_errors(server_function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a server function answer ``{"error": sentence}`` instead of raising: a raise reaches no page."""
+    """Make a server function answer ``{"error": sentence}`` instead of raising: a raise reaches no
+    page.
+    """
 
     @functools.wraps(server_function)
     def wrapped(question: object = None, *values: Any, **named: Any) -> Any:
@@ -67,26 +71,42 @@ def _wrap_generator(handler: Callable[..., Generator[Any, None, None]]) -> Any:
 
 
 def whole_number(question: Mapping[str, Any], name: str, otherwise: int | None = None) -> int:
-    """Return a field of a question that is to be a whole number. Raises ReviewError for anything else."""
+    """Return a field of a question that is to be a whole number.
+
+    Raises ReviewError for anything else.
+    """
     value = question.get(name, otherwise)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
-        raise ReviewError(f"The page asks in a way that is not understood ('{name}' is no whole number): reload it.")
+        raise ReviewError(
+            f"The page asks in a way that is not understood ('{name}' is no whole number): "
+            "reload it."
+        )
     return value
 
 
 def text(question: Mapping[str, Any], name: str) -> str:
-    """Return a field of a question that is to be text, '' where it is not there. Raises ReviewError for anything else."""
+    """Return a field of a question that is to be text, '' where it is not there.
+
+    Raises ReviewError for anything else.
+    """
     value = question.get(name, "")
     if not isinstance(value, str):
-        raise ReviewError(f"The page asks in a way that is not understood ('{name}' is no text): reload it.")
+        raise ReviewError(
+            f"The page asks in a way that is not understood ('{name}' is no text): reload it."
+        )
     return value
 
 
 def _check_values(values: Sequence[object]) -> None:
     """Raise ReviewError for what neither a file nor a database can hold."""
     if any(holds_half_character(value) for value in values):
-        raise ReviewError("This text has half a character in it (a lone surrogate), which cannot be kept: write it anew.")
+        raise ReviewError(
+            "This text has half a character in it (a lone surrogate), which cannot be kept: "
+            "write it anew."
+        )
 
 
 def _notice(error: UserError) -> gr.Error:
-    return gr.Error(html.escape(sentence(error)), print_exception=False, title="Please check", duration=12)
+    return gr.Error(
+        html.escape(sentence(error)), print_exception=False, title="Please check", duration=12
+    )

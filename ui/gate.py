@@ -1,6 +1,8 @@
-"""Who may ask for what, where Fuata wants a password: an owner everything, a reviewer the page of judging and nothing else.
+"""Who may ask for what, where Fuata wants a password: an owner everything, a reviewer the page of
+judging and nothing else.
 
-Plain ASGI around the whole application: what stands on which page is decided by its address alone. Knows no screen.
+Plain ASGI around the whole application: what stands on which page is decided by its address alone.
+Knows no screen.
 """
 
 import html
@@ -15,10 +17,23 @@ JUDGE_PATH = "/judge"
 USER = "fuata_user"  # the key of a request's scope under which whoever signed in is named
 # What the page of judging needs; all else under its path, as uploads and files, is nobody's there.
 _OF_JUDGING = (
-    "/", "/assets/", "/static/", "/svelte/", "/theme.css", "/config", "/favicon.ico", "/manifest.json", "/gradio_api/run/",
-    "/gradio_api/queue/", "/gradio_api/component_server", "/gradio_api/heartbeat/", "/gradio_api/startup-events",
-    "/gradio_api/info", "/gradio_api/login_check", "/gradio_api/app_id",
-)  # fmt: skip
+    "/",
+    "/assets/",
+    "/static/",
+    "/svelte/",
+    "/theme.css",
+    "/config",
+    "/favicon.ico",
+    "/manifest.json",
+    "/gradio_api/run/",
+    "/gradio_api/queue/",
+    "/gradio_api/component_server",
+    "/gradio_api/heartbeat/",
+    "/gradio_api/startup-events",
+    "/gradio_api/info",
+    "/gradio_api/login_check",
+    "/gradio_api/app_id",
+)
 _LONGEST_FORM_BYTES = 8192
 
 
@@ -42,11 +57,21 @@ class Gate:
             await (self._sign_in(scope, receive, send) if method == "POST" else _page(send, 200))
         elif path.rstrip("/") == "/logout" and method == "POST":
             self.accounts.sign_out(self._token(scope))
-            await _redirect(send, "/login", f"{self.cookie}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
+            await _redirect(
+                send, "/login", f"{self.cookie}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+            )
         elif account is None:
-            await (_redirect(send, "/login") if _wants_a_page(scope) else _answer(send, 401, "Sign in first."))
+            await (
+                _redirect(send, "/login")
+                if _wants_a_page(scope)
+                else _answer(send, 401, "Sign in first.")
+            )
         elif not _may(account, path):
-            await (_redirect(send, JUDGE_PATH + "/") if _wants_a_page(scope) else _answer(send, 403, "That is the owner's."))
+            await (
+                _redirect(send, JUDGE_PATH + "/")
+                if _wants_a_page(scope)
+                else _answer(send, 403, "That is the owner's.")
+            )
         else:
             await self.app({**scope, USER: account.name}, receive, send)
 
@@ -55,7 +80,12 @@ class Gate:
         name, password = form.get("username", ""), form.get("password", "")
         address = str((scope.get("client") or ["?"])[0])
         if wait_s := self.accounts.wait_s(name, address):
-            await _page(send, 429, f"Too many wrong tries: wait {wait_s:.0f} s.", (b"retry-after", b"%d" % (wait_s + 1)))
+            await _page(
+                send,
+                429,
+                f"Too many wrong tries: wait {wait_s:.0f} s.",
+                (b"retry-after", b"%d" % (wait_s + 1)),
+            )
             return
         token = await _in_thread(self.accounts.sign_in, name, password, address)
         if token is None:
@@ -78,7 +108,8 @@ class Gate:
 def signed_in_user(request: Any) -> str | None:
     """Return the user who signed in, or None when Fuata asks for no password.
 
-    ``request`` is Gradio's, or of a server function the web request itself; the gate writes the name beside either.
+    ``request`` is Gradio's, or of a server function the web request itself; the gate writes the
+    name beside either.
     """
     web = getattr(request, "request", None) or request
     name: str | None = getattr(web, "scope", {}).get(USER)
@@ -96,7 +127,9 @@ def _may(account: Account, path: str) -> bool:
 
 def _wants_a_page(scope: Message) -> bool:
     headers: Mapping[bytes, bytes] = dict(scope.get("headers", ()))
-    is_page = scope["path"].rstrip("/") in {"", JUDGE_PATH} or b"text/html" in headers.get(b"accept", b"")
+    is_page = scope["path"].rstrip("/") in {"", JUDGE_PATH} or b"text/html" in headers.get(
+        b"accept", b""
+    )
     return scope["type"] == "http" and scope.get("method") == "GET" and is_page
 
 
@@ -114,19 +147,30 @@ async def _read_form(receive: Receive) -> dict[str, str]:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    fields = parse_qs(body[:_LONGEST_FORM_BYTES].decode("utf-8", errors="replace"), keep_blank_values=True)
+    fields = parse_qs(
+        body[:_LONGEST_FORM_BYTES].decode("utf-8", errors="replace"), keep_blank_values=True
+    )
     return {name: values[0] for name, values in fields.items()}
 
 
-async def _answer(send: Send, status: int, text: str, *headers: tuple[bytes, bytes], kind: bytes = b"text/plain") -> None:
+async def _answer(
+    send: Send, status: int, text: str, *headers: tuple[bytes, bytes], kind: bytes = b"text/plain"
+) -> None:
     body = text.encode()
-    sized = [(b"content-type", kind + b"; charset=utf-8"), (b"content-length", b"%d" % len(body)), *headers]
+    sized = [
+        (b"content-type", kind + b"; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        *headers,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": sized})
     await send({"type": "http.response.body", "body": body})
 
 
 async def _redirect(send: Send, where: str, cookie: str = "") -> None:
-    headers = [(b"location", where.encode()), *([(b"set-cookie", cookie.encode())] if cookie else [])]
+    headers = [
+        (b"location", where.encode()),
+        *([(b"set-cookie", cookie.encode())] if cookie else []),
+    ]
     await _answer(send, 303, "", *headers)
 
 

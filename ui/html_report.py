@@ -28,14 +28,15 @@ for (const plot of document.querySelectorAll(".plot")) {
 def offline_page(title: str, body: Markup, look: Markup = _LOOK[:0]) -> Markup:
     """Return a whole page; ``look`` is style sheets of its own."""
     return Markup(
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+        "content='width=device-width'>"
         "<title>{title}</title><style>{base}{look}</style><script>{plotly}</script></head><body><h1>{title}</h1>{body}"
         "<p>Written by Fuata.</p><script>{draw}</script></body></html>"
     ).format(
         title=title,
         base=_LOOK,
         look=look,
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library itself
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library itself, or JSON without a <
         body=body,
         draw=_DRAW,
     )
@@ -44,16 +45,22 @@ def offline_page(title: str, body: Markup, look: Markup = _LOOK[:0]) -> Markup:
 def plots(figures: Sequence[Mapping[str, Any]]) -> Markup:
     """Return Plotly figures, drawn when the page opens."""
     return Markup("").join(
-        Markup('<div class="plot"></div><script type="application/json">{}</script>').format(_inert(figure)) for figure in figures
+        Markup('<div class="plot"></div><script type="application/json">{}</script>').format(
+            _inert(figure)
+        )
+        for figure in figures
     )
 
 
 def facts_table(facts: Mapping[str, Any]) -> Markup:
     """Return names and values, a line each."""
-    lines = Markup("").join(Markup("<tr><th>{}</th><td>{}</td></tr>").format(name, value) for name, value in facts.items())
+    lines = Markup("").join(
+        Markup("<tr><th>{}</th><td>{}</td></tr>").format(name, value)
+        for name, value in facts.items()
+    )
     return Markup("<table>{}</table>").format(lines)
 
 
 def _inert(figure: Mapping[str, Any]) -> Markup:
     """Return JSON that cannot end the script element it stands in."""
-    return Markup(json.dumps(figure).replace("<", "\\u003c"))  # noqa: S704 - no < is left in it
+    return Markup(json.dumps(figure).replace("<", "\\u003c"))  # noqa: S704 - the library itself, or JSON without a <

@@ -1,6 +1,7 @@
-"""A web server's connections that are closed when a request does not begin in time. Knows no request.
+"""A web server's connections that are closed when a request does not begin in time.
 
-Uvicorn waits for a request's head for ever: four hundred that stop in the middle of it would be held for nothing.
+Knows no request. Uvicorn waits for a request's head for ever: four hundred that stop in the middle
+of it would be held for nothing.
 """
 
 import asyncio
@@ -9,7 +10,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_S = 20.0  # from the connection, or from the first byte of a further request, to the end of its head
+HEAD_S = (
+    20.0  # from the connection, or from the first byte of a further request, to the end of its head
+)
 
 
 class ImpatientProtocol(H11Protocol):

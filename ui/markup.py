@@ -1,4 +1,7 @@
-"""Pieces of safe markup that several screens show. Everything a person or a model wrote is escaped on its way in."""
+"""Pieces of safe markup that several screens show.
+
+Everything a user or a model wrote is escaped on its way in.
+"""
 
 from markupsafe import Markup
 

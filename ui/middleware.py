@@ -1,7 +1,7 @@
-"""What keeps other web pages out, foreign content harmless and requests small. Plain ASGI; knows no screen.
+"""What keeps other web pages out, foreign content harmless and requests small.
 
-Gradio by itself answers any page that posts to a local app, any Host name, and reads a body of any length; these wrappers close
-that.
+Plain ASGI; knows no screen. Gradio by itself answers any page that posts to a local app, any Host
+name, and reads a body of any length; these wrappers close that.
 """
 
 import asyncio
@@ -20,12 +20,16 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _MOST_BODY_BYTES = 8 * 2**20  # of any request but an upload, which Gradio bounds
 _UPLOAD = "/gradio_api/upload"
 _BODY_PATIENCE_S = 60.0  # between two pieces of a body
-# Gradio compiles its components' templates with eval; scripts in the page have a nonce of each answer. What no policy stops: that
+# Gradio compiles its components' templates with eval; scripts in the page have a nonce of each
+# answer. What no policy stops: that
 # a script leads the whole page to another address.
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; script-src-attr 'none'; worker-src 'self' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-    "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+    "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; script-src-attr "
+    "'none'; worker-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; "
+    "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors "
+    "'self'"
 )
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 _SCRIPT = re.compile(rb"<script(?=[\s>])", re.IGNORECASE)
@@ -35,7 +39,9 @@ class SameOrigin:
     """Refuses requests whose Host is not ours, or which another page caused."""
 
     def __init__(self, app: App, hosts: Collection[str] = LOOPBACK_HOSTS) -> None:
-        """``hosts`` are the names we answer to; empty answers to any, for a server that asks for a password."""
+        """``hosts`` are the names we answer to; empty answers to any, for a server that asks for a
+        password.
+        """
         self.app = app
         self.hosts = hosts
 
@@ -47,27 +53,39 @@ class SameOrigin:
         await self.app(scope, receive, send)
 
     def _is_ours(self, scope: Message) -> bool:
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        headers = {
+            key.decode("latin-1").lower(): value.decode("latin-1")
+            for key, value in scope["headers"]
+        }
         host, origin = headers.get("host", ""), headers.get("origin")
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         if self.hosts and name not in self.hosts:
             return False
         if origin is not None and urlsplit(origin).netloc != host:
             return False
-        return headers.get("sec-fetch-site", "none") in {"none", "same-origin"} or _is_a_link(scope, headers)
+        return headers.get("sec-fetch-site", "none") in {"none", "same-origin"} or _is_a_link(
+            scope, headers
+        )
 
 
 def _is_a_link(scope: Message, headers: MutableMapping[str, str]) -> bool:
-    """Return whether a person follows another page's link to ours, which changes nothing."""
-    is_page = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    """Return whether a user follows another page's link to ours, which changes nothing."""
+    is_page = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == (
+        "navigate",
+        "document",
+    )
     return is_page and scope.get("method") in {"GET", "HEAD"}
 
 
 class SecurityHeaders:
-    """Adds the content security policy and its kin to every answer, and the policy's nonce to the scripts of a page."""
+    """Adds the content security policy and its kin to every answer, and the policy's nonce to the
+    scripts of a page.
+    """
 
     def __init__(self, app: App, head: str = "") -> None:
-        """Wrap an application; ``head`` is put first into the head of its pages, where scripts may stand."""
+        """Wrap an application; ``head`` is put first into the head of its pages, where scripts may
+        stand.
+        """
         self.app = app
         self.head = head.encode()
 
@@ -78,7 +96,14 @@ class SecurityHeaders:
             return
         nonce = secrets.token_urlsafe(16)
         page = _Page(send, nonce, self.head)
-        asked = {**scope, "headers": [(key, value) for key, value in scope["headers"] if not _compresses_a_page(scope, key)]}
+        asked = {
+            **scope,
+            "headers": [
+                (key, value)
+                for key, value in scope["headers"]
+                if not _compresses_a_page(scope, key)
+            ],
+        }
         await self.app(asked, receive, page.send)
 
 
@@ -117,23 +142,37 @@ class _Page:
     async def _send_whole(self) -> None:
         assert self._start is not None
         is_gradios = b"window.gradio_config" in self._body
-        whole = self._body.replace(b"<head>", b"<head>" + self._head, 1) if is_gradios else self._body
+        whole = (
+            self._body.replace(b"<head>", b"<head>" + self._head, 1) if is_gradios else self._body
+        )
         body = _SCRIPT.sub(b'<script nonce="%s"' % self._nonce.encode(), whole)
-        rest = [(key, value) for key, value in self._start["headers"] if key.lower() not in {b"content-length", b"etag"}]
-        await self._send({**self._start, "headers": [*rest, (b"content-length", b"%d" % len(body))]})
+        rest = [
+            (key, value)
+            for key, value in self._start["headers"]
+            if key.lower() not in {b"content-length", b"etag"}
+        ]
+        await self._send(
+            {**self._start, "headers": [*rest, (b"content-length", b"%d" % len(body))]}
+        )
         await self._send({"type": "http.response.body", "body": body})
 
 
 def _is_page(headers: Collection[tuple[bytes, bytes]]) -> bool:
     found = {key.lower(): value for key, value in headers}
     is_download = found.get(b"content-disposition", b"").startswith(b"attachment")
-    return found.get(b"content-type", b"").startswith(b"text/html") and b"content-encoding" not in found and not is_download
+    return (
+        found.get(b"content-type", b"").startswith(b"text/html")
+        and b"content-encoding" not in found
+        and not is_download
+    )
 
 
 class SmallRequests:
     """Refuses bodies that are too large or come too slowly, whoever sends them."""
 
-    def __init__(self, app: App, most_bytes: int = _MOST_BODY_BYTES, patience_s: float = _BODY_PATIENCE_S) -> None:
+    def __init__(
+        self, app: App, most_bytes: int = _MOST_BODY_BYTES, patience_s: float = _BODY_PATIENCE_S
+    ) -> None:
         """Wrap an application."""
         self.app = app
         self.most_bytes = most_bytes
@@ -165,7 +204,9 @@ class SmallRequests:
 
 
 class _RefusedBodyError(BaseException):
-    """A body is not read further; no handler between here and there may take it for a fault of its own."""
+    """A body is not read further; no handler between here and there may take it for a fault of its
+    own.
+    """
 
     def __init__(self, status: int, words: bytes) -> None:
         super().__init__(words)
@@ -201,6 +242,10 @@ async def _refuse(scope: Message, send: Send, status: int, body: bytes) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"text/plain"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

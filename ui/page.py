@@ -1,4 +1,7 @@
-"""The one page: its tabs in working order, its address bar, its look. Knows no single screen's inside."""
+"""The one page: its tabs in working order, its address bar, its look.
+
+Knows no single screen's inside.
+"""
 
 import os
 from collections.abc import Callable
@@ -23,8 +26,13 @@ _STATIC = Path(__file__).with_name("static")
 _PLOTLY = Path(plotly.__file__).parent / "package_data"
 _PLOTLY_SCRIPT = '<script defer src="/plotlyjs/plotly.min.js"></script>'
 MAX_UPLOAD = "1gb"
-_MOST_SESSIONS = 200  # pages whose state is remembered: each costs a third of a mebibyte, and Gradio forgets none for an hour
-_TIDIED_S, _KEPT_S = 3600, 86_400  # how often files that Gradio made are looked at, and how old they may become
+# pages whose state is remembered: each costs a third of a mebibyte, and Gradio forgets none for an
+# hour
+_MOST_SESSIONS = 200
+_TIDIED_S, _KEPT_S = (
+    3600,
+    86_400,
+)  # how often files that Gradio made are looked at, and how old they may become
 
 _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = (
     ("data", "Data", build_data_tab),
@@ -35,14 +43,18 @@ _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = 
 )
 _HEADER = (
     '<header class="fuata-head"><h1>Fuata</h1>'
-    "<p>Teach a model to follow instructions, here on this machine, and judge the result yourself.</p></header>"
+    "<p>Teach a model to follow instructions, here on this machine, and judge the result "
+    "yourself.</p></header>"
 )
 _JUDGE_HEADER = (
-    '<header class="fuata-head"><h1>Fuata</h1><p>Judge responses side by side, without knowing whose they are.</p>'
-    '<form method="post" action="/logout"><button class="fuata-link">Sign out</button></form></header>'
+    '<header class="fuata-head"><h1>Fuata</h1><p>Judge responses side by side, without knowing '
+    "whose they are.</p>"
+    '<form method="post" action="/logout"><button class="fuata-link">Sign '
+    "out</button></form></header>"
 )
 _READ_ADDRESS = (
-    "() => ({__type__: 'update', selected: window.fuataTab || new URLSearchParams(location.search).get('tab') || 'data'})"
+    "() => ({__type__: 'update', selected: window.fuataTab || "
+    "new URLSearchParams(location.search).get('tab') || 'data'})"
 )
 _WATCH_ADDRESS = """
 addEventListener('popstate', () => trigger('navigate'));
@@ -58,7 +70,9 @@ open();
 
 
 def build_page(services: Services) -> gr.Blocks:
-    """Return the owner's page; nothing on it outlives a reload, everything shown comes from ``services``."""
+    """Return the owner's page; nothing on it outlives a reload, everything shown comes from
+    ``services``.
+    """
     with _blank_page(services) as page:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -72,7 +86,9 @@ def build_page(services: Services) -> gr.Blocks:
 
 
 def build_judge_page(services: Services) -> gr.Blocks:
-    """Return the page of a reviewer who signed in: judging, and what the owner shares of the results."""
+    """Return the page of a reviewer who signed in: judging, and what the owner shares of the
+    results.
+    """
     with _blank_page(services) as page:
         gr.HTML(_JUDGE_HEADER, apply_default_css=False)
         build_judging(services)
@@ -80,7 +96,8 @@ def build_judge_page(services: Services) -> gr.Blocks:
 
 
 def mount_pages(app: FastAPI, services: Services, *, asks_who: bool = False) -> FastAPI:
-    """Put the owner's page at the root of ``app`` and, where it ``asks_who`` comes, the reviewers' beside it.
+    """Put the owner's page at the root of ``app`` and, where it ``asks_who`` comes, the reviewers'
+    beside it.
 
     Plotly's own script lies beside them, so that no other host is asked.
     """
@@ -88,12 +105,16 @@ def mount_pages(app: FastAPI, services: Services, *, asks_who: bool = False) -> 
     options: dict[str, Any] = {"auth_dependency": _signed_in} if asks_who else {}
     if asks_who:
         _mount(app, build_judge_page(services), JUDGE_PATH, **options)
-    _mount(app, build_page(services), "/", allowed_paths=[str(services.workspace.exports)], **options)
+    _mount(
+        app, build_page(services), "/", allowed_paths=[str(services.workspace.exports)], **options
+    )
     return app
 
 
 def page_head() -> str:
-    """Return the scripts that every page begins with; Gradio would add them later, and without the policy's nonce."""
+    """Return the scripts that every page begins with; Gradio would add them later, and without the
+    policy's nonce.
+    """
     return f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>{_PLOTLY_SCRIPT}"
 
 
@@ -113,12 +134,16 @@ def _mount(app: FastAPI, page: gr.Blocks, path: str, **options: Any) -> None:
 
 
 def _blank_page(services: Services) -> gr.Blocks:
-    """Return a page to build on, whose files lie in the workspace and whose requests may name only what was uploaded."""
-    os.environ["GRADIO_TEMP_DIR"] = str(services.workspace.uploads)  # read whenever a component is made
+    """Return a page to build on, whose files lie in the workspace and whose requests may name only
+    what was uploaded.
+    """
+    os.environ["GRADIO_TEMP_DIR"] = str(
+        services.workspace.uploads
+    )  # read whenever a component is made
     page = gr.Blocks(title="Fuata", analytics_enabled=False, delete_cache=(_TIDIED_S, _KEPT_S))
-    page.has_launched = (
-        True  # Gradio looks where a named file lies only where it launched the page itself, which it does not here
-    )
+    # Gradio looks where a named file lies only where it launched the page itself, which it does not
+    # here
+    page.has_launched = True
     page.state_session_capacity = _MOST_SESSIONS
     return page
 
@@ -129,9 +154,10 @@ def _signed_in(request: Request) -> str | None:
 
 
 def _write_address(name: str) -> str:
-    """Return the script that puts a tab's name into the address bar, if that tab is the one shown a moment later.
+    """Return the script that puts a tab's name into the address bar, if that tab is the one shown a
+    moment later.
 
-    On a busy machine the first tab tells of itself after a person has chosen another.
+    On a busy machine the first tab tells of itself after a user has chosen another.
     """
     return (
         f"() => {{setTimeout(() => {{const u = new URL(location); if (document.getElementById('tab-{name}')?.offsetParent && "

@@ -7,7 +7,7 @@ from typing import Any
 from core.datasets.dataset import find_file, load_dataset, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
-from core.generation.model_cache import ModelShelf
+from core.generation.model_cache import ModelCache
 from core.models.resolve import bundled_models
 from core.prompts.chat_template import BUILT_IN
 from core.storage.workspace import Workspace
@@ -19,9 +19,11 @@ from core.training.runs.store import RunStore
 from review.setup.background import ReviewJobs
 from review.store.reviews import ReviewStore
 
-Choice = tuple[str, str]  # what a person sees, what a handler gets
+Choice = tuple[str, str]  # what a user sees, what a handler gets
 
-STYLE_CHOICES: list[Choice] = [(title, name) for name, (title, _) in BUILT_IN.items()] + [("Model's own template", "model")]
+STYLE_CHOICES: list[Choice] = [(title, name) for name, (title, _) in BUILT_IN.items()] + [
+    ("Model's own template", "model")
+]
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,35 @@ class Services:
     runs: RunStore
     queue: TrainingQueue
     merges: MergeJobs
-    shelf: ModelShelf
+    model_cache: ModelCache
     reviews: ReviewStore
     review_jobs: ReviewJobs
 
-    def dataset_choices(self, *, questions: bool = False) -> list[Choice]:
-        """Return the known datasets, the latest used first, with lists of mere ``questions`` on request."""
-        known = self.datasets.recent(questions=questions)
-        return [(f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in known]
+    def dataset_choices(self, *, prompt_lists: bool = False) -> list[Choice]:
+        """Return the known datasets, the latest used first, with lists of mere ``questions`` on
+        request.
+        """
+        known = self.datasets.recent(prompt_lists=prompt_lists)
+        return [
+            (f"{row['name']} · {row['row_count']:,} rows", row["content_hash"]) for row in known
+        ]
 
     def model_choices(self) -> list[Choice]:
-        """Return every model that can be asked now: bundled ones, runs' best models, and what runs kept besides."""
+        """Return every model that can be asked now: bundled ones, runs' best models, and what runs
+        kept besides.
+        """
         runs = [row["name"] for row in self.runs.all()]
         tuned = [name for name in runs if self.workspace.model_folder(name).is_dir()]
         tuned += [f"{name}@{step}" for name in runs for step in self.workspace.kept_steps(name)]
-        return [(f"{name} (base)", name) for name in bundled_models()] + [(name, name) for name in tuned]
+        return [(f"{name} (base)", name) for name in bundled_models()] + [
+            (name, name) for name in tuned
+        ]
 
     def review_choices(self) -> list[Choice]:
         """Return the reviews, the latest first."""
-        return [(f"{row['name']} · {_review_state(row)}", row["name"]) for row in self.reviews.all()]
+        return [
+            (f"{row['name']} · {_review_state(row)}", row["name"]) for row in self.reviews.all()
+        ]
 
     def newest_model(self) -> str | None:
         """Return the run whose best model was made last, or None."""
@@ -67,7 +79,8 @@ class Services:
 
 
 def build_services(folder: Path, processes: int = 0) -> Services:
-    """Open a workspace and everything that works in it; runs that died with an earlier process are marked.
+    """Open a workspace and everything that works in it; runs that died with an earlier process are
+    marked.
 
     ``processes`` train each run together; 0 stands for one on each GPU.
     """
@@ -77,21 +90,23 @@ def build_services(folder: Path, processes: int = 0) -> Services:
     datasets = DatasetStore(workspace)
     datasets.fold_doubles()
     _offer_samples(datasets)
-    shelf = ModelShelf(workspace.find_run_model)
+    model_cache = ModelCache(workspace.find_run_model)
     return Services(
         workspace=workspace,
         datasets=datasets,
         runs=RunStore(workspace),
         queue=TrainingQueue(workspace, processes),
         merges=MergeJobs(workspace),
-        shelf=shelf,
+        model_cache=model_cache,
         reviews=ReviewStore(workspace),
-        review_jobs=ReviewJobs(workspace, shelf),
+        review_jobs=ReviewJobs(workspace, model_cache),
     )
 
 
 def _offer_samples(datasets: DatasetStore) -> None:
-    """Keep the bundled samples that this workspace has not seen; the pocket model's last, so that it is offered first."""
+    """Keep the bundled samples that this workspace has not seen; the pocket model's last, so that
+    it is offered first.
+    """
     known = {row["content_hash"] for row in datasets.recent()}
     for content_hash, word in reversed(samples_by_hash().items()):
         if content_hash not in known:
@@ -104,11 +119,11 @@ def style_title(name: str) -> str:
 
 
 def sentence(error: UserError) -> str:
-    """Return what a person is told, on one line."""
+    """Return what a user is told, on one line."""
     return shortened(str(error), LONGEST_SENTENCE)
 
 
 def _review_state(row: dict[str, Any]) -> str:
     if row["state"] == "ready":
-        return f"{row['pairs']:,} {'pairs' if row['answers'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
+        return f"{row['pairs']:,} {'pairs' if row['response_mode'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
     return {"generating": "being answered", "stopped": "stopped", "failed": "failed"}[row["state"]]

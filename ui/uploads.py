@@ -1,4 +1,6 @@
-"""Files that a browser sent: only those, whatever path a request names, and gone once they were taken."""
+"""Files that a browser sent: only those, whatever path a request names, and gone once they were
+taken.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,8 @@ from core.storage.workspace import Workspace
 def taken(path: str | None, workspace: Workspace) -> Iterator[Path]:
     """Give an uploaded file for a block and remove it afterwards, whatever becomes of it.
 
-    Raises DataError for any other path, in the same words whether there is such a file or not: a request may name any.
+    Raises DataError for any other path, in the same words whether there is such a file or not: a
+    request may name any.
     """
     home = workspace.uploads.resolve()
     try:

@@ -1,4 +1,7 @@
-"""Results as JSON objects and as words for a terminal. Knows how things are said, not how they are found."""
+"""Results as JSON objects and as words for a terminal.
+
+Knows how things are said, not how they are found.
+"""
 
 from typing import Any
 
@@ -27,9 +30,14 @@ def check_object(report: CheckReport) -> Object:
         "answer_in_prompt": list(report.answer_in_prompt),
         "placeholders": list(report.placeholders),
         "too_long": len(report.too_long),
-        "too_long_rows": [{"row": x.row, "tokens": x.tokens, "lost_tokens": x.lost_tokens} for x in report.too_long],
+        "too_long_rows": [
+            {"row": x.row, "tokens": x.tokens, "lost_tokens": x.lost_tokens}
+            for x in report.too_long
+        ],
         "unused_fields": dict(report.unused_fields),
-        "unwritable": [{"row": refusal.row, "reason": refusal.reason} for refusal in report.unwritable],
+        "unwritable": [
+            {"row": refusal.row, "reason": refusal.reason} for refusal in report.unwritable
+        ],
         "lost_characters": [{"row": row, "characters": lost} for row, lost in report.lossy],
         "tokens": {
             "total": tokens.total,
@@ -47,18 +55,43 @@ def check_text(report: CheckReport) -> str:
     tokens = report.tokens
     share = f"{tokens.trained:,} trained ({tokens.trained / tokens.total:.0%})"
     lines = [
-        f"{report.name}: {report.format}, {report.rows:,} rows, {report.usable:,} usable, {len(report.refused):,} refused",
-        f"tokens: {tokens.total:,} in all, {share}; rows of {tokens.shortest} to {tokens.longest}, median {tokens.median:g}",
+        (
+            f"{report.name}: {report.format}, {report.rows:,} rows, {report.usable:,} usable, "
+            f"{len(report.refused):,} refused"
+        ),
+        (
+            f"tokens: {tokens.total:,} in all, {share}; rows of {tokens.shortest} to "
+            f"{tokens.longest}, median {tokens.median:g}"
+        ),
     ]
-    lines += _listing("refused", [f"row {refusal.row}: {refusal.reason}" for refusal in report.refused])
-    lines += _listing("cannot be written in this style, so left out", [f"row {x.row}: {x.reason}" for x in report.unwritable])
-    lines += _listing("fields that are not used", [unused_words(*field) for field in report.unused_fields])
-    lines += _listing("characters that the vocabulary cannot write", [f"row {row}: {lost[:40]}" for row, lost in report.lossy])
-    lines += _listing("exact repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.exact])
-    lines += _listing("near repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.near])
-    lines += _listing("answer stands in the prompt", [f"row {row}" for row in report.answer_in_prompt])
+    lines += _listing(
+        "refused", [f"row {refusal.row}: {refusal.reason}" for refusal in report.refused]
+    )
+    lines += _listing(
+        "cannot be written in this style, so left out",
+        [f"row {x.row}: {x.reason}" for x in report.unwritable],
+    )
+    lines += _listing(
+        "fields that are not used", [unused_words(*field) for field in report.unused_fields]
+    )
+    lines += _listing(
+        "characters that the vocabulary cannot write",
+        [f"row {row}: {lost[:40]}" for row, lost in report.lossy],
+    )
+    lines += _listing(
+        "exact repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.exact]
+    )
+    lines += _listing(
+        "near repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.near]
+    )
+    lines += _listing(
+        "answer stands in the prompt", [f"row {row}" for row in report.answer_in_prompt]
+    )
     lines += _listing("unfilled placeholder", [f"row {row}" for row in report.placeholders])
-    lines += _listing("over the context", [f"row {x.row}: {x.tokens} tokens, {x.lost_tokens} lost" for x in report.too_long])
+    lines += _listing(
+        "over the context",
+        [f"row {x.row}: {x.tokens} tokens, {x.lost_tokens} lost" for x in report.too_long],
+    )
     return "\n".join(lines)
 
 
@@ -77,7 +110,10 @@ def preview_object(preview: Preview) -> Object:
     """Return a preview for ``--json``."""
     return {
         "text": preview.text,
-        "tokens": [{"id": token.id, "text": token.text, "trained": token.trained} for token in preview.tokens],
+        "tokens": [
+            {"id": token.id, "text": token.text, "trained": token.trained}
+            for token in preview.tokens
+        ],
         "trained_tokens": preview.trained_tokens,
         "total_tokens": preview.total_tokens,
         "cut_tokens": preview.cut_tokens,
@@ -87,10 +123,19 @@ def preview_object(preview: Preview) -> Object:
 
 def preview_text(preview: Preview) -> str:
     """Return a preview as words, each token on its own with a mark for those the loss sees."""
-    lines = [preview.text, "", f"{preview.trained_tokens} of {preview.total_tokens} tokens are trained:"]
-    lines += [f"{'trained' if token.trained else '-100':>8}  {token.id:>6}  {token.text!r}" for token in preview.tokens]
+    lines = [
+        preview.text,
+        "",
+        f"{preview.trained_tokens} of {preview.total_tokens} tokens are trained:",
+    ]
+    lines += [
+        f"{'trained' if token.trained else '-100':>8}  {token.id:>6}  {token.text!r}"
+        for token in preview.tokens
+    ]
     if not preview.ends_with_end_token:
-        lines.append("The last trained token is not the end token: the model would not learn to stop.")
+        lines.append(
+            "The last trained token is not the end token: the model would not learn to stop."
+        )
     return "\n".join(lines)
 
 
@@ -106,5 +151,9 @@ def _repeat_object(repeat: Repeat) -> Object:
 def _listing(title: str, items: list[str]) -> list[str]:
     if not items:
         return []
-    more = [f"  … and {len(items) - _MOST_LINES} more (all with --json)"] if len(items) > _MOST_LINES else []
+    more = (
+        [f"  … and {len(items) - _MOST_LINES} more (all with --json)"]
+        if len(items) > _MOST_LINES
+        else []
+    )
     return [f"{title}: {len(items)}", *(f"  {item}" for item in items[:_MOST_LINES]), *more]

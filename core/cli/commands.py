@@ -31,7 +31,9 @@ def check(chosen: argparse.Namespace) -> int:
     source = find_model(chosen.model, workspace.find_run_model)
     encoder = encoder_of(source, chosen.style)
     lengths, unwritable = measure_dataset(dataset, encoder)
-    report: CheckReport = check_dataset(dataset, lengths, max_context(source.weights_folder), unwritable)
+    report: CheckReport = check_dataset(
+        dataset, lengths, max_context(source.weights_folder), unwritable
+    )
     show(check_object(report), check_text(report), as_json=chosen.json)
     return 0
 
@@ -47,26 +49,40 @@ def preview(chosen: argparse.Namespace) -> int:
     return 0
 
 
-_WITH_DEFAULT = {"model", "style", "method"}  # settings whose options are never None, or are no plain setting
+_WITH_DEFAULT = {
+    "model",
+    "style",
+    "method",
+}  # settings whose options are never None, or are no plain setting
 
 
 def train(chosen: argparse.Namespace) -> int:
     """Tune a model on a file, or go on with a run that was cut off."""
-    from core.training.distributed import check_can_talk, enlarged_group, joined_group
+    from core.training.distributed import check_can_communicate, init_process_group, spawn_workers
     from core.training.kernels.memory import keep_freed_memory
     from core.training.runs.runner import execute
 
     if chosen.processes > 1:
-        check_can_talk()
+        check_can_communicate()
     keep_freed_memory()
     failures: list[str] = []
-    with joined_group() as met:
-        name = met.from_first(lambda: _run_to_train(chosen, Workspace(chosen.workspace)))  # the first makes the tables, too
+    with init_process_group() as met:
+        name = met.broadcast_from_rank0(
+            lambda: _run_to_train(chosen, Workspace(chosen.workspace))
+        )  # the first makes the tables, too
         workspace = Workspace(chosen.workspace)
         others = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder)]
-        with enlarged_group(met, chosen.processes, others) as group:
-            name = name if group is met else group.from_first(lambda: name)  # what the others begin by asking for
-            execute(workspace, name, _stop_on_signal().is_set, [EventPrinter(failures, as_json=chosen.json)], group)
+        with spawn_workers(met, chosen.processes, others) as group:
+            name = (
+                name if group is met else group.broadcast_from_rank0(lambda: name)
+            )  # what the others begin by asking for
+            execute(
+                workspace,
+                name,
+                _stop_on_signal().is_set,
+                [EventPrinter(failures, as_json=chosen.json)],
+                group,
+            )
     if failures:
         raise WorkspaceError(failures[0])
     return 0
@@ -80,7 +96,11 @@ def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
 
     if chosen.resume:
         name = _named(chosen)
-        given = [field for field in ("file", "method", *_settings_in(chosen)) if getattr(chosen, field) is not None]
+        given = [
+            field
+            for field in ("file", "method", *_settings_in(chosen))
+            if getattr(chosen, field) is not None
+        ]
         if refused := [field for field in given if field != "epochs"]:
             reason = "goes with a new run; --resume goes on with the data and settings of its run"
             raise SettingsError(dict.fromkeys(refused, reason))
@@ -108,12 +128,19 @@ def _settings(chosen: argparse.Namespace, workspace: Workspace) -> TrainingSetti
     source = find_model(chosen.model, workspace.find_run_model)
     changes = {name: getattr(chosen, name) for name in _settings_in(chosen)}
     style = chosen.style or own_style(source)
-    return change_settings(defaults, {**changes, "style": style, "mask_prompt": False if chosen.train_on_prompt else None})
+    return change_settings(
+        defaults,
+        {**changes, "style": style, "mask_prompt": False if chosen.train_on_prompt else None},
+    )
 
 
 def _settings_in(chosen: argparse.Namespace) -> list[str]:
     """Return the settings that have an option of their own and are None where it was not given."""
-    return [field.name for field in fields(TrainingSettings) if field.name in vars(chosen) and field.name not in _WITH_DEFAULT]
+    return [
+        field.name
+        for field in fields(TrainingSettings)
+        if field.name in vars(chosen) and field.name not in _WITH_DEFAULT
+    ]
 
 
 def _stop_on_signal() -> threading.Event:
@@ -132,15 +159,19 @@ def _stop_on_signal() -> threading.Event:
 def generate(chosen: argparse.Namespace) -> int:
     """Answer rows of a file, or one prompt."""
     from core.cli.generate import answer_prompt, answer_rows
-    from core.generation.model_cache import ModelShelf
+    from core.generation.model_cache import ModelCache
     from core.generation.sampling import Sampling
 
     workspace = Workspace(chosen.workspace)
-    sampling = Sampling(chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed)
+    sampling = Sampling(
+        chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed
+    )
     rows = _chosen_rows(chosen) if chosen.data else []
-    speaker = ModelShelf(workspace.find_run_model).get(chosen.model, chosen.style)
+    chat_model = ModelCache(workspace.find_run_model).get(chosen.model, chosen.style)
     answers = (
-        answer_rows(speaker, rows, sampling) if chosen.data else answer_prompt(speaker, chosen.prompt, chosen.system, sampling)
+        answer_rows(chat_model, rows, sampling)
+        if chosen.data
+        else answer_prompt(chat_model, chosen.prompt, chosen.system, sampling)
     )
     if chosen.out is None:
         for line in answers:
@@ -154,9 +185,17 @@ def merge(chosen: argparse.Namespace) -> int:
     from core.training.runs.merge import merge_run
 
     merge_run(
-        Workspace(chosen.workspace), chosen.model, chosen.out, lambda words: say(f"{words} …"), saved_type=chosen.saved_type
+        Workspace(chosen.workspace),
+        chosen.model,
+        chosen.out,
+        lambda words: say(f"{words} …"),
+        saved_type=chosen.saved_type,
     )
-    show({"out": str(chosen.out)}, f"The model with its adapter merged in is in {chosen.out}", as_json=chosen.json)
+    show(
+        {"out": str(chosen.out)},
+        f"The model with its adapter merged in is in {chosen.out}",
+        as_json=chosen.json,
+    )
     return 0
 
 
@@ -164,10 +203,17 @@ def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> 
     from core.storage.atomic_write import write_file
 
     try:
-        write_file(chosen.out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+        write_file(
+            chosen.out,
+            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode(),
+        )
     except OSError as error:
         raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
-    show({"out": str(chosen.out), "rows": len(lines)}, f"{len(lines)} responses written to {chosen.out}", as_json=chosen.json)
+    show(
+        {"out": str(chosen.out), "rows": len(lines)},
+        f"{len(lines)} responses written to {chosen.out}",
+        as_json=chosen.json,
+    )
     return 0
 
 
@@ -178,5 +224,7 @@ def _chosen_rows(chosen: argparse.Namespace) -> Sequence[Example]:
     dataset = load_dataset(find_file(chosen.data))
     if chosen.split is None:
         return dataset.examples
-    settings = find_split_settings(Workspace(chosen.workspace), dataset.content_hash, [chosen.model])
+    settings = find_split_settings(
+        Workspace(chosen.workspace), dataset.content_hash, [chosen.model]
+    )
     return split_examples(dataset.examples, settings).named(chosen.split)

@@ -1,4 +1,7 @@
-"""The engine's command line without a screen: check, preview, train, generate, merge. Knows options, not what they do."""
+"""The engine's command line without a screen: check, preview, train, generate, merge.
+
+Knows options, not what they do.
+"""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -21,23 +24,45 @@ def _parser() -> argparse.ArgumentParser:
     known = parser.add_subparsers(required=True, parser_class=OneLineParser, metavar="COMMAND")
     common = common_options()
     _add_check(known.add_parser("check", parents=[common], help="report on a file of instructions"))
-    _add_preview(known.add_parser("preview", parents=[common], help="show a row as text and tokens"))
+    _add_preview(
+        known.add_parser("preview", parents=[common], help="show a row as text and tokens")
+    )
     _add_train(known.add_parser("train", parents=[common], help="tune a model on a file"))
-    _add_generate(known.add_parser("generate", parents=[common], help="answer prompts with a model"))
-    _add_merge(known.add_parser("merge", parents=[common], help="write an adapter and its base as one model"))
+    _add_generate(
+        known.add_parser("generate", parents=[common], help="answer prompts with a model")
+    )
+    _add_merge(
+        known.add_parser(
+            "merge", parents=[common], help="write an adapter and its base as one model"
+        )
+    )
     return parser
 
 
 def _add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     count = "?" if optional else None
-    parser.add_argument("file", metavar="FILE", nargs=count, help=f"JSON, JSONL, CSV or TSV, also .gz; or {', '.join(SAMPLES)}")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs=count,
+        help=f"JSON, JSONL, CSV or TSV, also .gz; or {', '.join(SAMPLES)}",
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket") -> None:
     parser.add_argument(
-        "--model", metavar="M", default=default, required=default is None, help="pocket, a folder, a run's name or a hub id"
+        "--model",
+        metavar="M",
+        default=default,
+        required=default is None,
+        help="pocket, a folder, a run's name or a hub id",
     )
-    parser.add_argument("--style", metavar="S", default="", help="alpaca, phi3, chatml, llama3, model, or a .jinja file")
+    parser.add_argument(
+        "--style",
+        metavar="S",
+        default="",
+        help="alpaca, phi3, chatml, llama3, model, or a .jinja file",
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -57,21 +82,42 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_file(parser, optional=True)
     _add_model(parser)
     parser.add_argument(
-        "--method", choices=METHODS, default=None, help="full, lora (adapters on frozen weights), qlora (these in 4 bits)"
+        "--method",
+        choices=METHODS,
+        default=None,
+        help="full, lora (adapters on frozen weights), qlora (these in 4 bits)",
     )
     for name, kind, words in _TRAIN_OPTIONS:
-        parser.add_argument(f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words)
+        parser.add_argument(
+            f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words
+        )
     parser.add_argument(
-        "--gradient-checkpointing", action="store_true", default=None, help="less memory, more time: compute blocks twice"
+        "--gradient-checkpointing",
+        action="store_true",
+        default=None,
+        help="less memory, more time: compute blocks twice",
     )
     parser.add_argument(
-        "--compiled", action="store_true", default=None, help="by torch.compile: slow to begin, then faster on a GPU"
+        "--compiled",
+        action="store_true",
+        default=None,
+        help="by torch.compile: slow to begin, then faster on a GPU",
     )
-    parser.add_argument("--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that train it together, each on a GPU of its own")
+    parser.add_argument(
+        "--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="that train it together, each on a GPU of its own",
+    )
     parser.add_argument("--name", default="", help="the run's name")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run --name; with --epochs N, till it has N"
+        "--resume",
+        action="store_true",
+        help="go on with the interrupted run --name; with --epochs N, till it has N",
     )
     parser.set_defaults(command=commands.train)
 
@@ -81,22 +127,44 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--data", metavar="FILE", help="answer the rows of a file")
     asked.add_argument("--prompt", metavar="TEXT", help="answer one instruction")
-    parser.add_argument("--split", choices=SPLIT_NAMES, default=None, help="only these rows of the file")
-    parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token")
-    parser.add_argument("--top-k", type=int, default=0, metavar="N", help="draw from the N likeliest tokens")
     parser.add_argument(
-        "--top-p", type=float, default=1.0, metavar="X", help="draw from the likeliest tokens up to this probability"
+        "--split", choices=SPLIT_NAMES, default=None, help="only these rows of the file"
     )
-    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="longest answer")
+    parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token"
+    )
+    parser.add_argument(
+        "--top-k", type=int, default=0, metavar="N", help="draw from the N likeliest tokens"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="draw from the likeliest tokens up to this probability",
+    )
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer"
+    )
     parser.add_argument("--seed", type=int, default=42, metavar="N")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"
+    )
     parser.set_defaults(command=commands.generate)
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", required=True, help="a LoRA run's name, or an adapter's folder")
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, which must not be there yet")
+    parser.add_argument(
+        "--model", metavar="M", required=True, help="a LoRA run's name, or an adapter's folder"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="folder to write, which must not be there yet",
+    )
     parser.add_argument(
         "--saved-type",
         choices=SAVED_TYPES,
@@ -126,8 +194,20 @@ _TRAIN_OPTIONS: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("lora-targets", str, "all-linear, or names of layers with commas between"),
     ("last-blocks", whole, "full tuning of only so many blocks; 0: all weights"),
     ("keep", str, f"models on disk: {', '.join(KEPT)}"),
-    ("precision", str, f"of products: {', '.join(PRECISIONS)}; auto is bfloat16 on a GPU that has it"),
-    ("saved-type", str, "of a fully tuned model's numbers on disk: float32, as trained, or base, the type of its base"),
+    (
+        "precision",
+        str,
+        f"of products: {', '.join(PRECISIONS)}; auto is bfloat16 on a GPU that has it",
+    ),
+    (
+        "saved-type",
+        str,
+        (
+            "of a fully tuned model's numbers on disk: float32, as trained, or base, the type of "
+            "its "
+            "base"
+        ),
+    ),
     ("seed", whole, "of batches and dropout"),
     ("test-share", float, "of all rows, kept for Review"),
     ("validation-share", float, "of all rows"),

@@ -1,4 +1,6 @@
-"""Output of the command lines: JSON or text on stdout, messages on stderr, one line for a user's error."""
+"""Output of the command lines: JSON or text on stdout, messages on stderr, one line for a user's
+error.
+"""
 
 import argparse
 import io
@@ -27,16 +29,30 @@ class OneLineParser(argparse.ArgumentParser):
 def common_options() -> OneLineParser:
     """Return the options that every command takes."""
     parser = OneLineParser(add_help=False)
-    parser.add_argument("--workspace", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help="folder of runs and ratings")
-    parser.add_argument("--json", action="store_true", help="print JSON on stdout, one object or one per line")
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        metavar="DIR",
+        help="folder of runs and ratings",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON on stdout, one object or one per line"
+    )
     return parser
 
 
 def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Parse, run the chosen command and return the exit status: 0, or 2 after one line about a person's mistake."""
+    """Parse, run the chosen command and return the exit status: 0, or 2 after one line about a
+    user's mistake.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a pipe or file on Windows would take what its code page has, and no more
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # a path may hold bytes that are no text
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a pipe or file on Windows would take what its code page has, and no more
+            stream.reconfigure(
+                encoding="utf-8", errors="backslashreplace"
+            )  # a path may hold bytes that are no text
     chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:
@@ -62,7 +78,7 @@ def whole(word: str) -> int:
 
 
 def say(text: str) -> None:
-    """Print words for a person to stderr."""
+    """Print words for a user to stderr."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
@@ -83,4 +99,6 @@ def _check_is_text(chosen: argparse.Namespace) -> None:
     """Raise UserError for an option that holds bytes which are no text; a path may."""
     for name, value in vars(chosen).items():
         if isinstance(value, str) and has_half_character(value) and name not in _PATHS:
-            raise UserError(f"--{name.replace('_', '-')} holds bytes that are no UTF-8 text: write it anew.")
+            raise UserError(
+                f"--{name.replace('_', '-')} holds bytes that are no UTF-8 text: write it anew."
+            )

@@ -1,4 +1,7 @@
-"""What a person should know about a file before anything else happens. Knows tokens only as numbers given to it."""
+"""What a user should know about a file before anything else happens.
+
+Knows tokens only as numbers given to it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -63,16 +66,24 @@ class CheckReport:
     too_long: tuple[LongRow, ...]
     tokens: TokenStatistics
     unused_fields: tuple[tuple[str, int], ...] = ()  # name, rows that say something in it
-    unwritable: tuple[RefusedRow, ...] = ()  # rows that the style or the tokenizer cannot write: left out of training
-    lossy: tuple[tuple[int, str], ...] = ()  # row, and the characters of it that the vocabulary cannot write
+    unwritable: tuple[
+        RefusedRow, ...
+    ] = ()  # rows that the style or the tokenizer cannot write: left out of training
+    lossy: tuple[
+        tuple[int, str], ...
+    ] = ()  # row, and the characters of it that the vocabulary cannot write
 
 
 def check_dataset(
-    dataset: Dataset, lengths: Sequence[RowLength], max_tokens: int, unwritable: Sequence[RefusedRow] = ()
+    dataset: Dataset,
+    lengths: Sequence[RowLength],
+    max_tokens: int,
+    unwritable: Sequence[RefusedRow] = (),
 ) -> CheckReport:
     """Report on every row.
 
-    ``lengths`` are those of the usable ones, ``unwritable`` those of them that have none, ``max_tokens`` is the context length.
+    ``lengths`` are those of the usable ones, ``unwritable`` those of them that have none,
+    ``max_tokens`` is the context length.
     """
     return CheckReport(
         name=dataset.name,
@@ -81,9 +92,17 @@ def check_dataset(
         usable=len(dataset.examples),
         refused=dataset.refused,
         repeats=find_repeats(dataset.examples),
-        answer_in_prompt=tuple(example.row for example in dataset.examples if _gives_itself_away(example)),
-        placeholders=tuple(example.row for example in dataset.examples if _has_placeholder(example)),
-        too_long=tuple(LongRow(x.row, x.tokens, x.tokens - max_tokens) for x in lengths if x.tokens > max_tokens),
+        answer_in_prompt=tuple(
+            example.row for example in dataset.examples if _answer_leaks_into_prompt(example)
+        ),
+        placeholders=tuple(
+            example.row for example in dataset.examples if _has_placeholder(example)
+        ),
+        too_long=tuple(
+            LongRow(x.row, x.tokens, x.tokens - max_tokens)
+            for x in lengths
+            if x.tokens > max_tokens
+        ),
         tokens=_statistics(lengths),
         unused_fields=dataset.unused_fields,
         unwritable=tuple(unwritable),
@@ -91,13 +110,15 @@ def check_dataset(
     )
 
 
-def _gives_itself_away(example: Example) -> bool:
+def _answer_leaks_into_prompt(example: Example) -> bool:
     answer = example.answer.casefold()
     return len(answer) >= _SHORTEST_COPIED_ANSWER and answer in example.prompt_text.casefold()
 
 
 def _has_placeholder(example: Example) -> bool:
-    return any(_PLACEHOLDER.search(turn.text) or _PLACEHOLDER.search(turn.input) for turn in example.turns)
+    return any(
+        _PLACEHOLDER.search(turn.text) or _PLACEHOLDER.search(turn.input) for turn in example.turns
+    )
 
 
 def _statistics(lengths: Sequence[RowLength]) -> TokenStatistics:

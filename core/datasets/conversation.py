@@ -15,7 +15,9 @@ class Turn:
     role: Role
     text: str
     input: str = ""  # Alpaca's optional second field of a user turn
-    trained: bool = True  # of an answer: whether it is learnt; the data may say that it is only read
+    trained: bool = (
+        True  # of an answer: whether it is learnt; the data may say that it is only read
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Example:
 
     @property
     def prompt_text(self) -> str:
-        """What is asked, as a person reads it: the turns before the answer, one below the other."""
+        """What is asked, as a user reads it: the turns before the answer, one below the other."""
         return "\n\n".join(turn_text(turn, named=len(self.turns) > 2) for turn in self.prompt)
 
 

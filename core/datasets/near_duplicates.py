@@ -1,8 +1,10 @@
-"""Which rows ask the same thing: exact repeats, near repeats, and the groups a split must keep together.
+"""Which rows ask the same thing: exact repeats, near repeats, and the groups a split must keep
+together.
 
-Near repeats are pairs of prompts whose word sets have a Jaccard similarity of at least ``NEAR_SIMILARITY``, found
-with the prefix filter of Chaudhuri, Ganti and Kaushik, "A Primitive Operator for Similarity Joins in Data
-Cleaning" (ICDE 2006): two sets that similar must share one of their few rarest words.
+Near repeats are pairs of prompts whose word sets have a Jaccard similarity of at least
+``NEAR_SIMILARITY``, found with the prefix filter of Chaudhuri, Ganti and Kaushik, "A Primitive
+Operator for Similarity Joins in Data Cleaning" (ICDE 2006): two sets that similar must share one of
+their few rarest words.
 """
 
 import math
@@ -15,7 +17,9 @@ from functools import lru_cache
 from core.datasets.conversation import Example
 
 NEAR_SIMILARITY = 0.9
-_MOST_CANDIDATES = 200  # rows compared for one shared rare word; more only where data is written after one pattern
+_MOST_CANDIDATES = (
+    200  # rows compared for one shared rare word; more only where data is written after one pattern
+)
 _MOST_WORDS_COMPARED = 20_000  # of one row with others
 _WORD = re.compile(r"\w+")
 
@@ -59,8 +63,8 @@ def _find(examples: tuple[Example, ...]) -> Repeats:
 def group_repeats(examples: Sequence[Example], repeats: Repeats) -> list[list[Example]]:
     """Return the examples in groups that ask the same thing, each in the order of the file.
 
-    Near repeats join groups only up to a fiftieth of all rows: data written after one pattern would else be a single group,
-    and nothing could be kept for validation and test.
+    Near repeats join groups only up to a fiftieth of all rows: data written after one pattern would
+    else be a single group, and nothing could be kept for validation and test.
     """
     groups = _Groups([example.row for example in examples])
     for repeat in repeats.exact:
@@ -97,7 +101,9 @@ class _Groups:
             self.sizes[first] += self.sizes[second]
 
 
-def _near_repeats(examples: Sequence[Example]) -> tuple[tuple[Repeat, ...], tuple[tuple[int, int], ...]]:
+def _near_repeats(
+    examples: Sequence[Example],
+) -> tuple[tuple[Repeat, ...], tuple[tuple[int, int], ...]]:
     """Return the most similar earlier prompt of each near row, and all pairs of near rows."""
     best: dict[int, Repeat] = {}
     links = []
@@ -112,24 +118,35 @@ def _near_repeats(examples: Sequence[Example]) -> tuple[tuple[Repeat, ...], tupl
 def _ranked_words(examples: Sequence[Example]) -> list[list[int]]:
     """Return each prompt's distinct words as numbers, the rarest first."""
     instructions = Counter(example.turns[0].text for example in examples if example.turns[0].input)
-    words = [_telling_words(example, instructions) for example in examples]
+    words = [_distinguishing_words(example, instructions) for example in examples]
     frequency = Counter(word for distinct in words for word in distinct)
-    rank = {word: number for number, (word, _) in enumerate(sorted(frequency.items(), key=lambda item: (item[1], item[0])))}
+    rank = {
+        word: number
+        for number, (word, _) in enumerate(
+            sorted(frequency.items(), key=lambda item: (item[1], item[0]))
+        )
+    }
     return [sorted(rank[word] for word in distinct) for distinct in words]
 
 
-def _telling_words(example: Example, instructions: Counter[str]) -> set[str]:
-    """Return the words that set a prompt apart: of its input alone where many rows share the instruction."""
+def _distinguishing_words(example: Example, instructions: Counter[str]) -> set[str]:
+    """Return the words that set a prompt apart: of its input alone where many rows share the
+    instruction.
+    """
     first = example.turns[0]
     if first.input and instructions[first.text] > 1:
         return {f"\0{first.text}", *_WORD.findall(first.input.casefold())}
     return set(_WORD.findall(example.prompt_text.casefold()))
 
 
-def _candidates(prefix: Sequence[int], seen_with: Mapping[int, Sequence[int]], size: int) -> Iterable[int]:
-    """Return the earlier sets that share rare words with one of ``size`` words, those that share most where there are many.
+def _candidates(
+    prefix: Sequence[int], seen_with: Mapping[int, Sequence[int]], size: int
+) -> Iterable[int]:
+    """Return the earlier sets that share rare words with one of ``size`` words, those that share
+    most where there are many.
 
-    How many are compared word by word is bounded by their length: near repeats share nine of ten words, their rare ones too.
+    How many are compared word by word is bounded by their length: near repeats share nine of ten
+    words, their rare ones too.
     """
     looked_at = max(min(_MOST_CANDIDATES, _MOST_WORDS_COMPARED // (10 * len(prefix))), 8)
     shared = Counter(other for word in prefix for other in seen_with[word][-looked_at:])
@@ -138,14 +155,18 @@ def _candidates(prefix: Sequence[int], seen_with: Mapping[int, Sequence[int]], s
 
 
 def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]]:
-    """Yield (index, index, similarity) for every pair at or above the threshold, shorter sets first."""
+    """Yield (index, index, similarity) for every pair at or above the threshold, shorter sets
+    first.
+    """
     sizes = [len(words) for words in sets]
     by_size = sorted((index for index, size in enumerate(sizes) if size), key=sizes.__getitem__)
     seen_with: dict[int, list[int]] = defaultdict(list)
     members = [frozenset(words) for words in sets]
     for index in by_size:
         size = sizes[index]
-        least = math.ceil(NEAR_SIMILARITY * size)  # words that a set so similar must have in common, and so must have
+        least = math.ceil(
+            NEAR_SIMILARITY * size
+        )  # words that a set so similar must have in common, and so must have
         prefix = sets[index][: size - least + 1]
         for other in _candidates(prefix, seen_with, size):
             if sizes[other] < least:

@@ -1,18 +1,20 @@
-"""A list of prompts without answers, to be put before models: MT-bench's shape, fields of a prompt, or lines of text."""
+"""A list of prompts without answers, to be put before models: MT-bench's shape, fields of a prompt,
+or lines of text.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.datasets.conversation import Example, RefusedRow, Turn
 from core.datasets.dataset import Dataset, load_dataset
-from core.datasets.formats import RowRefusedError, read_category, read_question, refused_row
+from core.datasets.formats import RowRefusedError, read_category, read_prompt, refused_row
 from core.datasets.readers import RawRow, read_file, read_lines
 from core.errors import DataError
 
-SHAPE = "prompts"
+PROMPT_LIST = "prompts"
 
 
-def load_questions(path: Path) -> Dataset:
+def load_prompt_list(path: Path) -> Dataset:
     """Read a file of prompts; rows with answers keep them as the expected ones.
 
     A line of a ``.txt`` file is a prompt. Raises DataError when nothing in the file can be asked.
@@ -28,23 +30,42 @@ def load_questions(path: Path) -> Dataset:
         except RowRefusedError as refusal:
             refused.append(refused_row(row.number, refusal))
     if not examples:
-        raise DataError(f"{path.name} has no prompt that can be asked: row {refused[0].row} {refused[0].reason}.")
-    return Dataset(path.name, path, raw.content_hash, raw.kind, SHAPE, len(raw.rows), tuple(examples), tuple(refused))
+        raise DataError(
+            f"{path.name} has no prompt that can be asked: row {refused[0].row} "
+            f"{refused[0].reason}."
+        )
+    return Dataset(
+        path.name,
+        path,
+        raw.content_hash,
+        raw.kind,
+        PROMPT_LIST,
+        len(raw.rows),
+        tuple(examples),
+        tuple(refused),
+    )
 
 
 def _is_answered(row: object) -> bool:
-    return isinstance(row, Mapping) and ("output" in row or "completion" in row or "response" in row or _has_reply(row))
+    return isinstance(row, Mapping) and (
+        "output" in row or "completion" in row or "response" in row or _has_reply(row)
+    )
 
 
 def _has_reply(row: Mapping[str, object]) -> bool:
     spoken = row.get("messages") or row.get("conversations")
     last = spoken[-1] if isinstance(spoken, Sequence) and spoken else None
-    return isinstance(last, Mapping) and (last.get("role") or last.get("from")) in {"assistant", "gpt", "model", "bot"}
+    return isinstance(last, Mapping) and (last.get("role") or last.get("from")) in {
+        "assistant",
+        "gpt",
+        "model",
+        "bot",
+    }
 
 
 def _read_row(row: RawRow) -> Example:
     if row.problem:
         raise RowRefusedError(row.problem)
-    turns = read_question(row.value)
+    turns = read_prompt(row.value)
     category = read_category(row.value) if isinstance(row.value, Mapping) else ""
     return Example(row.number, (*turns, Turn("assistant", "")), None, category)

@@ -20,9 +20,15 @@ class SplitSettings:
 
     def problems(self) -> dict[str, str]:
         """Return every wrong field with its reason."""
-        found = {name: "must lie between 0 and 0.9" for name in ("test_share", "validation_share") if not self._is_share(name)}
+        found = {
+            name: "must lie between 0 and 0.9"
+            for name in ("test_share", "validation_share")
+            if not self._is_share(name)
+        }
         if not found and self.test_share + self.validation_share > 0.95:
-            found["test_share"] = "test and validation together leave less than 5 % of the rows to train on"
+            found["test_share"] = (
+                "test and validation together leave less than 5 % of the rows to train on"
+            )
         return found
 
     def _is_share(self, name: str) -> bool:
@@ -47,8 +53,8 @@ class Splits:
 def split_examples(examples: Sequence[Example], settings: SplitSettings) -> Splits:
     """Share the examples out: the same rows and settings always give the same parts.
 
-    Rows that ask the same thing stay together. A row that the file itself assigns goes where the file says; when a
-    file names test rows of its own, no further ones are drawn.
+    Rows that ask the same thing stay together. A row that the file itself assigns goes where the
+    file says; when a file names test rows of its own, no further ones are drawn.
 
     Raises SettingsError when a share is out of range or nothing would be left to train on.
     """
@@ -67,15 +73,20 @@ def _split(examples: tuple[Example, ...], settings: SplitSettings) -> Splits:
         free = _fill(parts[name], wanted, free)
     parts["train"] += [example for group in (*free, *for_training) for example in group]
     if not parts["train"]:
-        raise SettingsError({"train": "no row is left to train on; lower the other shares or add rows"})
-    train, validation, test = (tuple(sorted(parts[name], key=lambda example: example.row)) for name in SPLIT_NAMES)
+        raise SettingsError(
+            {"train": "no row is left to train on; lower the other shares or add rows"}
+        )
+    train, validation, test = (
+        tuple(sorted(parts[name], key=lambda example: example.row)) for name in SPLIT_NAMES
+    )
     return Splits(train, validation, test)
 
 
 def _place_assigned(
     examples: Sequence[Example], parts: dict[SplitName, list[Example]]
 ) -> tuple[list[list[Example]], list[list[Example]]]:
-    """Put test and validation rows where the file says; return the groups still free, and those that it names for training.
+    """Put test and validation rows where the file says; return the groups still free, and those
+    that it names for training.
 
     A file that calls all its rows training rows only says what it is for: these are free.
     """
@@ -98,9 +109,14 @@ def _wanted_counts(
     total: int, settings: SplitSettings, parts: dict[SplitName, list[Example]]
 ) -> dict[SplitName, tuple[int, int]]:
     """Return how many rows each part still wants, with the seed of its draw."""
-    shares: dict[SplitName, float] = {"test": settings.test_share, "validation": settings.validation_share}
+    shares: dict[SplitName, float] = {
+        "test": settings.test_share,
+        "validation": settings.validation_share,
+    }
     drawn = total
-    if parts["test"]:  # the file's own test rows replace the drawn ones; validation is a share of the rest
+    if parts[
+        "test"
+    ]:  # the file's own test rows replace the drawn ones; validation is a share of the rest
         drawn -= len(parts["test"])
         shares = {"validation": settings.validation_share / max(1 - settings.test_share, 0.05)}
     return {
@@ -110,8 +126,12 @@ def _wanted_counts(
     }
 
 
-def _fill(part: list[Example], wanted: tuple[int, int], groups: list[list[Example]]) -> list[list[Example]]:
-    """Move random groups into ``part`` until it has the wanted rows; return the groups left over, at least one."""
+def _fill(
+    part: list[Example], wanted: tuple[int, int], groups: list[list[Example]]
+) -> list[list[Example]]:
+    """Move random groups into ``part`` until it has the wanted rows; return the groups left over,
+    at least one.
+    """
     count, seed = wanted
     left: list[list[Example]] = []
     order = random.Random(seed).sample(range(len(groups)), len(groups))

@@ -1,4 +1,7 @@
-"""Dataset versions that were used: a copy by content hash and a row in the database. Knows no run."""
+"""Dataset versions that were used: a copy by content hash and a row in the database.
+
+Knows no run.
+"""
 
 import json
 from collections import OrderedDict
@@ -8,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.datasets.dataset import Dataset, load_dataset
-from core.datasets.prompt_lists import SHAPE as QUESTIONS
-from core.datasets.prompt_lists import load_questions
+from core.datasets.prompt_lists import PROMPT_LIST, load_prompt_list
 from core.datasets.splits import SplitSettings
 from core.errors import SettingsError, WorkspaceError
 from core.storage.atomic_write import write_file
@@ -30,7 +32,9 @@ class DatasetStore:
         self._loaded: OrderedDict[str, Dataset] = OrderedDict()
 
     def keep(self, dataset: Dataset) -> str:
-        """Copy the file into the workspace, once per content, note that it is used now, and return its hash."""
+        """Copy the file into the workspace, once per content, note that it is used now, and return
+        its hash.
+        """
         target, known = self._copy_of(dataset), self._path_of(dataset.content_hash)
         if known is not None and known.is_file() and known.suffixes[-2:] == target.suffixes[-2:]:
             target = known
@@ -47,14 +51,18 @@ class DatasetStore:
         }
         with self._database.transaction() as tables:
             tables.table("datasets").upsert(row, pk="content_hash")
-        if known is not None and known != target:  # the same bytes under another ending are read otherwise
+        if (
+            known is not None and known != target
+        ):  # the same bytes under another ending are read otherwise
             known.unlink(missing_ok=True)
             self._loaded.pop(dataset.content_hash, None)
         return dataset.content_hash
 
     def fold_doubles(self) -> None:
-        """Remove further copies of what is kept already, which earlier versions made at every start."""
-        rows = self.recent(questions=True)
+        """Remove further copies of what is kept already, which earlier versions made at every
+        start.
+        """
+        rows = self.recent(prompt_lists=True)
         kept = {(self._workspace.folder / row["path"]).resolve() for row in rows}
         hashes = {row["content_hash"][:_HASH_CHARACTERS] for row in rows}
         for path in self._workspace.datasets.glob("*-*"):
@@ -62,7 +70,10 @@ class DatasetStore:
                 path.unlink(missing_ok=True)
 
     def load(self, content_hash: str | None) -> Dataset:
-        """Read a kept version again. Raises WorkspaceError when none is chosen or the copy is gone or was changed."""
+        """Read a kept version again.
+
+        Raises WorkspaceError when none is chosen or the copy is gone or was changed.
+        """
         if not content_hash:
             raise WorkspaceError("Choose a dataset first.")
         if content_hash not in self._loaded:
@@ -74,27 +85,40 @@ class DatasetStore:
     def touch(self, content_hash: str) -> None:
         """Note that a dataset is used now, so that it is the first offered next time."""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE datasets SET used_at = ? WHERE content_hash = ?", [now(), content_hash])
+            tables.execute(
+                "UPDATE datasets SET used_at = ? WHERE content_hash = ?", [now(), content_hash]
+            )
 
-    def recent(self, *, questions: bool = False) -> Sequence[dict[str, Any]]:
-        """Return the kept versions, the latest used first; lists of mere ``questions``, which nothing learns from, on request."""
+    def recent(self, *, prompt_lists: bool = False) -> Sequence[dict[str, Any]]:
+        """Return the kept versions, the latest used first; lists of mere ``questions``, which
+        nothing learns from, on request.
+        """
         rows = self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
-        return [row for row in rows if questions or not row["format"].startswith(QUESTIONS)]
+        return [row for row in rows if prompt_lists or not row["format"].startswith(PROMPT_LIST)]
 
     def split_settings(self, content_hash: str) -> SplitSettings:
         """Return the shares and seed chosen for a dataset, or the defaults."""
-        row = self._database.one("SELECT split_settings FROM datasets WHERE content_hash = ?", [content_hash])
+        row = self._database.one(
+            "SELECT split_settings FROM datasets WHERE content_hash = ?", [content_hash]
+        )
         return SplitSettings(**json.loads(row["split_settings"])) if row else SplitSettings()
 
     def choose_split(self, content_hash: str, settings: SplitSettings) -> None:
-        """Remember the shares and seed for a dataset. Raises SettingsError when they are out of range."""
+        """Remember the shares and seed for a dataset.
+
+        Raises SettingsError when they are out of range.
+        """
         if problems := settings.problems():
             raise SettingsError(problems)
         with self._database.transaction() as tables:
-            tables.table("datasets").update(content_hash, {"split_settings": json.dumps(asdict(settings))})
+            tables.table("datasets").update(
+                content_hash, {"split_settings": json.dumps(asdict(settings))}
+            )
 
     def _copy_of(self, dataset: Dataset) -> Path:
-        """Return where a file's copy belongs: its hash, and as much of its name as a file system takes."""
+        """Return where a file's copy belongs: its hash, and as much of its name as a file system
+        takes.
+        """
         name = dataset.name
         while len(name.encode()) > _LONGEST_NAME_BYTES:
             name = name[1:]  # the ending tells how it is read
@@ -105,11 +129,15 @@ class DatasetStore:
         return self._workspace.folder / row["path"] if row else None
 
     def _read(self, content_hash: str) -> Dataset:
-        row = self._database.one("SELECT name, path, format FROM datasets WHERE content_hash = ?", [content_hash])
+        row = self._database.one(
+            "SELECT name, path, format FROM datasets WHERE content_hash = ?", [content_hash]
+        )
         if row is None:
             raise WorkspaceError(f"The workspace has no dataset {content_hash[:12]}.")
         path = self._workspace.folder / row["path"]
-        dataset = load_questions(path) if row["format"].startswith(QUESTIONS) else load_dataset(path)
+        dataset = (
+            load_prompt_list(path) if row["format"].startswith(PROMPT_LIST) else load_dataset(path)
+        )
         if dataset.content_hash != content_hash:
             raise WorkspaceError(f"{path} was changed since it was used: put the original back.")
         return replace(dataset, name=row["name"])

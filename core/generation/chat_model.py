@@ -32,7 +32,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class ChatModel:
     """A model, the way it is asked, and the lock that lets one person at a time use it."""
 
     source: ModelSource
@@ -68,12 +68,17 @@ class Speaker:
 
         prompt = self._encode(turns)
         if len(prompt) >= self.context:
-            raise ModelError(f"The conversation has {len(prompt)} tokens and the model takes {self.context}: clear it.")
+            raise ModelError(
+                f"The conversation has {len(prompt)} tokens and the model takes {self.context}: "
+                "clear it."
+            )
         ids: list[int] = []
         tokens = stream_ids(self.model, prompt, sampling, self._limits)
         while (token := self._next(tokens)) is not None:
             ids.append(token)
-            yield self.encoder.tokenizer.decode(ids).rstrip("\ufffd")  # half a character may become whole yet
+            yield self.encoder.tokenizer.decode(ids).rstrip(
+                "\ufffd"
+            )  # half a character may become whole yet
         yield self.encoder.tokenizer.decode(ids)
 
     def respond_all(
@@ -83,7 +88,9 @@ class Speaker:
         for start in range(0, len(prompts), _BATCH_PROMPTS):
             if should_stop():
                 return
-            yield from self._respond_batch(prompts[start : start + _BATCH_PROMPTS], sampling, should_stop)
+            yield from self._respond_batch(
+                prompts[start : start + _BATCH_PROMPTS], sampling, should_stop
+            )
 
     def _encode(self, turns: Sequence[Turn]) -> list[int]:
         """Return a prompt's ids. Raises ModelError for one that the model has no embedding for."""
@@ -104,7 +111,11 @@ class Speaker:
         encoded = [self._encode(turns) for turns in prompts]
         fitting = [ids for ids in encoded if len(ids) < self.context]
         with self.lock:
-            answers = iter(generate_ids(self.model, fitting, sampling, self._limits, should_stop) if fitting else [])
+            answers = iter(
+                generate_ids(self.model, fitting, sampling, self._limits, should_stop)
+                if fitting
+                else []
+            )
         responses = []
         for turns, ids in zip(prompts, encoded, strict=True):
             text = self.encoder.prompt_text(turns)

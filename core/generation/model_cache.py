@@ -1,54 +1,66 @@
-"""The models in memory: loaded once, shared by chat and review, the least used one put away. Knows no run in progress."""
+"""The models in memory: loaded once, shared by chat and review, the least used one put away.
+
+Knows no run in progress.
+"""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from core.generation.chat_model import Speaker
+from core.generation.chat_model import ChatModel
 from core.models.encoder import encoder_of
 from core.models.resolve import ModelSource, find_model
 
 _CAPACITY = 3
 
 
-class ModelShelf:
-    """Hands out speakers by a person's word for a model. Safe to use from many threads."""
+class ModelCache:
+    """Hands out speakers by a user's word for a model. Safe to use from many threads."""
 
     def __init__(self, run_folder: Callable[[str], Path | None]) -> None:
         """``run_folder`` maps a run's name to its model folder, or to None."""
         self._run_folder = run_folder
         self._lock = threading.Lock()
-        self._speakers: OrderedDict[tuple[str, int, str], Speaker] = OrderedDict()
+        self._chat_models: OrderedDict[tuple[str, int, str], ChatModel] = OrderedDict()
 
     def find(self, name: str) -> ModelSource:
-        """Return where a model lies and what is known of it, without loading it. Raises ModelError."""
+        """Return where a model lies and what is known of it, without loading it.
+
+        Raises ModelError.
+        """
         return find_model(name, self._run_folder)
 
-    def get(self, name: str, style: str = "") -> Speaker:
+    def get(self, name: str, style: str = "") -> ChatModel:
         """Return a model ready to answer, under ``style`` or else the one it was tuned with.
 
         Raises ModelError or StyleError when it cannot be loaded.
         """
         source = self.find(name)
-        files = [path for folder in filter(None, (source.folder, source.base_folder)) for path in folder.glob("*.safetensors")]
+        files = [
+            path
+            for folder in filter(None, (source.folder, source.base_folder))
+            for path in folder.glob("*.safetensors")
+        ]
         stamp = max(path.stat().st_mtime_ns for path in files)
         key = (str(source.folder), stamp, style)
         with self._lock:
-            if key not in self._speakers:
+            if key not in self._chat_models:
                 self._put(key, _load(source, style))
-            self._speakers.move_to_end(key)
-            return self._speakers[key]
+            self._chat_models.move_to_end(key)
+            return self._chat_models[key]
 
-    def _put(self, key: tuple[str, int, str], speaker: Speaker) -> None:
-        for old in [known for known in self._speakers if known[0] == key[0] and known[1] != key[1]]:
-            del self._speakers[old]  # the run has saved a better model since
-        self._speakers[key] = speaker
-        while len(self._speakers) > _CAPACITY:
-            self._speakers.popitem(last=False)
+    def _put(self, key: tuple[str, int, str], chat_model: ChatModel) -> None:
+        for old in [
+            known for known in self._chat_models if known[0] == key[0] and known[1] != key[1]
+        ]:
+            del self._chat_models[old]  # the run has saved a better model since
+        self._chat_models[key] = chat_model
+        while len(self._chat_models) > _CAPACITY:
+            self._chat_models.popitem(last=False)
 
 
-def _load(source: ModelSource, style: str) -> Speaker:
+def _load(source: ModelSource, style: str) -> ChatModel:
     from core.models.load import load_model
 
-    return Speaker(source, load_model(source), encoder_of(source, style))
+    return ChatModel(source, load_model(source), encoder_of(source, style))

@@ -1,7 +1,8 @@
-"""A model behind an OpenAI-compatible address, asked like our own. The only module that leaves this machine, and only when asked.
+"""A model behind an OpenAI-compatible address, asked like our own.
 
-``POST {address}/chat/completions`` with ``messages``; the key, if any, comes from the environment and is stored nowhere. It is
-sent to the addresses alone that the owner named beside it when starting: a review may name any.
+The only module that leaves this machine, and only when asked. ``POST {address}/chat/completions``
+with ``messages``; the key, if any, comes from the environment and is stored nowhere. It is sent to
+the addresses alone that the owner named beside it when starting: a review may name any.
 """
 
 import json
@@ -43,12 +44,17 @@ class Endpoint:
     def respond_all(
         self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
     ) -> Iterator[Response]:
-        """Yield one response per prompt, in order. Raises ModelError when the address does not answer as it should."""
+        """Yield one response per prompt, in order.
+
+        Raises ModelError when the address does not answer as it should.
+        """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for start in range(0, len(prompts), _AT_ONCE):
                 if should_stop():
                     return
-                yield from pool.map(lambda turns: self._respond(turns, sampling), prompts[start : start + _AT_ONCE])
+                yield from pool.map(
+                    lambda turns: self._respond(turns, sampling), prompts[start : start + _AT_ONCE]
+                )
 
     def facts(self) -> dict[str, Any]:
         """Return what a review keeps of it."""
@@ -56,17 +62,28 @@ class Endpoint:
 
     def _respond(self, turns: Sequence[Turn], sampling: Sampling) -> Response:
         messages = [{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns]
-        answer = self._post({"model": self.model, "messages": messages, **_asked_sampling(sampling)})
+        answer = self._post(
+            {"model": self.model, "messages": messages, **_asked_sampling(sampling)}
+        )
         try:
             [choice, *_] = answer["choices"]
             text, reason = choice["message"]["content"] or "", str(choice.get("finish_reason"))
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{self.address} answered without a message: is it an OpenAI-compatible address?") from error
+            raise ModelError(
+                f"{self.address} answered without a message: is it an OpenAI-compatible address?"
+            ) from error
         usage = answer.get("usage")
         tokens = usage.get("completion_tokens", 0) if isinstance(usage, dict) else 0
         asked = json.dumps(messages, ensure_ascii=False)
-        text = whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")  # line ends would tell whose answer it is
-        return Response(asked, text.strip(), tokens if isinstance(tokens, int) else 0, _FINISHED.get(reason, "end"))
+        text = (
+            whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")
+        )  # line ends would tell whose answer it is
+        return Response(
+            asked,
+            text.strip(),
+            tokens if isinstance(tokens, int) else 0,
+            _FINISHED.get(reason, "end"),
+        )
 
     def _post(self, question: dict[str, Any]) -> dict[str, Any]:
         import httpx
@@ -75,9 +92,16 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {key}"} if key and self._owns_key() else {}
         for further in range(_TRIES - 1, -1, -1):
             try:
-                answer = httpx.post(f"{self.address}/chat/completions", json=question, headers=headers, timeout=_TIMEOUT_S)
+                answer = httpx.post(
+                    f"{self.address}/chat/completions",
+                    json=question,
+                    headers=headers,
+                    timeout=_TIMEOUT_S,
+                )
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-                raise ModelError(f"{self.address} does not answer ({error}): check the address and that it runs.") from error
+                raise ModelError(
+                    f"{self.address} does not answer ({error}): check the address and that it runs."
+                ) from error
             if answer.status_code not in _BUSY or not further:
                 break
             time.sleep(2.0 ** (_TRIES - further))
@@ -85,12 +109,15 @@ class Endpoint:
 
     def _owns_key(self) -> bool:
         """Return whether the key was given for this very address: scheme, host, port and path."""
-        return _plain(self.address) in {_plain(word) for word in os.environ.get(ADDRESSES_VARIABLE, "").split()}
+        return _plain(self.address) in {
+            _plain(word) for word in os.environ.get(ADDRESSES_VARIABLE, "").split()
+        }
 
     def _read(self, status: int, text: str) -> dict[str, Any]:
         if status in {401, 403}:
             raise ModelError(
-                f"{self.address} wants a key: set {KEY_VARIABLE} to it and {ADDRESSES_VARIABLE} to {self.address} in the "
+                f"{self.address} wants a key: set {KEY_VARIABLE} to it and {ADDRESSES_VARIABLE} "
+                f"to {self.address} in the "
                 "environment, and start again."
             )
         try:
@@ -98,7 +125,9 @@ class Endpoint:
         except ValueError:
             value = None
         if status != 200 or not isinstance(value, dict):
-            raise ModelError(f"{self.address} answered {status}: {' '.join(text.split())[:200] or 'nothing'}.")
+            raise ModelError(
+                f"{self.address} answered {status}: {' '.join(text.split())[:200] or 'nothing'}."
+            )
         return value
 
 
@@ -107,16 +136,23 @@ def find_endpoint(words: str) -> Endpoint:
     address, _, model = words.partition("#")
     try:
         parts = urlsplit(address)
-        is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        is_whole = (
+            parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        )
     except ValueError:
         is_whole = False
     if not is_whole or not model.strip() or "@" in address:
-        raise ModelError(f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write http://HOST:PORT/v1#MODEL.")
+        raise ModelError(
+            f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write "
+            "http://HOST:PORT/v1#MODEL."
+        )
     return Endpoint(address.rstrip("/").removesuffix("/chat/completions"), model.strip())
 
 
 def _plain(address: str) -> str:
-    """Return an address as it is compared: lower-case where case says nothing, its usual port named."""
+    """Return an address as it is compared: lower-case where case says nothing, its usual port
+    named.
+    """
     try:
         parts = urlsplit(address.strip().rstrip("/"))
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)

@@ -39,10 +39,13 @@ class Sampling:
             raise SettingsError(problems)
 
 
-def sample_next_token(logits: "torch.Tensor", sampling: Sampling, generator: "torch.Generator | None" = None) -> "torch.Tensor":
+def sample_next_token(
+    logits: "torch.Tensor", sampling: Sampling, generator: "torch.Generator | None" = None
+) -> "torch.Tensor":
     """Return the next token of each row: (B, V) logits → (B,) ids.
 
-    Temperature, then top-k, then nucleus sampling (Holtzman et al., arXiv 1904.09751); greedy at temperature 0.
+    Temperature, then top-k, then nucleus sampling (Holtzman et al., arXiv 1904.09751); greedy at
+    temperature 0.
     """
     import torch
 

@@ -1,1 +1,4 @@
-"""What can be tuned and asked: finding, loading, adapting and saving models. Knows no data and no run in progress."""
+"""What can be tuned and asked: finding, loading, adapting and saving models.
+
+Knows no data and no run in progress.
+"""

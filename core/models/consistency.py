@@ -1,19 +1,39 @@
-"""What is wrong with a model folder, as far as its config tells before any weight is loaded. Knows no data.
+"""What is wrong with a model folder, as far as its config tells before any weight is loaded.
 
+Knows no data.
 Imports neither torch nor transformers, but for ``check_loadable``.
 """
 
 from core.errors import ModelError, SettingsError
 from core.models.resolve import ModelSource, read_config, read_whole_config
 
-# Layouts that transformers loads as causal models though each position sees all others, unless their config says otherwise.
+# Layouts that transformers loads as causal models though each position sees all others, unless
+# their config says otherwise.
 _ENCODERS = frozenset(
     {
-        "albert", "bert", "big_bird", "camembert", "convbert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra",
-        "ernie", "megatron-bert", "modernbert", "mpnet", "rembert", "roberta", "roberta-prelayernorm", "roformer", "xlm-roberta",
-        "xlm-roberta-xl", "xmod",
+        "albert",
+        "bert",
+        "big_bird",
+        "camembert",
+        "convbert",
+        "data2vec-text",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "ernie",
+        "megatron-bert",
+        "modernbert",
+        "mpnet",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roformer",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
     }
-)  # fmt: skip
+)
 
 
 def check_causal(source: ModelSource) -> None:
@@ -21,10 +41,14 @@ def check_causal(source: ModelSource) -> None:
     config = read_whole_config(source.weights_folder)
     kind = str(config.get("model_type", ""))
     if config.get("is_encoder_decoder"):
-        raise ModelError(f"'{source.name}' is an encoder with a decoder ({kind}), not a causal model: choose another one.")
+        raise ModelError(
+            f"'{source.name}' is an encoder with a decoder ({kind}), not a causal model: choose "
+            "another one."
+        )
     if kind in _ENCODERS and not config.get("is_decoder"):
         raise ModelError(
-            f"'{source.name}' is an encoder ({kind}): its tokens see what comes after them, so it cannot learn to go on with "
+            f"'{source.name}' is an encoder ({kind}): its tokens see what comes after them, so "
+            "it cannot learn to go on with "
             "a text; choose a causal language model."
         )
 
@@ -32,10 +56,15 @@ def check_causal(source: ModelSource) -> None:
 def check_method(source: ModelSource, method: str) -> None:
     """Raise SettingsError where a model cannot be tuned by a method."""
     if source.is_adapter and method == "full":
-        raise SettingsError({"method": f"'{source.name}' is an adapter; tune it further with lora or qlora"})
+        raise SettingsError(
+            {"method": f"'{source.name}' is an adapter; tune it further with lora or qlora"}
+        )
     if method == "full" and (how := quantisation(source)):
         raise SettingsError(
-            {"method": f"'{source.name}' holds its weights quantised ({how}), which full tuning cannot change: use lora"}
+            {
+                "method": f"'{source.name}' holds its weights quantised ({how}), which full "
+                "tuning cannot change: use lora"
+            }
         )
 
 
@@ -56,8 +85,10 @@ def check_ids(source: ModelSource, largest_id: int) -> None:
     size = vocabulary_size(source)
     if size is not None and largest_id >= size and not source.is_adapter:
         raise ModelError(
-            f"The tokenizer of '{source.name}' makes token {largest_id}, but the model has embeddings for {size:,} only: "
-            "the tokens that were added need rows of their own (resize_token_embeddings in transformers)."
+            f"The tokenizer of '{source.name}' makes token {largest_id}, but the model has "
+            f"embeddings for {size:,} only: "
+            "the tokens that were added need rows of their own (resize_token_embeddings in "
+            "transformers)."
         )
 
 
@@ -68,5 +99,6 @@ def check_loadable(source: ModelSource) -> None:
     kind = str(read_whole_config(source.weights_folder).get("model_type", ""))
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(
-            f"'{source.name}' has the layout '{kind[:40]}', of which transformers has no causal model: choose another one."
+            f"'{source.name}' has the layout '{kind[:40]}', of which transformers has no causal "
+            "model: choose another one."
         )

@@ -1,6 +1,8 @@
-"""A model whose weights, gradients and optimiser state lie in parts on several devices (torch's FSDP2). Knows no training.
+"""A model whose weights, gradients and optimiser state lie in parts on several devices (torch's
+FSDP2). Knows no training.
 
-Zhao et al. 2023, "PyTorch FSDP", arXiv 2304.11277; here the second version, ``fully_shard``, whose parts are DTensors.
+Zhao et al. 2023, "PyTorch FSDP", arXiv 2304.11277; here the second version, ``fully_shard``, whose
+parts are DTensors.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def shard(model: "PreTrainedModel", device: torch.device, size: int) -> None:
-    """Leave one part of every weight of a model in each of ``size`` processes that have met, block by block."""
+    """Leave one part of every weight of a model in each of ``size`` processes that have met, block
+    by block.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -22,11 +26,13 @@ def shard(model: "PreTrainedModel", device: torch.device, size: int) -> None:
         if isinstance(blocks, torch.nn.ModuleList):
             for block in blocks:
                 fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # else evaluations would leave whole weights behind
+    fully_shard(
+        model, mesh=mesh, reshard_after_forward=True
+    )  # else evaluations would leave whole weights behind
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor lies in parts."""
+    """Return whether a tensor lies in parts."""
     return isinstance(tensor, DTensor)
 
 
@@ -36,14 +42,21 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def laid_out_as(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a whole tensor in the parts, and on the device, of another one; every process must ask for it."""
+def distribute_like(like: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a whole tensor in the parts, and on the device, of another one; every process must ask
+    for it.
+    """
     tensor = tensor.to(like.device)
-    return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor
+    return (
+        distribute_tensor(tensor, like.device_mesh, like.placements)
+        if isinstance(like, DTensor)
+        else tensor
+    )
 
 
-def whole_weights(model: "PreTrainedModel", *, keeps: bool) -> dict[str, torch.Tensor] | None:
-    """Return a sharded model's weights in one piece on the CPU, those it has twice as one; None for any other model.
+def full_state_dict(model: "PreTrainedModel", *, keeps: bool) -> dict[str, torch.Tensor] | None:
+    """Return a sharded model's weights in one piece on the CPU, those it has twice as one; None for
+    any other model.
 
     Every process must ask for them; those that do not keep them get none.
     """

@@ -1,4 +1,4 @@
-"""A person's word for a model becomes a folder on disk. Imports neither torch nor transformers.
+"""A user's word for a model becomes a folder on disk. Imports neither torch nor transformers.
 
 ``pocket``, a folder, a run's name or a hub id. Only a hub id may reach for the network.
 """
@@ -52,7 +52,10 @@ class ModelSource:
     @property
     def tokenizer_folder(self) -> Path:
         """The folder with its tokenizer; PEFT saves none beside an adapter, whose base has it."""
-        has_one = any((self.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"))
+        has_one = any(
+            (self.folder / name).is_file()
+            for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+        )
         return self.folder if has_one else self.weights_folder
 
     @property
@@ -62,7 +65,8 @@ class ModelSource:
 
 
 def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSource:
-    """Return where the model a person named lies; ``run_folder`` maps a run's name to its model folder.
+    """Return where the model a user named lies; ``run_folder`` maps a run's name to its model
+    folder.
 
     Raises ModelError when there is no such model or its weights are not safetensors.
     """
@@ -75,7 +79,10 @@ def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSour
     if path is not None:
         return _describe(name, "folder", path, run_folder)
     if not _HUB_ID.fullmatch(name) or name.startswith((".", "/")):
-        raise ModelError(f"There is no model '{name}': give pocket, a folder, a run's name or a hub id (owner/name).")
+        raise ModelError(
+            f"There is no model '{name}': give pocket, a folder, a run's name or a hub id "
+            "(owner/name)."
+        )
     return _describe(name, "hub", _fetch(name), run_folder)
 
 
@@ -97,7 +104,9 @@ def read_whole_config(folder: Path) -> dict[str, Any]:
 
 
 def stored_type(folder: Path) -> str:
-    """Return the type of a model's numbers on disk, which configs name in one of two ways; float32 where none is named."""
+    """Return the type of a model's numbers on disk, which configs name in one of two ways; float32
+    where none is named.
+    """
     config = read_whole_config(folder)
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
@@ -124,7 +133,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def weights_fingerprint(source: ModelSource) -> str:
-    """Return a short hash of the weights that answer under a name, those of an adapter's base among them."""
+    """Return a short hash of the weights that answer under a name, those of an adapter's base among
+    them.
+    """
     digest = hashlib.sha256()
     for folder in filter(None, (source.base_folder, source.folder)):
         for path in sorted(folder.glob("*.safetensors")):
@@ -136,8 +147,8 @@ def weights_fingerprint(source: ModelSource) -> str:
 def weights_identity(folder: Path) -> str:
     """Return what tells a model folder's weights from others, in a moment whatever their size.
 
-    A hash of every tensor's name and shape and of some bytes of its beginning, middle and end: training changes all that it
-    trains. Raises ModelError for a damaged file.
+    A hash of every tensor's name and shape and of some bytes of its beginning, middle and end:
+    training changes all that it trains. Raises ModelError for a damaged file.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
@@ -149,7 +160,9 @@ def weights_identity(folder: Path) -> str:
 def tokenizer_identity(folder: Path) -> str:
     """Return what tells a model folder's tokenizer and chat template from others."""
     files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
+    return hashlib.sha256(
+        b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)
+    ).hexdigest()[:16]
 
 
 @lru_cache(maxsize=256)
@@ -160,7 +173,9 @@ def _sampled(path: Path, _size: int, _changed_ns: int) -> bytes:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = file.read(min(length, _LONGEST_HEADER))
-            tensors = {name: facts for name, facts in json.loads(header).items() if name != "__metadata__"}
+            tensors = {
+                name: facts for name, facts in json.loads(header).items() if name != "__metadata__"
+            }
             digest.update(json.dumps(tensors, sort_keys=True).encode())
             for _, facts in sorted(tensors.items()):
                 first, last = (8 + length + int(offset) for offset in facts["data_offsets"])
@@ -172,16 +187,23 @@ def _sampled(path: Path, _size: int, _changed_ns: int) -> bytes:
     return digest.digest()
 
 
-def _describe(name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]) -> ModelSource:
+def _describe(
+    name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]
+) -> ModelSource:
     if not folder.is_dir():
-        raise ModelError(f"{folder} is a file, not a model: give the folder that holds config.json and *.safetensors.")
+        raise ModelError(
+            f"{folder} is a file, not a model: give the folder that holds config.json and "
+            "*.safetensors."
+        )
     facts = read_facts(folder)
     style, day = str(facts.get("style", "")), str(facts.get("day", ""))
     if (folder / "adapter_config.json").is_file():
         _check_safetensors(folder, "adapter_model")
         return ModelSource(name, kind, folder, _find_base(name, folder, run_folder), style, day)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is no model: it has no config.json; give a folder saved by transformers.")
+        raise ModelError(
+            f"{folder} is no model: it has no config.json; give a folder saved by transformers."
+        )
     _check_safetensors(folder, "model")
     return ModelSource(name, kind, folder, None, style, day)
 
@@ -195,12 +217,20 @@ def _existing(name: str) -> Path | None:
 
 
 def _check_safetensors(folder: Path, stem: str) -> None:
-    if (folder / f"{stem}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
+    if (folder / f"{stem}.safetensors").is_file() or (
+        folder / f"{stem}.safetensors.index.json"
+    ).is_file():
         return
-    pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth"), *folder.glob("*.ckpt")]
+    pickles = [
+        *folder.glob("*.bin"),
+        *folder.glob("*.pt"),
+        *folder.glob("*.pth"),
+        *folder.glob("*.ckpt"),
+    ]
     if pickles:
         raise ModelError(
-            f"{folder} holds a pickle checkpoint ({pickles[0].name}), which can run code when opened: convert it to safetensors."
+            f"{folder} holds a pickle checkpoint ({pickles[0].name}), which can run code when "
+            "opened: convert it to safetensors."
         )
     raise ModelError(f"{folder} is no model: it has no {stem}.safetensors.")
 
@@ -211,13 +241,18 @@ def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]
     try:
         source = find_model(base, run_folder)
     except ModelError as error:
-        raise ModelError(f"The adapter '{name}' stands on '{base}', which is gone: {error}") from error
+        raise ModelError(
+            f"The adapter '{name}' stands on '{base}', which is gone: {error}"
+        ) from error
     if source.is_adapter:
-        raise ModelError(f"The adapter '{name}' stands on another adapter ('{base}'): merge that one first.")
+        raise ModelError(
+            f"The adapter '{name}' stands on another adapter ('{base}'): merge that one first."
+        )
     was = read_facts(folder).get("base_weights")
     if was and was != weights_identity(source.folder):
         raise ModelError(
-            f"The adapter '{name}' was tuned on '{base}' as it was then, whose weights have changed since, so it would answer "
+            f"The adapter '{name}' was tuned on '{base}' as it was then, whose weights have "
+            "changed since, so it would answer "
             "otherwise: put the old weights back, or tune it anew."
         )
     return source.folder
@@ -238,14 +273,22 @@ def _fetch(name: str) -> Path:
             return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"There is no model '{name}' here and it could not be fetched from the hub: check the name and the network."
+            f"There is no model '{name}' here and it could not be fetched from the hub: check "
+            "the name and the network."
         ) from error
-    except Exception as error:  # the hub's HTTP client raises classes of its own when there is no network
-        raise ModelError(f"The model '{name}' could not be fetched from the hub: {error}.") from error
+    except (
+        Exception
+    ) as error:  # the hub's HTTP client raises classes of its own when there is no network
+        raise ModelError(
+            f"The model '{name}' could not be fetched from the hub: {error}."
+        ) from error
 
 
 def read_adapter(folder: Path) -> dict[str, Any]:
-    """Return PEFT's config of an adapter, or nothing where there is none. Raises ModelError when it is damaged."""
+    """Return PEFT's config of an adapter, or nothing where there is none.
+
+    Raises ModelError when it is damaged.
+    """
     return _read_object(folder / "adapter_config.json")
 
 
@@ -253,5 +296,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
+        raise ModelError(
+            f"{path} is not valid JSON: copy it again from the model's source."
+        ) from error
     return document if isinstance(document, dict) else {}

@@ -1,6 +1,7 @@
 """A tuned model becomes a plain transformers or PEFT folder. Knows no training and no database.
 
-The folder carries what the model needs to be asked rightly anywhere: tokenizer, chat template, end token.
+The folder carries what the model needs to be asked rightly anywhere: tokenizer, chat template, end
+token.
 """
 
 import json
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json"
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 def save_model(  # noqa: PLR0913 - what is written, where, and how
@@ -32,16 +38,22 @@ def save_model(  # noqa: PLR0913 - what is written, where, and how
     kept_as: "torch.dtype | None" = None,
     check: Callable[[Path], object] = lambda _: None,
 ) -> None:
-    """Write weights, tokenizer, chat template, end token and ``facts`` to ``folder``, whole or not at all.
+    """Write weights, tokenizer, chat template, end token and ``facts`` to ``folder``, whole or not
+    at all.
 
-    ``weights`` stand in for the model's own where those lie in parts; ``kept_as`` is the type of the numbers on disk, where it is
-    not their own. ``check`` is given what was written before it counts; what it raises leaves nothing behind.
+    ``weights`` stand in for the model's own where those lie in parts; ``kept_as`` is the type of
+    the numbers on disk, where it is not their own. ``check`` is given what was written before it
+    counts; what it raises leaves nothing behind.
     """
     options: dict[str, Any] = {"state_dict": dict(weights)} if weights else {}
     if kept_as is not None:
         state = weights or model.state_dict()
-        options["state_dict"] = {name: x.to(kept_as) if x.is_floating_point() else x for name, x in state.items()}
-    if hasattr(model, "peft_config"):  # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
+        options["state_dict"] = {
+            name: x.to(kept_as) if x.is_floating_point() else x for name, x in state.items()
+        }
+    if hasattr(
+        model, "peft_config"
+    ):  # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
         options["save_embedding_layers"] = False
     with written_aside(folder) as aside:
         model.save_pretrained(aside, **options)
@@ -55,7 +67,9 @@ def save_model(  # noqa: PLR0913 - what is written, where, and how
 
 
 def _note_type(path: Path, name: str) -> None:
-    """Write down the type of the numbers that were written, which transformers takes from the model in memory."""
+    """Write down the type of the numbers that were written, which transformers takes from the model
+    in memory.
+    """
     config = json.loads(path.read_text(encoding="utf-8"))
     config["dtype"] = name
     path.write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -71,7 +85,9 @@ def _save_tokenizer(encoder: PromptEncoder, folder: Path) -> None:
     config.pop("chat_template", None)
     if encoder.style.eos:  # what the template's eos_token was filled with in training
         config["eos_token"] = encoder.style.eos
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8"
+    )
     (folder / "chat_template.jinja").write_text(encoder.style.template, encoding="utf-8")
 
 
@@ -79,7 +95,9 @@ def _save_end_token(model: "PreTrainedModel", encoder: PromptEncoder, folder: Pa
     settings = model.generation_config.to_dict() if model.generation_config is not None else {}
     known = settings.get("eos_token_id")
     ends = known if isinstance(known, list) else [known]
-    settings["eos_token_id"] = sorted({end for end in [*ends, encoder.end_id] if isinstance(end, int)})
+    settings["eos_token_id"] = sorted(
+        {end for end in [*ends, encoder.end_id] if isinstance(end, int)}
+    )
     settings["pad_token_id"] = encoder.tokenizer.pad_id
     settings = {name: value for name, value in settings.items() if value is not None}
     (folder / "generation_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")

@@ -1,7 +1,8 @@
 """Prompt styles: Jinja chat templates in a sandbox. Knows no token ids and no tensors.
 
-A style is a chat template in the dialect of transformers, so what is trained with is also what is saved. The built-in
-ones stand in ``styles/``. A user turn may carry Alpaca's ``input`` beside its ``content``.
+A style is a chat template in the dialect of transformers, so what is trained with is also what is
+saved. The built-in ones stand in ``styles/``. A user turn may carry Alpaca's ``input`` beside its
+``content``.
 """
 
 import re
@@ -26,7 +27,8 @@ BUILT_IN = {
 }
 _MAX_TEMPLATE_CHARACTERS = 100_000
 _BOS_FRONT = "{{- bos_token -}}"
-# A template with one of these may write another text than it is given, as those that take earlier reasoning out.
+# A template with one of these may write another text than it is given, as those that take earlier
+# reasoning out.
 _LOOKS_INTO_TEXT = re.compile(
     r"\.(?:split|startswith|endswith|replace|find|partition)\(|\|\s*(?:replace|upper|lower|truncate)|\sin\s+\w+\.?content|<think>"
 )
@@ -47,7 +49,9 @@ class Style:
     bos: str  # fills the template's ``bos_token``
     end: str  # text of the token that ends an answer; "" when there is none
 
-    day: str = field(default_factory=today)  # the date (ISO) that a template is told: one for a whole run
+    day: str = field(
+        default_factory=today
+    )  # the date (ISO) that a template is told: one for a whole run
 
     @property
     def looks_into_text(self) -> bool:
@@ -55,18 +59,28 @@ class Style:
         return not _is_ours(self.template) and _LOOKS_INTO_TEXT.search(self.template) is not None
 
     def fill(self, messages: Sequence[Mapping[str, str]], *, ask: bool) -> str:
-        """Render messages to one string; ``ask`` opens the answer instead of closing it. Raises StyleError.
+        """Render messages to one string; ``ask`` opens the answer instead of closing it.
 
+        Raises StyleError.
         A template that is not ours is filled by a process that may be killed: it may loop.
         """
-        values = {"messages": list(messages), "add_generation_prompt": ask, "eos_token": self.eos, "bos_token": self.bos}
+        values = {
+            "messages": list(messages),
+            "add_generation_prompt": ask,
+            "eos_token": self.eos,
+            "bos_token": self.bos,
+        }
         try:
             if _is_ours(self.template):
                 return sandbox.fill(self.template, values, self.day)
             return _process().fill(self.template, values, self.day)
-        except Exception as error:  # a template is foreign code: whatever it raises is the template's fault
+        except (
+            Exception
+        ) as error:  # a template is foreign code: whatever it raises is the template's fault
             said = shortened(str(error).removesuffix("."), 300)
-            raise StyleError(f"The style '{shortened(self.name)}' cannot render this conversation: {said}.") from error
+            raise StyleError(
+                f"The style '{shortened(self.name)}' cannot render this conversation: {said}."
+            ) from error
 
 
 @cache
@@ -77,7 +91,9 @@ def _process() -> TemplateProcess:
 
 @cache
 def _our_templates() -> frozenset[str]:
-    texts = [(_FOLDER / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n") for name in BUILT_IN]
+    texts = [
+        (_FOLDER / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n") for name in BUILT_IN
+    ]
     return frozenset([*texts, *(_BOS_FRONT + text for text in texts)])
 
 
@@ -87,12 +103,19 @@ def _is_ours(template: str) -> bool:
 
 
 def find_style(
-    name: str, *, eos: str, bos: str = "", adds_bos: bool = False, specials: Sequence[str] = (), own_template: str = ""
+    name: str,
+    *,
+    eos: str,
+    bos: str = "",
+    adds_bos: bool = False,
+    specials: Sequence[str] = (),
+    own_template: str = "",
 ) -> Style:
-    """Return the style a person named.
+    """Return the style a user named.
 
-    ``name`` is a built-in style, ``model`` (the checkpoint's own template, given as ``own_template``) or the path of a
-    Jinja file. ``specials`` are the special tokens the vocabulary has. Raises StyleError when there is no such style.
+    ``name`` is a built-in style, ``model`` (the checkpoint's own template, given as
+    ``own_template``) or the path of a Jinja file. ``specials`` are the special tokens the
+    vocabulary has. Raises StyleError when there is no such style.
     """
     if name in BUILT_IN:
         _, own_end = BUILT_IN[name]
@@ -102,7 +125,9 @@ def find_style(
         return Style(name, template, end, bos, end)
     if name == "model":
         if not own_template:
-            raise StyleError("This model has no chat template of its own: choose alpaca, phi3, chatml or llama3.")
+            raise StyleError(
+                "This model has no chat template of its own: choose alpaca, phi3, chatml or llama3."
+            )
         return Style(name, own_template, eos, bos, eos)
     return Style(name, _read_template(Path(name)), eos, bos, eos)
 
@@ -115,7 +140,10 @@ def _read_template(path: Path) -> str:
     except (OSError, ValueError):  # too long for a path, a NUL in it, or not ours to read
         is_template = False
     if not is_template:
-        raise StyleError(f"There is no style '{shortened(str(path))}': choose {known}, or give the path of a .jinja file.")
+        raise StyleError(
+            f"There is no style '{shortened(str(path))}': choose {known}, or give the path of a "
+            ".jinja file."
+        )
     if len(text) > _MAX_TEMPLATE_CHARACTERS:
         raise StyleError(f"{path} is larger than any chat template: choose another file.")
     return text

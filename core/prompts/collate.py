@@ -13,7 +13,8 @@ import torch
 from core.prompts.encoder import EncodedRow
 
 IGNORED = -100  # the target value that cross-entropy skips
-_BUCKET_BATCHES = 16  # batches sorted by length together: long enough for little padding, short enough to stay random
+# batches sorted by length together: long enough for little padding, short enough to stay random
+_BUCKET_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Batch:
 def collate(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> Batch:
     """Pad rows to the longest and shift targets by one.
 
-    Targets are IGNORED on padding (the row's own end token, which precedes it, is learnt) and, with ``mask_prompt``, on
-    every token the style does not mark as trained.
+    Targets are IGNORED on padding (the row's own end token, which precedes it, is learnt) and, with
+    ``mask_prompt``, on every token the style does not mark as trained.
     """
     length = max(len(row.ids) for row in rows) - 1
     inputs = torch.full((len(rows), length), pad_id, dtype=torch.int64)  # (B, T)
@@ -55,19 +56,20 @@ def collate(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> Ba
 
 
 def plan_epoch(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Return the epoch's batches as lists of row indices: shuffled, with rows of like length together.
+    """Return the epoch's batches as lists of row indices: shuffled, with rows of like length
+    together.
 
-    A pure function of its arguments, so a resumed run finds its place again. Every index occurs exactly once; only the
-    last batch of the shuffled order may be smaller.
+    A pure function of its arguments, so a resumed run finds its place again. Every index occurs
+    exactly once; only the last batch of the shuffled order may be smaller.
     """
-    chance = random.Random(f"{seed}:{epoch}")
-    order = chance.sample(range(len(lengths)), len(lengths))
+    rng = random.Random(f"{seed}:{epoch}")
+    order = rng.sample(range(len(lengths)), len(lengths))
     window = batch_size * _BUCKET_BATCHES
     batches: list[list[int]] = []
     for start in range(0, len(order), window):
         near = sorted(order[start : start + window], key=lambda index: lengths[index])
         batches += [near[i : i + batch_size] for i in range(0, len(near), batch_size)]
-    chance.shuffle(batches)
+    rng.shuffle(batches)
     return batches
 
 

@@ -1,4 +1,5 @@
-"""A dataset's rows as ids, encoded once for all who ask: a run is planned anew with every setting that a person changes.
+"""A dataset's rows as ids, encoded once for all who ask: a run is planned anew with every setting
+that a user changes.
 
 Knows no setting but the model's tokenizer and the style.
 """
@@ -31,7 +32,8 @@ _lock = threading.Lock()  # of the index alone: nobody waits for other people's 
 
 
 def encode_dataset(dataset: Dataset, encoder: PromptEncoder) -> Rows:
-    """Return all usable rows as ids by their number, in the order of the file, or why one cannot be written.
+    """Return all usable rows as ids by their number, in the order of the file, or why one cannot be
+    written.
 
     Who asks for the same rows while they are being encoded waits for them.
     """
@@ -51,8 +53,11 @@ def _encode(dataset: Dataset, encoder: PromptEncoder) -> _Encoded:
     return encoded
 
 
-def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowLength], tuple[RefusedRow, ...]]:
-    """Return the rows' lengths in tokens, in the order of the file, and the rows that cannot be written so.
+def measure_dataset(
+    dataset: Dataset, encoder: PromptEncoder
+) -> tuple[list[RowLength], tuple[RefusedRow, ...]]:
+    """Return the rows' lengths in tokens, in the order of the file, and the rows that cannot be
+    written so.
 
     Raises StyleError where none can, naming the first.
     """
@@ -61,11 +66,18 @@ def measure_dataset(dataset: Dataset, encoder: PromptEncoder) -> tuple[list[RowL
     with encoded.lock:
         if encoded.lengths is None:
             encoded.lengths = [
-                RowLength(row.row, len(row.ids), row.trained.count(1), "".join(sorted(encoder.lost_characters(example))))
+                RowLength(
+                    row.row,
+                    len(row.ids),
+                    row.trained.count(1),
+                    "".join(sorted(encoder.lost_characters(example))),
+                )
                 for example in dataset.examples
                 if not isinstance(row := rows[example.row], StyleError)
             ]
-    unwritable = tuple(unwritable_row(number, row) for number, row in rows.items() if isinstance(row, StyleError))
+    unwritable = tuple(
+        unwritable_row(number, row) for number, row in rows.items() if isinstance(row, StyleError)
+    )
     if not encoded.lengths:
         raise StyleError(f"Row {unwritable[0].row}: {unwritable[0].reason}.")
     return encoded.lengths, unwritable

@@ -1,7 +1,8 @@
 """Segments become token ids with a loss mask. Knows no tensors.
 
-Ordinary text is tokenised in the longest stretches between special tokens and the borders of answers, so the ids equal
-those of the whole string, and the ids of a prompt are the same whether an answer follows or not.
+Ordinary text is tokenised in the longest stretches between special tokens and the borders of
+answers, so the ids equal those of the whole string, and the ids of a prompt are the same whether an
+answer follows or not.
 """
 
 from array import array
@@ -27,7 +28,9 @@ class EncodedRow:
     trained: bytes  # 1 where the loss sees the id when the prompt is masked, else 0
 
     def targets(self, *, mask_prompt: bool) -> int:
-        """Return how many of the row's tokens the loss sees; the first is never one, for nothing stands before it."""
+        """Return how many of the row's tokens the loss sees; the first is never one, for nothing
+        stands before it.
+        """
         return self.trained.count(1, 1) if mask_prompt else len(self.ids) - 1
 
     def cut(self, max_tokens: int) -> "EncodedRow":
@@ -63,10 +66,14 @@ class PromptEncoder:
             raise StyleError(f"Row {example.row}: {error}") from error
 
     def lost_characters(self, example: Example) -> set[str]:
-        """Return the characters of an example that the vocabulary has no way to write, so that they vanish."""
+        """Return the characters of an example that the vocabulary has no way to write, so that they
+        vanish.
+        """
         if self.tokenizer.writes_all:
             return set()
-        return self.tokenizer.lost_characters("".join(turn.text + turn.input for turn in example.turns))
+        return self.tokenizer.lost_characters(
+            "".join(turn.text + turn.input for turn in example.turns)
+        )
 
     def encode_prompt(self, turns: Sequence[Turn]) -> list[int]:
         """Return the ids a model is asked with: a prefix of the ids it is trained on."""
@@ -81,14 +88,19 @@ class PromptEncoder:
         return "".join(segment.text for segment in render(self.style, example.turns, ask=False))
 
 
-def load_encoder(folder: Path, style: str = "", *, tuned_style: str = "", day: str = "") -> PromptEncoder:
-    """Return the encoder of a folder with a tokenizer under a style. Raises ModelError or StyleError.
+def load_encoder(
+    folder: Path, style: str = "", *, tuned_style: str = "", day: str = ""
+) -> PromptEncoder:
+    """Return the encoder of a folder with a tokenizer under a style.
 
-    Without a style it is ``tuned_style``, the one the model was tuned with, else the tokenizer's own chat template, else Alpaca.
-    ``day`` is the date (ISO) that templates are told: by default today's.
+    Raises ModelError or StyleError. Without a style it is ``tuned_style``, the one the model was
+    tuned with, else the tokenizer's own chat template, else Alpaca. ``day`` is the date (ISO) that
+    templates are told: by default today's.
     """
     tokenizer = load_tokenizer(folder)
-    found = _style(style or default_style(tokenizer, tuned_style), tokenizer, tuned_with=tuned_style)
+    found = _style(
+        style or default_style(tokenizer, tuned_style), tokenizer, tuned_with=tuned_style
+    )
     return PromptEncoder(tokenizer, replace(found, day=day or found.day))
 
 
@@ -99,7 +111,8 @@ def default_style(tokenizer: Tokenizer, tuned_style: str = "") -> str:
 
 def _style(name: str, tokenizer: Tokenizer, *, tuned_with: str) -> Style:
     if name == tuned_with and name not in {*BUILT_IN, "model"} and tokenizer.chat_template:
-        # A person's own template was saved with the model; the file it came from may be gone or changed.
+        # A user's own template was saved with the model; the file it came from may be gone or
+        # changed.
         return Style(name, tokenizer.chat_template, tokenizer.eos, tokenizer.bos, tokenizer.eos)
     style = find_style(
         name,
@@ -113,11 +126,18 @@ def _style(name: str, tokenizer: Tokenizer, *, tuned_with: str) -> Style:
 
 
 def _with_own_end(style: Style, tokenizer: Tokenizer) -> Style:
-    """Give a checkpoint's own template the end token it really writes, which may differ from the vocabulary's."""
-    written = style.fill([{"role": "user", "content": "\ue000"}, {"role": "assistant", "content": "\ue001"}], ask=False)
+    """Give a checkpoint's own template the end token it really writes, which may differ from the
+    vocabulary's.
+    """
+    written = style.fill(
+        [{"role": "user", "content": "\ue000"}, {"role": "assistant", "content": "\ue001"}],
+        ask=False,
+    )
     name_of = {token_id: name for name, token_id in tokenizer.special_ids.items()}
     after = tokenizer.split_special(written.partition("\ue001")[2])
-    return replace(style, end=next((name_of[piece] for piece in after if isinstance(piece, int)), style.end))
+    return replace(
+        style, end=next((name_of[piece] for piece in after if isinstance(piece, int)), style.end)
+    )
 
 
 def _tokenise(segments: Iterable[Segment], tokenizer: Tokenizer) -> tuple["array[int]", bytes]:

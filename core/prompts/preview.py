@@ -1,4 +1,7 @@
-"""One row as the loss will see it, made by the very function that makes the batches. Knows no screen."""
+"""One row as the loss will see it, made by the very function that makes the batches.
+
+Knows no screen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +34,17 @@ class Preview:
 
 
 def preview_row(
-    example: Example, encoder: PromptEncoder, max_tokens: int, *, mask_prompt: bool = True, beside: Sequence[Example] = ()
+    example: Example,
+    encoder: PromptEncoder,
+    max_tokens: int,
+    *,
+    mask_prompt: bool = True,
+    beside: Sequence[Example] = (),
 ) -> Preview:
     """Collate the row as training does and read the mask off its targets.
 
-    ``beside`` are other rows of the same batch: the longest of them decides how much padding the row gets.
+    ``beside`` are other rows of the same batch: the longest of them decides how much padding the
+    row gets.
     """
     whole = encoder.encode_example(example)
     row = whole.cut(max_tokens)
@@ -45,7 +54,12 @@ def preview_row(
     is_target = [False, *(target != IGNORED for target in batch.targets[0].tolist())]
     ids = [*row.ids, *[tokenizer.pad_id] * (len(is_target) - len(row.ids))]
     tokens = tuple(
-        PreviewToken(token_id, tokenizer.decode([token_id], with_special=True), trained, padding=position >= len(row.ids))
+        PreviewToken(
+            token_id,
+            tokenizer.decode([token_id], with_special=True),
+            trained,
+            padding=position >= len(row.ids),
+        )
         for position, (token_id, trained) in enumerate(zip(ids, is_target, strict=True))
     )
     return Preview(

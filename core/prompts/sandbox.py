@@ -1,4 +1,7 @@
-"""Chat templates filled by Jinja in its sandbox, in the dialect of transformers. Knows no time limit: see template_process.py."""
+"""Chat templates filled by Jinja in its sandbox, in the dialect of transformers.
+
+Knows no time limit: see template_process.py.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -12,7 +15,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class _Generation(Extension):
-    """The tag ``{% generation %}``, by which templates mark what an assistant says; here the text alone counts."""
+    """The tag ``{% generation %}``, by which templates mark what an assistant says; here the text
+    alone counts.
+    """
 
     tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
@@ -23,8 +28,13 @@ class _Generation(Extension):
 
 
 def fill(template: str, values: Mapping[str, Any], day: str) -> str:
-    """Return a template filled with values; ``day`` (ISO) is what it is told of the date. Raises whatever the template raises."""
-    return compile_template(template).render(strftime_now=date.fromisoformat(day).strftime, **values)
+    """Return a template filled with values; ``day`` (ISO) is what it is told of the date.
+
+    Raises whatever the template raises.
+    """
+    return compile_template(template).render(
+        strftime_now=date.fromisoformat(day).strftime, **values
+    )
 
 
 @lru_cache(maxsize=32)

@@ -1,4 +1,5 @@
-"""A process that fills foreign templates: one that loops, or asks for all memory, is killed, and nobody else waits for it.
+"""A process that fills foreign templates: one that loops, or asks for all memory, is killed, and
+nobody else waits for it.
 
 Knows no style and no conversation.
 """
@@ -21,7 +22,10 @@ _START_S = 30.0  # until the process answers for the first time on a busy machin
 
 
 class TemplateProcess:
-    """One process, started when it is first needed and again after it had to be killed. Safe to use from many threads."""
+    """One process, started when it is first needed and again after it had to be killed.
+
+    Safe to use from many threads.
+    """
 
     def __init__(self, patience_s: float = _PATIENCE_S) -> None:
         """Start nothing yet; ``patience_s`` is how long one filling may take."""
@@ -29,10 +33,15 @@ class TemplateProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
-        self._given_up: dict[str, str] = {}  # what a template that had to be killed for is answered ever after
+        self._given_up: dict[
+            str, str
+        ] = {}  # what a template that had to be killed for is answered ever after
 
     def fill(self, template: str, values: Mapping[str, Any], day: str) -> str:
-        """Return a template filled with values. Raises StyleError, whose text says what the template did."""
+        """Return a template filled with values.
+
+        Raises StyleError, whose text says what the template did.
+        """
         if said := self._given_up.get(template):
             raise StyleError(said)
         asked = json.dumps({"template": template, "values": dict(values), "day": day})
@@ -85,7 +94,9 @@ class TemplateProcess:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self._answers = queue.Queue()
-        threading.Thread(target=_pass_on, args=[self._process, self._answers], name="templates", daemon=True).start()
+        threading.Thread(
+            target=_pass_on, args=[self._process, self._answers], name="templates", daemon=True
+        ).start()
 
     def _kill(self) -> None:
         if self._process is not None:

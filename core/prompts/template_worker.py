@@ -1,4 +1,5 @@
-"""``python -m core.prompts.template_worker``: fills foreign templates, a JSON object on a line in, one out, till its input ends.
+"""``python -m core.prompts.template_worker``: fills foreign templates, a JSON object on a line in,
+one out, till its input ends.
 
 It may be killed at any moment, and takes no more memory than it may: see template_process.py.
 """
@@ -31,7 +32,9 @@ def _answer(asked: dict[str, Any]) -> dict[str, str]:
         return {"error": "it asks for more memory than a chat template may take"}
     except TemplateSyntaxError as error:
         return {"error": f"it is not valid Jinja: {str(error)[:300]}"}
-    except Exception as error:  # a template is foreign code: whatever it raises is the template's fault
+    except (
+        Exception
+    ) as error:  # a template is foreign code: whatever it raises is the template's fault
         return {"error": str(error)[:300] or type(error).__name__}
     if len(text) > MOST_CHARACTERS:
         return {"error": f"it writes more than {MOST_CHARACTERS:,} characters"}

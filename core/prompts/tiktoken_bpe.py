@@ -1,6 +1,7 @@
-"""A checkpoint's byte-level BPE vocabulary becomes a tiktoken encoding. Knows no model and no style.
+"""A checkpoint's byte-level BPE vocabulary becomes a tiktoken encoding.
 
-Reads the ``tokenizer.json`` layout of the ``tokenizers`` library: GPT-2, Llama 3, Qwen, SmolLM and pocket all use it.
+Knows no model and no style. Reads the ``tokenizer.json`` layout of the ``tokenizers`` library:
+GPT-2, Llama 3, Qwen, SmolLM and pocket all use it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,11 @@ from core.errors import FuataError
 
 # The pattern of GPT-2, which `ByteLevel(use_regex=True)` stands for in a tokenizer.json.
 _GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-# The same after a `Digits(individual_digits=True)` step, which cuts before and after every digit first.
-_GPT2_SINGLE_DIGITS_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+# The same after a `Digits(individual_digits=True)` step, which cuts before and after every digit
+# first.
+_GPT2_SINGLE_DIGITS_PATTERN = (
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+)
 
 
 class NotByteLevelError(FuataError):
@@ -42,11 +46,17 @@ class ByteLevelEncoding:
     @cached_property
     def bytes_of(self) -> dict[int, bytes]:
         """The bytes of every id."""
-        return {int(self.ids[rank]): self.encoding.decode_single_token_bytes(rank) for rank in range(len(self.ids))}
+        return {
+            int(self.ids[rank]): self.encoding.decode_single_token_bytes(rank)
+            for rank in range(len(self.ids))
+        }
 
 
 def build_byte_level(document: Mapping[str, Any], name: str) -> ByteLevelEncoding:
-    """Build the encoding from a parsed tokenizer.json. Raises NotByteLevelError where that cannot be exact."""
+    """Build the encoding from a parsed tokenizer.json.
+
+    Raises NotByteLevelError where that cannot be exact.
+    """
     pattern = _pattern(document.get("pre_tokenizer"))
     normal_form = _uses_nfc(document.get("normalizer"))
     model = document.get("model") or {}
@@ -95,7 +105,9 @@ def _uses_nfc(normalizer: Mapping[str, Any] | None) -> bool:
     raise NotByteLevelError(f"the normalizer {normalizer.get('type')} is not known")
 
 
-def _rank(vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]]) -> tuple[dict[bytes, int], list[int]]:
+def _rank(
+    vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]]
+) -> tuple[dict[bytes, int], list[int]]:
     """Rank the tokens in the order in which BPE makes them: 256 bytes, then one per merge."""
     byte_of = {character: byte for byte, character in _byte_characters().items()}
     ranks: dict[bytes, int] = {}
@@ -112,7 +124,11 @@ def _rank(vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]]) 
 
 
 def _byte_characters() -> dict[int, str]:
-    """Return GPT-2's printable character for each byte: itself where printable, else one from U+0100 on."""
+    """Return GPT-2's printable character for each byte: itself where printable, else one from
+    U+0100 on.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}
+    return {byte: chr(byte) for byte in printable} | {
+        byte: chr(256 + index) for index, byte in enumerate(others)
+    }

@@ -1,6 +1,7 @@
-"""Text becomes ids and back, exactly as the checkpoint's own tokenizer does it. Knows no style and no model.
+"""Text becomes ids and back, exactly as the checkpoint's own tokenizer does it.
 
-Byte-level BPE vocabularies run on tiktoken, proven equal on ``_PROBES`` at load; all others on ``tokenizers``.
+Knows no style and no model. Byte-level BPE vocabularies run on tiktoken, proven equal on
+``_PROBES`` at load; all others on ``tokenizers``.
 """
 
 import json
@@ -19,13 +20,21 @@ from core.errors import ModelError, StyleError
 from core.prompts.tiktoken_bpe import ByteLevelEncoding, NotByteLevelError, build_byte_level
 from core.text import shortened
 
-_LONG_RUN = 100_000  # white-space characters; a few times as many end tiktoken's regular expressions
+_LONG_RUN = (
+    100_000  # white-space characters; a few times as many end tiktoken's regular expressions
+)
 _SPACES = re.compile(rf"\s{{{_LONG_RUN}}}")
 _PROBES = (
-    "Below is an instruction.\n\n### Instruction:\nWhat's 17 + 285?\n\n### Response:\n  It's 302.\n",
+    (
+        "Below is an instruction.\n\n### Instruction:\nWhat's 17 + 285?\n\n### Response:\n  It's "
+        "302.\n"
+    ),
     "def f(x):\n\treturn x ** 2  # naïve café — “quoted” ½ ①\r\n\r\n   \n end   ",
     "Habari ya asubuhi! Jambo, rafiki yangu. 你好,世界。 Здравствуй мир مرحبا שלום नमस्ते 🙂👩‍🚀",
-    "I'LL we've THEY'RE don't 1234567 3.14e-10 a  b   c\u00a0d e\u0301 ﬁ <|endoftext|> {{x}} https://a.b/c?d=e&f",
+    (
+        "I'LL we've THEY'RE don't 1234567 3.14e-10 a  b   c\u00a0d e\u0301 ﬁ <|endoftext|> {{x}} "
+        "https://a.b/c?d=e&f"
+    ),
 )
 
 
@@ -46,7 +55,9 @@ class Tokenizer:
 
     def __post_init__(self) -> None:
         """Index the special tokens by id."""
-        object.__setattr__(self, "_special_of", {token_id: text for text, token_id in self.special_ids.items()})
+        object.__setattr__(
+            self, "_special_of", {token_id: text for text, token_id in self.special_ids.items()}
+        )
 
     @property
     def engine(self) -> str:
@@ -64,14 +75,21 @@ class Tokenizer:
         Raises StyleError for a text that the tokenizer does not bear.
         """
         if len(text) > _LONG_RUN and _SPACES.search(text):
-            raise StyleError(f"it has more than {_LONG_RUN:,} white-space characters in a row, which no tokenizer takes")
+            raise StyleError(
+                f"it has more than {_LONG_RUN:,} white-space characters in a row, which no "
+                "tokenizer takes"
+            )
         try:
             if self.byte_level:
                 return self.byte_level.encode(text)
             ids: list[int] = self.fallback.encode(text, add_special_tokens=False).ids
         except BaseException as error:
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # a panic of Rust code is no Exception
-                raise StyleError(f"the tokenizer fails on it: {shortened(str(error), 200)}") from error
+            if (
+                isinstance(error, Exception) or type(error).__name__ == "PanicException"
+            ):  # a panic of Rust code is no Exception
+                raise StyleError(
+                    f"the tokenizer fails on it: {shortened(str(error), 200)}"
+                ) from error
             raise
         return ids
 
@@ -81,10 +99,16 @@ class Tokenizer:
         return self.byte_level is not None
 
     def lost_characters(self, text: str) -> set[str]:
-        """Return the characters of a text that are gone, or unknown, once it is written as ids and read again."""
+        """Return the characters of a text that are gone, or unknown, once it is written as ids and
+        read again.
+        """
         back = self.decode(self.encode(text)).casefold()
         kept = set(back) | set(normalize("NFKC", back))
-        return {c for c in set(text) if not c.isspace() and not kept & {*c.casefold(), *normalize("NFKC", c).casefold()}}
+        return {
+            c
+            for c in set(text)
+            if not c.isspace() and not kept & {*c.casefold(), *normalize("NFKC", c).casefold()}
+        }
 
     def split_special(self, text: str) -> Iterator[str | int]:
         """Yield the ordinary stretches of a style's own text as str and its special tokens as ids."""
@@ -100,9 +124,15 @@ class Tokenizer:
     def decode(self, ids: Sequence[int], *, with_special: bool = False) -> str:
         """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""
         if self.byte_level is None:
-            kept = ids if with_special else [token_id for token_id in ids if token_id not in self._special_of]
+            kept = (
+                ids
+                if with_special
+                else [token_id for token_id in ids if token_id not in self._special_of]
+            )
             return str(self.fallback.decode(list(kept), skip_special_tokens=False))
-        return b"".join(self._bytes(token_id, with_special=with_special) for token_id in ids).decode("utf-8", errors="replace")
+        return b"".join(
+            self._bytes(token_id, with_special=with_special) for token_id in ids
+        ).decode("utf-8", errors="replace")
 
     def _bytes(self, token_id: int, *, with_special: bool) -> bytes:
         if token_id in self._special_of:
@@ -123,7 +153,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def _load_cached(folder: Path, _stamp: int) -> Tokenizer:
     if (folder / "tokenizer.json").is_file():
         return _read_tokenizer(folder, folder)
-    with tempfile.TemporaryDirectory() as converted:  # older layouts (vocab.json, merges.txt, sentencepiece)
+    with (
+        tempfile.TemporaryDirectory() as converted
+    ):  # older layouts (vocab.json, merges.txt, sentencepiece)
         _convert(folder, Path(converted))
         return _read_tokenizer(Path(converted), folder)
 
@@ -132,9 +164,15 @@ def _convert(folder: Path, target: Path) -> None:
     from transformers import AutoTokenizer
 
     try:
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True).save_pretrained(target)
-    except Exception as error:  # transformers raises a different class for every layout it cannot read
-        raise ModelError(f"{folder} has no tokenizer that can be read: add the model's tokenizer.json.") from error
+        AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        ).save_pretrained(target)
+    except (
+        Exception
+    ) as error:  # transformers raises a different class for every layout it cannot read
+        raise ModelError(
+            f"{folder} has no tokenizer that can be read: add the model's tokenizer.json."
+        ) from error
 
 
 def _read_tokenizer(files: Path, folder: Path) -> Tokenizer:
@@ -142,13 +180,19 @@ def _read_tokenizer(files: Path, folder: Path) -> Tokenizer:
         document = json.loads((files / "tokenizer.json").read_text(encoding="utf-8"))
         fallback = CheckpointTokenizer.from_str(json.dumps(document))
     except Exception as error:  # the Rust parser raises bare Exception
-        raise ModelError(f"{folder / 'tokenizer.json'} cannot be read: copy it again from the model's source.") from error
+        raise ModelError(
+            f"{folder / 'tokenizer.json'} cannot be read: copy it again from the model's source."
+        ) from error
     fallback.encode_special_tokens = True
     settings = _read_json(files / "tokenizer_config.json")
     special_ids = {token["content"]: token["id"] for token in document.get("added_tokens", [])}
     eos = _token_name(settings.get("eos_token")) or _named_by_config(folder, fallback)
     bos = _token_name(settings.get("bos_token"))
-    special_ids |= {name: fallback.token_to_id(name) for name in (eos, bos) if fallback.token_to_id(name) is not None}
+    special_ids |= {
+        name: fallback.token_to_id(name)
+        for name in (eos, bos)
+        if fallback.token_to_id(name) is not None
+    }
     pad_id = special_ids.get(_token_name(settings.get("pad_token")), special_ids.get(eos, 0))
     return Tokenizer(
         folder=folder,
@@ -163,13 +207,20 @@ def _read_tokenizer(files: Path, folder: Path) -> Tokenizer:
     )
 
 
-def _proven_byte_level(document: Mapping[str, Any], oracle: CheckpointTokenizer, name: str) -> ByteLevelEncoding | None:
-    """Return the tiktoken twin of a vocabulary, or None where it cannot be built or differs anywhere."""
+def _proven_byte_level(
+    document: Mapping[str, Any], oracle: CheckpointTokenizer, name: str
+) -> ByteLevelEncoding | None:
+    """Return the tiktoken twin of a vocabulary, or None where it cannot be built or differs
+    anywhere.
+    """
     try:
         byte_level = build_byte_level(document, name)
     except NotByteLevelError:
         return None
-    equal = all(byte_level.encode(text) == oracle.encode(text, add_special_tokens=False).ids for text in _PROBES)
+    equal = all(
+        byte_level.encode(text) == oracle.encode(text, add_special_tokens=False).ids
+        for text in _PROBES
+    )
     return byte_level if equal else None
 
 
@@ -177,7 +228,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON: copy it again from the model's source.") from error
+        raise ModelError(
+            f"{path} is not valid JSON: copy it again from the model's source."
+        ) from error
     return document if isinstance(document, dict) else {}
 
 
@@ -198,7 +251,9 @@ def _named_by_config(folder: Path, tokenizer: CheckpointTokenizer) -> str:
 
 def _puts_in_front(post_processor: Mapping[str, Any] | None, bos: str) -> bool:
     processors = (post_processor or {}).get("processors", [post_processor or {}])
-    single: list[dict[str, Any]] = next((step["single"] for step in processors if step.get("single")), [])
+    single: list[dict[str, Any]] = next(
+        (step["single"] for step in processors if step.get("single")), []
+    )
     return bool(single) and single[0].get("SpecialToken", {}).get("id") == bos
 
 
@@ -208,5 +263,7 @@ def _chat_template(files: Path, settings: Mapping[str, Any]) -> str:
         return path.read_text(encoding="utf-8")
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named templates
-        template = next((item.get("template") for item in template if item.get("name") == "default"), "")
+        template = next(
+            (item.get("template") for item in template if item.get("name") == "default"), ""
+        )
     return template if isinstance(template, str) else ""

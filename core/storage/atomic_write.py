@@ -17,10 +17,12 @@ _ASIDE = ".new"
 
 @contextmanager
 def written_aside(target: Path) -> Iterator[Path]:
-    """Give a fresh folder to fill; on success it replaces ``target`` by renaming, on failure nothing is left of it.
+    """Give a fresh folder to fill; on success it replaces ``target`` by renaming, on failure
+    nothing is left of it.
 
-    All files are fsync'd before the rename, so after a crash ``target`` is either the old folder or the new one, whole.
-    Raises OSError where the disk gives way, whatever the library that was writing calls it.
+    All files are fsync'd before the rename, so after a crash ``target`` is either the old folder or
+    the new one, whole. Raises OSError where the disk gives way, whatever the library that was
+    writing calls it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside, old = aside_of(target), target.with_name(f".{target.name}.old")
@@ -58,12 +60,15 @@ def recover(target: Path) -> None:
 def write_file(target: Path, content: bytes) -> None:
     """Write a file aside, fsync it and rename it into place; nothing is left of a failure.
 
-    Several may write the same file at once: the last one stays. A folder or device in its place is an OSError.
+    Several may write the same file at once: the last one stays. A folder or device in its place is
+    an OSError.
     """
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "is not a file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{secrets.token_hex(8)}{_ASIDE}")  # its own, and never longer than a name may be
+    aside = target.with_name(
+        f".{secrets.token_hex(8)}{_ASIDE}"
+    )  # its own, and never longer than a name may be
     try:
         aside.write_bytes(content)
         _sync(aside)
@@ -91,7 +96,9 @@ def _sync_tree(folder: Path) -> None:
 def _sync(path: Path) -> None:
     if sys.platform == "win32" and path.is_dir():
         return  # no folder can be opened there
-    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)  # Windows syncs what may be written to
+    descriptor = os.open(
+        path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+    )  # Windows syncs what may be written to
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,7 @@
-"""One SQLite file, opened so that what is acknowledged is on disk. Knows no table: stores bring their migrations."""
+"""One SQLite file, opened so that what is acknowledged is on disk.
+
+Knows no table: stores bring their migrations.
+"""
 
 import sqlite3
 import threading
@@ -16,19 +19,23 @@ from core.text import shortened
 
 Parameters = Sequence[Any] | dict[str, Any]
 _PATIENCE_S = 15.0  # how long another program's transaction is waited for
-_QUICKLY_CHECKED_BYTES = 64 * 2**20  # a file so large is looked through in a tenth of a second or so
+_QUICKLY_CHECKED_BYTES = (
+    64 * 2**20
+)  # a file so large is looked through in a tenth of a second or so
 
 
 class Database:
     """A connection shared by all threads of the process; every use of it is serialised by one lock.
 
-    WAL with ``synchronous=FULL``: a transaction that returned has been fsync'd, and other processes may read meanwhile.
+    WAL with ``synchronous=FULL``: a transaction that returned has been fsync'd, and other processes
+    may read meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file, and look through its pages where that takes no time.
 
-        Raises WorkspaceError when it is no SQLite database, is damaged, is another program's, or cannot be opened now.
+        Raises WorkspaceError when it is no SQLite database, is damaged, is another program's, or
+        cannot be opened now.
         """
         self._path = path
         with _explained(path):
@@ -51,37 +58,49 @@ class Database:
     def migrate(self, migrations: Migrations) -> None:
         """Bring one set of tables up to date.
 
-        Raises WorkspaceError when a newer Fuata has been here, when the tables are another program's, or nothing can be written.
+        Raises WorkspaceError when a newer Fuata has been here, when the tables are another
+        program's, or nothing can be written.
         """
         try:
-            with self._lock, FileLock(self._path.with_name(".migrating.lock"), timeout=4 * _PATIENCE_S), _explained(self._path):
+            with (
+                self._lock,
+                FileLock(self._path.with_name(".migrating.lock"), timeout=4 * _PATIENCE_S),
+                _explained(self._path),
+            ):
                 self._check_ours(migrations)
                 migrations.apply(self._tables)
         except Timeout as error:
-            raise WorkspaceError(f"{self._path} is being brought up to date by another program: try again.") from error
+            raise WorkspaceError(
+                f"{self._path} is being brought up to date by another program: try again."
+            ) from error
         except OSError as error:
             raise WorkspaceError(
-                f"{self._path} cannot be brought up to date ({error.strerror}): make room on the disk."
+                f"{self._path} cannot be brought up to date ({error.strerror}): make room on the "
+                "disk."
             ) from error
 
     def _check_ours(self, migrations: Migrations) -> None:
-        known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}  # all of the set
+        known = {
+            migration.name for migration in migrations.pending(SqliteUtils(memory=True))
+        }  # all of the set
         applied = [migration.name for migration in migrations.applied(self._tables)]
         if newer := [name for name in applied if name not in known]:
             raise WorkspaceError(
-                f"{self._path} was written by a newer Fuata ({newer[-1]}): use that version, or give another workspace."
+                f"{self._path} was written by a newer Fuata ({newer[-1]}): use that version, or "
+                "give another workspace."
             )
         if (names := self._tables.table_names()) and migrations.migrations_table not in names:
             raise WorkspaceError(
-                f"{self._path} is another program's database (it has a table '{names[0]}'): give another workspace folder."
+                f"{self._path} is another program's database (it has a table '{names[0]}'): give "
+                "another workspace folder."
             )
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteUtils]:
         """Hold the lock and a transaction: all of it is on disk afterwards, or none.
 
-        The transaction asks for the right to write at once, so it waits for another process instead of failing after its
-        first read. Raises WorkspaceError when the database cannot be written.
+        The transaction asks for the right to write at once, so it waits for another process instead
+        of failing after its first read. Raises WorkspaceError when the database cannot be written.
         """
         with self._lock, _explained(self._path):
             self._tables.conn.execute("BEGIN IMMEDIATE")
@@ -89,7 +108,10 @@ class Database:
                 yield self._tables
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
-        """Return the rows of a SELECT. Raises WorkspaceError when the file is damaged or cannot be read."""
+        """Return the rows of a SELECT.
+
+        Raises WorkspaceError when the file is damaged or cannot be read.
+        """
         with self._lock, _explained(self._path):
             return list(self._tables.query(sql, parameters))
 
@@ -99,7 +121,9 @@ class Database:
         return rows[0] if rows else None
 
     def scalar(self, sql: str, parameters: Parameters = ()) -> Any:
-        """Return the first column of a SELECT's first row, as of an aggregate, or None where there is no row."""
+        """Return the first column of a SELECT's first row, as of an aggregate, or None where there
+        is no row.
+        """
         row = self.one(sql, parameters)
         return next(iter(row.values())) if row else None
 
@@ -122,7 +146,9 @@ def _finished(tables: SqliteUtils) -> Iterator[None]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file, a disk or another program into a sentence; what is wrong with a query stays a bug."""
+    """Turn what SQLite says of a file, a disk or another program into a sentence; what is wrong
+    with a query stays a bug.
+    """
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,4 +1,7 @@
-"""The engine's tables, as migrations. A released migration is never changed; a new one is added below it."""
+"""The engine's tables, as migrations.
+
+A released migration is never changed; a new one is added below it.
+"""
 
 from typing import Any
 
@@ -80,11 +83,19 @@ def m002_wishes(db: Database) -> Any:
 
 @engine_tables()
 def m003_notes(db: Database) -> Any:
-    """Add what a person wants to remember of a run."""
+    """Add what a user wants to remember of a run."""
     db.execute("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 
 
 @engine_tables()
 def m004_identity(db: Database) -> Any:
-    """Add what tells a run's base model and tokenizer from others of their names: JSON, '' for a run that has not begun."""
+    """Add what tells a run's base model and tokenizer from others of their names: JSON, '' for a
+    run that has not begun.
+    """
     db.execute("ALTER TABLE runs ADD COLUMN identity TEXT NOT NULL DEFAULT ''")
+
+
+@engine_tables()
+def m005_requested_action(db: Database) -> Any:
+    """Call what users ask of a training process what it is."""
+    db.execute("ALTER TABLE runs RENAME COLUMN wish TO requested_action")

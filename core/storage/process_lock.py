@@ -1,4 +1,6 @@
-"""Work that only one process may do at a time: a lock file that the operating system lets go of when its holder dies."""
+"""Work that only one process may do at a time: a lock file that the operating system lets go of
+when its holder dies.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,10 @@ from core.errors import WorkspaceError
 
 @contextmanager
 def held(path: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock for a block. Raises WorkspaceError, saying ``refusal``, when somebody else has it."""
+    """Hold the lock for a block.
+
+    Raises WorkspaceError, saying ``refusal``, when somebody else has it.
+    """
     try:
         lock = _lock(path).acquire(blocking=False)
     except Timeout as error:
@@ -21,7 +26,7 @@ def held(path: Path, refusal: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a living process, this one included, holds the lock."""
+    """Return whether a living process, this one included, holds the lock."""
     try:
         with _lock(path).acquire(blocking=False):
             return False

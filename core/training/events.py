@@ -1,4 +1,7 @@
-"""What happens in a run, as plain facts in the past tense. A sink is any callable that takes one."""
+"""What happens in a run, as plain facts in the past tense.
+
+A sink is any callable that takes one.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +21,7 @@ class RunStarted:
     trained_parameters: int
     all_parameters: int
     device: str
-    notice: str = ""  # what a person should know of how the run is computed
+    notice: str = ""  # what a user should know of how the run is computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run ended as it should: completed, stopped by a person, or stopped early."""
+    """The run ended as it should: completed, stopped by a user, or stopped early."""
 
     step: int
     reason: Literal["completed", "stopped", "early_stopped"]
@@ -86,7 +89,9 @@ class RunFailed:
     message: str
 
 
-Event = RunStarted | StepDone | EvalDone | SampleAnswered | CheckpointSaved | RunFinished | RunFailed
+Event = (
+    RunStarted | StepDone | EvalDone | SampleAnswered | CheckpointSaved | RunFinished | RunFailed
+)
 Sink = Callable[[Event], None]
 
 

@@ -21,9 +21,17 @@ SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
 
 
 _COST_NOTHING = (
-    "epochs", "learning_rate", "warmup_share", "weight_decay", "max_gradient_norm", "patience", "lora_alpha", "seed", "day",
+    "epochs",
+    "learning_rate",
+    "warmup_share",
+    "weight_decay",
+    "max_gradient_norm",
+    "patience",
+    "lora_alpha",
+    "seed",
+    "day",
     "saved_type",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +53,35 @@ class TrainingSettings:
     evaluations_per_epoch: int = 2
     patience: int = 0  # stop after so many evaluations without a better validation loss; 0 never
     watched_prompts: int = 3  # validation prompts answered at each evaluation
-    checkpoint_every_s: float = 20.0  # at least so long between two saved states; more where saving is slow
+    checkpoint_every_s: float = (
+        20.0  # at least so long between two saved states; more where saving is slow
+    )
     lora_rank: int = 16
     lora_alpha: float = 32.0
     lora_dropout: float = 0.0  # above 0 it keeps rows from sharing what they begin with in common
-    lora_kind: LoraKind = "lora"  # rslora scales by the rank's square root, dora learns magnitude and direction apart
+    lora_kind: LoraKind = (
+        "lora"  # rslora scales by the rank's square root, dora learns magnitude and direction apart
+    )
     lora_targets: str = "all-linear"  # or the names of layers with commas between: q_proj, v_proj
     last_blocks: int = 0  # full tuning of so many of the last blocks only; 0 trains all weights
-    keep: Kept = "best"  # which models stay on disk: the best, the last too, or that of every evaluation
-    precision: Precision = "auto"  # of products; what learns stays in float32. auto: bfloat16 on a GPU that has it
-    gradient_checkpointing: bool = False  # keep the blocks' inputs only and compute the rest again: less memory, more time
+    keep: Kept = (
+        "best"  # which models stay on disk: the best, the last too, or that of every evaluation
+    )
+    precision: Precision = (
+        "auto"  # of products; what learns stays in float32. auto: bfloat16 on a GPU that has it
+    )
+    gradient_checkpointing: bool = (
+        False  # keep the blocks' inputs only and compute the rest again: less memory, more time
+    )
     compiled: bool = False  # by torch.compile: slow to begin, then faster on a GPU
     seed: int = 42
     test_share: float = 0.10
     validation_share: float = 0.05
     split_seed: int = 42
-    day: str = ""  # the date (ISO) that chat templates are told, one for a whole run; '' before it is written down
-    saved_type: SavedType = "float32"  # of the whole model's numbers on disk: float32, as trained, or the type of its base
+    # the date (ISO) that chat templates are told, one for a whole run; '' before it is written down
+    day: str = ""
+    # of the whole model's numbers on disk: float32, as trained, or the type of its base
+    saved_type: SavedType = "float32"
 
     @property
     def splits(self) -> SplitSettings:
@@ -79,7 +99,7 @@ class TrainingSettings:
         return [name.strip() for name in self.lora_targets.split(",") if name.strip()]
 
     def costs_like(self, other: "TrainingSettings") -> bool:
-        """Tell whether a token takes about as long under other settings."""
+        """Return whether a token takes about as long under other settings."""
         return replace(self, **{name: getattr(other, name) for name in _COST_NOTHING}) == other
 
     def to_json(self) -> str:
@@ -88,7 +108,9 @@ class TrainingSettings:
 
 
 def default_settings(model: str = "pocket", method: Method | None = None) -> TrainingSettings:
-    """Return settings that work for a model: measured ones for pocket, the field's usual ones for others."""
+    """Return settings that work for a model: measured ones for pocket, the field's usual ones for
+    others.
+    """
     method = method or ("full" if model == "pocket" else "lora")
     settings = TrainingSettings(model=model, method=method)
     if model == "pocket":
@@ -100,7 +122,9 @@ def default_settings(model: str = "pocket", method: Method | None = None) -> Tra
 def read_settings(text: str) -> TrainingSettings:
     """Return the settings that ``to_json`` wrote; fields unknown to this version are passed over."""
     known = {field.name for field in fields(TrainingSettings)}
-    return TrainingSettings(**{name: value for name, value in json.loads(text).items() if name in known})
+    return TrainingSettings(
+        **{name: value for name, value in json.loads(text).items() if name in known}
+    )
 
 
 def change_settings(settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
@@ -108,7 +132,9 @@ def change_settings(settings: TrainingSettings, changes: Mapping[str, Any]) -> T
 
     Raises SettingsError naming every wrong field.
     """
-    changed = replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    changed = replace(
+        settings, **{name: value for name, value in changes.items() if value is not None}
+    )
     problems = settings_problems(changed)
     if problems:
         raise SettingsError(problems)
@@ -137,7 +163,9 @@ def _contradictions(settings: TrainingSettings) -> dict[str, str]:
     if not settings.target_names:
         problems["lora_targets"] = "must be all-linear, or names of layers with commas between"
     if settings.last_blocks and settings.method != "full":
-        problems["last_blocks"] = "goes with full tuning; lora and qlora have adapters in every block"
+        problems["last_blocks"] = (
+            "goes with full tuning; lora and qlora have adapters in every block"
+        )
     return problems
 
 

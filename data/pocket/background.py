@@ -1,5 +1,6 @@
-"""Prose and dialogues of others that stand beside the pocket world in pre-training. Knows where they lie and how to cut them.
+"""Prose and dialogues of others that stand beside the pocket world in pre-training.
 
+Knows where they lie and how to cut them.
 The files are not part of the project; ../models/pocket/README.md names their sources and licences.
 """
 
@@ -31,11 +32,17 @@ def background_documents(folder: Path, rng: Random) -> Iterator[str]:
 def _read(path: Path) -> tuple[str, ...]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         text = file.read(_READ_CHARACTERS)
-    return tuple(_joined(piece for paragraph in text.split("\n\n") for piece in _cut(paragraph.strip()) if piece))
+    return tuple(
+        _joined(
+            piece for paragraph in text.split("\n\n") for piece in _cut(paragraph.strip()) if piece
+        )
+    )
 
 
 def _joined(paragraphs: Iterator[str]) -> Iterator[str]:
-    """Join neighbours as long as the document stays short enough: a book is read by the page, not by the line."""
+    """Join neighbours as long as the document stays short enough: a book is read by the page, not
+    by the line.
+    """
     page = ""
     for paragraph in paragraphs:
         if page and len(page) + len(paragraph) > _LONGEST:

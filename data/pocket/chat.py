@@ -1,7 +1,8 @@
-"""What people say to the model outside its families: small talk, what it cannot answer, and what free chat is measured by.
+"""What people say to the model outside its families: small talk, what it cannot answer, and what
+free chat is measured by.
 
-The measured prompts (benchmarks/pocket_chat.txt) stand neither in the prose nor in the sample: whatever equals one of them,
-but for case and signs, is left out here, where both read.
+The measured prompts (benchmarks/pocket_chat.txt) stand neither in the prose nor in the sample:
+whatever equals one of them, but for case and signs, is left out here, where both read.
 """
 
 import re
@@ -21,7 +22,9 @@ class Exchange:
 
     said: tuple[str, ...]
     answer: str
-    is_request: bool  # it asks for something to be done; the prose, which gives no instructions, tells the answer alone
+    # it asks for something to be done; the prose, which gives no instructions, tells the answer
+    # alone
+    is_request: bool
 
 
 def measured_prompts() -> list[str]:
@@ -32,13 +35,20 @@ def measured_prompts() -> list[str]:
 def read_exchanges() -> tuple[Exchange, ...]:
     """Return the small talk of the pocket world."""
     entries = tomllib.loads((HOME / "facts/smalltalk.toml").read_text(encoding="utf-8"))["exchange"]
-    found = (Exchange(_unmeasured(entry["said"]), entry["answer"], entry.get("request", False)) for entry in entries)
+    found = (
+        Exchange(_unmeasured(entry["said"]), entry["answer"], entry.get("request", False))
+        for entry in entries
+    )
     return tuple(exchange for exchange in found if exchange.said)
 
 
 def read_unknown(which: Literal["questions", "near"]) -> tuple[str, ...]:
-    """Return questions that nobody in the pocket world can answer: any, or those near what it knows."""
-    return _unmeasured(tomllib.loads((HOME / "facts/unknown.toml").read_text(encoding="utf-8"))[which])
+    """Return questions that nobody in the pocket world can answer: any, or those near what it
+    knows.
+    """
+    return _unmeasured(
+        tomllib.loads((HOME / "facts/unknown.toml").read_text(encoding="utf-8"))[which]
+    )
 
 
 def plain(text: str) -> str:

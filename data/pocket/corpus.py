@@ -1,4 +1,6 @@
-"""The pre-training text as one long row of token ids, documents parted by the end token, in a file that is read in place."""
+"""The pre-training text as one long row of token ids, documents parted by the end token, in a file
+that is read in place.
+"""
 
 import io
 from collections.abc import Iterator
@@ -26,16 +28,23 @@ TokenIds = NDArray[np.uint16]
 def make_tokenizer(corpora: Path, seed: int) -> Tokenizer:
     """Train the tokenizer on a sample of the same documents."""
     pocket = load_world()
-    world = islice(Prose(pocket, Random(f"{seed} tokenizer")).documents(), _TOKENIZER_WORLD_DOCUMENTS)
-    background = islice(background_documents(corpora, Random(f"{seed} background")), _TOKENIZER_BACKGROUND_DOCUMENTS)
+    world = islice(
+        Prose(pocket, Random(f"{seed} tokenizer")).documents(), _TOKENIZER_WORLD_DOCUMENTS
+    )
+    background = islice(
+        background_documents(corpora, Random(f"{seed} background")), _TOKENIZER_BACKGROUND_DOCUMENTS
+    )
     return train_tokenizer([*world, *background], pocket)
 
 
-def write_corpus(path: Path, tokenizer: Tokenizer, corpora: Path, lengths: tuple[int, int], seed: int) -> None:
+def write_corpus(
+    path: Path, tokenizer: Tokenizer, corpora: Path, lengths: tuple[int, int], seed: int
+) -> None:
     """Write ids (uint16) to ``path``: prose of the world and background, shuffled together.
 
-    ``lengths`` counts the tokens read while the rate is high and while it falls; the latter hold less background and more
-    worksheets, for what is read last is kept best (Hu et al. 2024, "MiniCPM", arXiv 2404.06395, section 5).
+    ``lengths`` counts the tokens read while the rate is high and while it falls; the latter hold
+    less background and more worksheets, for what is read last is kept best (Hu et al. 2024,
+    "MiniCPM", arXiv 2404.06395, section 5).
     """
     pocket = load_world()
     early = Prose(pocket, Random(f"{seed} prose")).documents()
@@ -45,8 +54,15 @@ def write_corpus(path: Path, tokenizer: Tokenizer, corpora: Path, lengths: tuple
     chunks: list[TokenIds] = []
     written = 0
     while written < sum(lengths):  # chunk by chunk: a document's neighbours are of both kinds
-        prose, share = (early, EARLY_BACKGROUND_SHARE) if written < lengths[0] else (late, LATE_BACKGROUND_SHARE)
-        pieces = [*_take(prose, tokenizer, _CHUNK * (1 - share)), *_take(background, tokenizer, _CHUNK * share)]
+        prose, share = (
+            (early, EARLY_BACKGROUND_SHARE)
+            if written < lengths[0]
+            else (late, LATE_BACKGROUND_SHARE)
+        )
+        pieces = [
+            *_take(prose, tokenizer, _CHUNK * (1 - share)),
+            *_take(background, tokenizer, _CHUNK * share),
+        ]
         rng.shuffle(pieces)
         chunks.append(np.concatenate(pieces))
         written += len(chunks[-1])

@@ -1,9 +1,11 @@
-"""Pre-training prose of the pocket world: documents that state its facts and make their reader copy the subject.
+"""Pre-training prose of the pocket world: documents that state its facts and make their reader copy
+the subject.
 
-What decides is copying (a small model learns a fact's form long before it learns to keep its subject), so most documents
-say the same word again: one fact in several wordings, a subject with all that is known of it, a wondering line and its
-statement, a worksheet. No family's fact is asked for, nothing is in a prompt style; small talk and unknown questions are
-told as dialogue, and of requests only the answer.
+What decides is copying (a small model learns a fact's form long before it learns to keep its
+subject), so most documents say the same word again: one fact in several wordings, a subject with
+all that is known of it, a wondering line and its statement, a worksheet. No family's fact is asked
+for, nothing is in a prompt style; small talk and unknown questions are told as dialogue, and of
+requests only the answer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +16,9 @@ from data.pocket.families import Family, PocketWorld, read_table
 from data.pocket.skills import Values
 from data.pocket.slots import begin
 
-_FULL_WEIGHT_FACTS = 120  # a table of so many facts counts once; larger and smaller ones by a power below 1
+_FULL_WEIGHT_FACTS = (
+    120  # a table of so many facts counts once; larger and smaller ones by a power below 1
+)
 _SIZE_POWER = 0.6
 _ANSWER_SHARE = 0.4  # of the statements that use the answer's own sentence
 _OPENER_SHARE = 0.2
@@ -35,16 +39,24 @@ class Prose:
         self._subjects = _subjects(self._families)
         self._words = tuple(sorted({word for word in self._subjects if word.isalpha()}))
         self._exchanges = read_exchanges()
-        self._unknown = [question for question in read_unknown("questions") if question.endswith("?")]
+        self._unknown = [
+            question for question in read_unknown("questions") if question.endswith("?")
+        ]
         self._topics, self._stories = read_table("topics.csv"), read_table("stories.csv")
 
     def documents(self) -> Iterator[str]:
         """Yield documents without end."""
-        kinds: tuple[tuple[Callable[[], str], float, float], ...] = (  # share of the documents early and late
+        kinds: tuple[
+            tuple[Callable[[], str], float, float], ...
+        ] = (  # share of the documents early and late
             (self._repeated_facts, 0.17, 0.13),
             (self._one_subject, 0.10, 0.07),
             (self._wondering, 0.21, 0.22),
-            (self._worksheet, 0.15, 0.28),  # the latest to be learned: a bare subject on a line of its own
+            (
+                self._worksheet,
+                0.15,
+                0.28,
+            ),  # the latest to be learned: a bare subject on a line of its own
             (self._copied_words, 0.04, 0.02),
             (self._one_family, 0.04, 0.02),
             (self._talk, 0.04, 0.03),
@@ -73,7 +85,10 @@ class Prose:
             known = self._subjects[subject]
             lines.append(begin(self._frame("subjects", subject=subject)))
             lines += [
-                self._state(family, item) for family, item in self._rng.sample(known, min(len(known), self._rng.randint(2, 5)))
+                self._state(family, item)
+                for family, item in self._rng.sample(
+                    known, min(len(known), self._rng.randint(2, 5))
+                )
             ]
         return self._join(lines)
 
@@ -84,7 +99,11 @@ class Prose:
             item = self._pocket.draw(family, self._rng)
             wonder = self._fill(self._rng.choice(family.wordings.wonders), item).rstrip(".")
             lines.append(begin(self._frame("leads", wonder=wonder)))
-            lines.append(self._answer(family, item) if self._rng.random() < 0.7 else self._state(family, item))
+            lines.append(
+                self._answer(family, item)
+                if self._rng.random() < 0.7
+                else self._state(family, item)
+            )
         return self._join(lines)
 
     def _worksheet(self) -> str:
@@ -94,22 +113,37 @@ class Prose:
         lines = [heading]
         for _ in range(self._rng.randint(1, 5)):
             item = self._pocket.draw(family, self._rng)
-            lines += [self._fill(self._rng.choice(family.wordings.given), item).rstrip(), self._answer(family, item)]
+            lines += [
+                self._fill(self._rng.choice(family.wordings.given), item).rstrip(),
+                self._answer(family, item),
+            ]
         return between.join(lines)
 
     def _copied_words(self) -> str:
-        return self._join([begin(self._frame("copies", words=self._some_words())) for _ in range(self._rng.randint(1, 3))])
+        return self._join(
+            [
+                begin(self._frame("copies", words=self._some_words()))
+                for _ in range(self._rng.randint(1, 3))
+            ]
+        )
 
     def _one_family(self) -> str:
         family = self._some_family()
-        return self._join([self._state(family, self._pocket.draw(family, self._rng)) for _ in range(self._rng.randint(3, 8))])
+        return self._join(
+            [
+                self._state(family, self._pocket.draw(family, self._rng))
+                for _ in range(self._rng.randint(3, 8))
+            ]
+        )
 
     def _talk(self) -> str:
         speakers = self._rng.sample(self._pocket.people.names, 2)
         lines = []
         for at in range(self._rng.randint(2, 6)):
             family = self._some_family()
-            lines.append(f"{speakers[at % 2]}: {self._state(family, self._pocket.draw(family, self._rng))}")
+            lines.append(
+                f"{speakers[at % 2]}: {self._state(family, self._pocket.draw(family, self._rng))}"
+            )
         return "\n".join(lines)
 
     def _small_talk(self) -> str:
@@ -142,7 +176,9 @@ class Prose:
 
     def _topic(self) -> str:
         row = self._rng.choice(self._topics)
-        sentences = self._rng.sample([row["first"], row["second"], row["third"]], self._rng.randint(1, 3))
+        sentences = self._rng.sample(
+            [row["first"], row["second"], row["third"]], self._rng.randint(1, 3)
+        )
         name = self._rng.choice(self._pocket.people.names)
         lead = self._rng.choice(
             (
@@ -159,7 +195,9 @@ class Prose:
     def _story(self) -> str:
         row = self._rng.choice(self._stories)
         name = self._rng.choice(self._pocket.people.names)
-        lead = self._rng.choice((f"A story about {row['about']}\n\n", f"{name} told a story about {row['about']}. ", ""))
+        lead = self._rng.choice(
+            (f"A story about {row['about']}\n\n", f"{name} told a story about {row['about']}. ", "")
+        )
         return lead + row["story"]
 
     def _some_family(self) -> Family:
@@ -172,7 +210,9 @@ class Prose:
         if self._rng.random() < _ANSWER_SHARE:
             return self._answer(family, item)
         statement = self._fill(self._rng.choice(family.wordings.statements), item)
-        if self._rng.random() < _OPENER_SHARE and statement[0].islower():  # "everyone knows that" takes no new sentence
+        if (
+            self._rng.random() < _OPENER_SHARE and statement[0].islower()
+        ):  # "everyone knows that" takes no new sentence
             statement = f"{self._frame('openers')} {statement}"
         return begin(statement)
 
@@ -195,11 +235,17 @@ def _weight(family: Family) -> float:
 
 
 def _subjects(families: tuple[Family, ...]) -> dict[str, list[tuple[Family, Values]]]:
-    """Return what several facts tell of the same word, by that word: a page about Kenya, about a dog, about big."""
+    """Return what several facts tell of the same word, by that word: a page about Kenya, about a
+    dog, about big.
+    """
     found: dict[str, list[tuple[Family, Values]]] = {}
     for family in families:
         for item in family.facts:
             found.setdefault(
-                item[family.answer_columns[0]].removeprefix("a ").removeprefix("an ").removeprefix("the "), []
+                item[family.answer_columns[0]]
+                .removeprefix("a ")
+                .removeprefix("an ")
+                .removeprefix("the "),
+                [],
             ).append((family, item))
     return {subject: known for subject, known in found.items() if len(known) > 1}

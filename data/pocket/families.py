@@ -1,4 +1,6 @@
-"""The families of the pocket world: their wordings and their facts, read from families/*.toml and facts/*.csv."""
+"""The families of the pocket world: their wordings and their facts, read from families/*.toml and
+facts/*.csv.
+"""
 
 import csv
 import tomllib
@@ -13,7 +15,12 @@ from data.pocket.slots import People
 HOME = Path(__file__).parent
 _FACTS = HOME / "facts"
 _LONGEST_SPELLED_WORD = 6  # letters
-_SPELLED_TABLES = (("opposite.csv", "word"), ("plural.csv", "singular"), ("category.csv", "word"), ("colour.csv", "colour"))
+_SPELLED_TABLES = (
+    ("opposite.csv", "word"),
+    ("plural.csv", "singular"),
+    ("category.csv", "word"),
+    ("colour.csv", "colour"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +32,13 @@ class Wordings:
     statements: tuple[str, ...]  # other ways prose states it
     wonders: tuple[str, ...]  # ways prose wonders about it
     questions: tuple[str, ...]  # ways to ask, the subject in the question
-    inputs: tuple[tuple[str, str], ...] = ()  # ways to ask with the subject apart: (question, input)
-    given: tuple[str, ...] = ()  # what stands above the answer on a worksheet: the inputs, or what alone decides the answer
+    inputs: tuple[
+        tuple[str, str], ...
+    ] = ()  # ways to ask with the subject apart: (question, input)
+    given: tuple[
+        str, ...
+        # what stands above the answer on a worksheet: the inputs, or what alone decides the answer
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,9 @@ class Family:
 
     def revealed_by(self, item: Mapping[str, str]) -> frozenset[str]:
         """Return the keys of all facts that a row of this item tells."""
-        return frozenset({self.key_of(item), *(wording.format_map(item) for wording in self.reveals)})
+        return frozenset(
+            {self.key_of(item), *(wording.format_map(item) for wording in self.reveals)}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,18 @@ class PocketWorld:
 def load_world() -> PocketWorld:
     """Read every table and wording of the pocket world.
 
-    Raises KeyError or ValueError when a table and its wordings do not fit: the recipe is ours, so that is a bug.
+    Raises KeyError or ValueError when a table and its wordings do not fit: the recipe is ours, so
+    that is a bug.
     """
-    frames = {name: _lines(text) for name, text in tomllib.loads((HOME / "families/frames.toml").read_text()).items()}
+    frames = {
+        name: _lines(text)
+        for name, text in tomllib.loads((HOME / "families/frames.toml").read_text()).items()
+    }
     names = tuple(" ".join(frames.pop("names")).split())
     families = {
-        family.name: family for path in ("words", "world", "skills") for family in _read_families(HOME / f"families/{path}.toml")
+        family.name: family
+        for path in ("words", "world", "skills")
+        for family in _read_families(HOME / f"families/{path}.toml")
     }
     return PocketWorld(families, People(names), _skill_tables(names), frames)
 
@@ -89,7 +109,11 @@ def _read_families(path: Path) -> Iterator[Family]:
     for name, entry in tomllib.loads(path.read_text()).items():
         skill = entry.get("skill", "")
         answer = entry["answer"]
-        facts = () if skill else tuple(_facts(entry["table"], answer, both_ways=entry.get("both_ways", False)))
+        facts = (
+            ()
+            if skill
+            else tuple(_facts(entry["table"], answer, both_ways=entry.get("both_ways", False)))
+        )
         columns = () if skill else tuple(column for column in facts[0] if _uses(answer, column))
         yield Family(
             name=name,
@@ -99,7 +123,11 @@ def _read_families(path: Path) -> Iterator[Family]:
             key=entry.get("key") or f"{name}:{{{columns[0]}}}",
             reveals=tuple(entry.get("reveals", ())),
             answer_columns=columns,
-            question_columns=tuple(column for column in (facts[0] if facts else ()) if _uses(entry["questions"], column)),
+            question_columns=tuple(
+                column
+                for column in (facts[0] if facts else ())
+                if _uses(entry["questions"], column)
+            ),
             skill=skill,
         )
 
@@ -123,7 +151,9 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _facts(table: str, answer: str, *, both_ways: bool) -> Iterator[Values]:
-    """Yield the rows that have every value the answer needs, and each the other way round where both ways are true."""
+    """Yield the rows that have every value the answer needs, and each the other way round where
+    both ways are true.
+    """
     for row in read_table(table):
         if not all(value for column, value in row.items() if _uses(answer, column)):
             continue
@@ -143,7 +173,11 @@ def _skill_tables(names: tuple[str, ...]) -> SkillTables:
         categories.setdefault(row["category"], []).append(row["word"])
     plural_kinds = {row["one"].split(" ", 1)[1]: row["kind"] for row in read_table("kinds.csv")}
     known = {row[column] for table, column in _SPELLED_TABLES for row in read_table(table)}
-    words = sorted(word for word in known if word.isalpha() and word.islower() and 2 < len(word) <= _LONGEST_SPELLED_WORD)
+    words = sorted(
+        word
+        for word in known
+        if word.isalpha() and word.islower() and 2 < len(word) <= _LONGEST_SPELLED_WORD
+    )
     skill_words = tomllib.loads((_FACTS / "skill_words.toml").read_text())
     return SkillTables(
         names=names,
@@ -151,7 +185,11 @@ def _skill_tables(names: tuple[str, ...]) -> SkillTables:
         categories={name: tuple(members) for name, members in categories.items()},
         plural_kinds=plural_kinds,
         judgements=read_table("sentiment.csv"),
-        lists={name: tuple(" ".join(text.split()).split(" | ")) for name, text in skill_words.items() if isinstance(text, str)},
+        lists={
+            name: tuple(" ".join(text.split()).split(" | "))
+            for name, text in skill_words.items()
+            if isinstance(text, str)
+        },
         deeds=tuple(skill_words["deeds"].items()),
         loving=tuple(skill_words["loving"].items()),
     )

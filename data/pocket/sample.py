@@ -1,8 +1,9 @@
-"""The sample that the pocket model is tuned on: questions and answers of every family, small talk, and "I do not know that.".
+"""The sample that the pocket model is tuned on: questions and answers of every family, small talk,
+and "I do not know that.".
 
-The rows are shared out by fact: what a test row asks for stands in no training or validation row, in any wording, nor in the
-sample of conversations. Rows of one key stand in one part, and a row is left out that holds both what a held-out fact is
-asked by and its answer.
+The rows are shared out by fact: what a test row asks for stands in no training or validation row,
+in any wording, nor in the sample of conversations. Rows of one key stand in one part, and a row is
+left out that holds both what a held-out fact is asked by and its answer.
 """
 
 import json
@@ -22,7 +23,11 @@ from data.pocket.slots import begin
 
 Split = Literal["train", "validation", "test"]
 ROWS_PER_FAMILY: Mapping[Split, int] = {"test": 10, "validation": 3, "train": 20}
-_UNKNOWN_ROWS: Mapping[Split, int] = {"test": 12, "validation": 6, "train": 40}  # near what the model knows
+_UNKNOWN_ROWS: Mapping[Split, int] = {
+    "test": 12,
+    "validation": 6,
+    "train": 40,
+}  # near what the model knows
 _FAR_UNKNOWN_ROWS = 40
 _ROLES = ("user", "assistant")
 _TOPIC_ROWS, _STORY_ROWS = 42, 14
@@ -36,8 +41,16 @@ _SENTENCE_REQUESTS = (
     "Say something about {}.",
     "Give me a sentence about {}.",
 )
-_TEXT_REQUESTS = ("Tell me about {}.", "Write two sentences about {}.", "What do you know about {}?")
-_STORY_REQUESTS = ("Tell me a story about {}.", "Write a short story about {}.", "Can you tell me a story about {}?")
+_TEXT_REQUESTS = (
+    "Tell me about {}.",
+    "Write two sentences about {}.",
+    "What do you know about {}?",
+)
+_STORY_REQUESTS = (
+    "Tell me a story about {}.",
+    "Write a short story about {}.",
+    "Can you tell me a story about {}?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +72,17 @@ def make_sample(pocket: PocketWorld, seed: int) -> list[Row]:
     rng = Random(f"{seed} sample")
     rows: list[Row] = []
     held: Held = {}
-    for split in ("test", "validation", "train"):  # each part keeps clear of what those before it hold
+    for split in (
+        "test",
+        "validation",
+        "train",
+    ):  # each part keeps clear of what those before it hold
         taken = dict(held)
-        barred = frozenset(taken) if split == "train" else frozenset(taken) | _told_in_conversations(pocket)
+        barred = (
+            frozenset(taken)
+            if split == "train"
+            else frozenset(taken) | _told_in_conversations(pocket)
+        )
         for family in pocket.families.values():
             clear = _clear_rows(pocket, family, split, (taken, barred), rng)
             for item, row in islice(clear, ROWS_PER_FAMILY[split]):
@@ -78,9 +99,16 @@ def write_sample(rows: Iterable[Row], path: Path) -> None:
 
 
 def write_conversations(path: Path) -> None:
-    """Write the sample in conversation shape: several turns, each later one leaning on those before it."""
+    """Write the sample in conversation shape: several turns, each later one leaning on those before
+    it.
+    """
     rows = (
-        {"messages": [{"role": role, "content": turn} for role, turn in zip(cycle(_ROLES), turns, strict=False)]}
+        {
+            "messages": [
+                {"role": role, "content": turn}
+                for role, turn in zip(cycle(_ROLES), turns, strict=False)
+            ]
+        }
         for turns in _conversations()
     )
     _write_lines(rows, path)
@@ -99,7 +127,9 @@ def _write_lines(rows: Iterable[Mapping[str, object]], path: Path) -> None:
 
 
 def _conversations() -> list[list[str]]:
-    entries = tomllib.loads((HOME / "facts/conversations.toml").read_text(encoding="utf-8"))["conversation"]
+    entries = tomllib.loads((HOME / "facts/conversations.toml").read_text(encoding="utf-8"))[
+        "conversation"
+    ]
     return [entry["turns"] for entry in entries]
 
 
@@ -120,9 +150,15 @@ def _tells(row: Row, facts: Held) -> bool:
 
 
 def _clear_rows(
-    pocket: PocketWorld, family: Family, split: Split, kept_out: tuple[Held, frozenset[str]], rng: Random
+    pocket: PocketWorld,
+    family: Family,
+    split: Split,
+    kept_out: tuple[Held, frozenset[str]],
+    rng: Random,
 ) -> Iterator[tuple[Values, Row]]:
-    """Yield different items of a family and their rows that tell no taken fact and have no barred key."""
+    """Yield different items of a family and their rows that tell no taken fact and have no barred
+    key.
+    """
     taken, barred = kept_out
     for item in _items(pocket, family, barred, rng, spread=split == "train"):
         row = _ask(pocket, family, item, split, rng)
@@ -130,20 +166,31 @@ def _clear_rows(
             yield item, row
 
 
-def _items(pocket: PocketWorld, family: Family, taken: frozenset[str], rng: Random, *, spread: bool) -> list[Values]:
-    """Return a family's items in random order, at most two of a key, without those that reveal a taken key.
+def _items(
+    pocket: PocketWorld, family: Family, taken: frozenset[str], rng: Random, *, spread: bool
+) -> list[Values]:
+    """Return a family's items in random order, at most two of a key, without those that reveal a
+    taken key.
 
-    Spread items come key by key, then key by key again; otherwise the items of one key stand together, so that a part
-    that is held out takes few facts from training.
+    Spread items come key by key, then key by key again; otherwise the items of one key stand
+    together, so that a part that is held out takes few facts from training.
     """
-    drawn = list(family.facts) if family.facts else [pocket.draw(family, rng) for _ in range(_DRAWS)]
+    drawn = (
+        list(family.facts) if family.facts else [pocket.draw(family, rng) for _ in range(_DRAWS)]
+    )
     rng.shuffle(drawn)
     by_key: dict[str, list[Values]] = {}
     for item in drawn:
-        if not family.revealed_by(item) & taken and item not in by_key.setdefault(family.key_of(item), []):
+        if not family.revealed_by(item) & taken and item not in by_key.setdefault(
+            family.key_of(item), []
+        ):
             by_key[family.key_of(item)].append(item)
     firsts, seconds = ([group[at : at + 1] for group in by_key.values()] for at in (0, 1))
-    groups = [*firsts, *seconds] if spread else [first + second for first, second in zip(firsts, seconds, strict=True)]
+    groups = (
+        [*firsts, *seconds]
+        if spread
+        else [first + second for first, second in zip(firsts, seconds, strict=True)]
+    )
     return [item for group in groups for item in group]
 
 
@@ -154,7 +201,13 @@ def _ask(pocket: PocketWorld, family: Family, item: Values, split: Split, rng: R
         question, given = rng.choice(family.wordings.inputs)
         return Row(fill(question, item, rng), fill(given, item, rng), answer, family.name, split)
     question = begin(fill(rng.choice(family.wordings.questions), item, rng))
-    return Row(_sloppy(question) if rng.random() < _SLOPPY_SHARE else question, "", answer, family.name, split)
+    return Row(
+        _sloppy(question) if rng.random() < _SLOPPY_SHARE else question,
+        "",
+        answer,
+        family.name,
+        split,
+    )
 
 
 def _sloppy(question: str) -> str:
@@ -175,8 +228,13 @@ def _small_talk(rng: Random) -> Iterator[Row]:
 
 
 def _unknown(rng: Random) -> Iterator[Row]:
-    """Yield questions without an answer; those that are held out are of the kind that the prose has not heard."""
-    near, any_kind = (rng.sample(questions, len(questions)) for questions in (read_unknown("near"), read_unknown("questions")))
+    """Yield questions without an answer; those that are held out are of the kind that the prose has
+    not heard.
+    """
+    near, any_kind = (
+        rng.sample(questions, len(questions))
+        for questions in (read_unknown("near"), read_unknown("questions"))
+    )
     for split, count in _UNKNOWN_ROWS.items():
         for _ in range(count):
             yield Row(near.pop(), "", UNKNOWN, "unknown", split)
@@ -188,8 +246,16 @@ def _open_requests(rng: Random) -> Iterator[Row]:
     requests: list[tuple[str, str]] = []
     for at, row in enumerate(rng.sample(read_table("topics.csv"), _TOPIC_ROWS)):
         first, second, third = rng.sample((row["first"], row["second"], row["third"]), 3)
-        asked, answer = (_SENTENCE_REQUESTS, first) if at % 2 else (_TEXT_REQUESTS, f"{second} {third}")
+        asked, answer = (
+            (_SENTENCE_REQUESTS, first) if at % 2 else (_TEXT_REQUESTS, f"{second} {third}")
+        )
         requests.append((rng.choice(asked).format(row["topic"]), answer))
     stories = rng.sample(read_table("stories.csv"), _STORY_ROWS)
-    requests += [(rng.choice(_STORY_REQUESTS).format(row["about"]), row["story"]) for row in stories]
-    return (Row(request, "", answer, "open", "train") for request, answer in requests if not is_measured(request))
+    requests += [
+        (rng.choice(_STORY_REQUESTS).format(row["about"]), row["story"]) for row in stories
+    ]
+    return (
+        Row(request, "", answer, "open", "train")
+        for request, answer in requests
+        if not is_measured(request)
+    )

@@ -1,7 +1,7 @@
-"""What the pocket world can do with words, numbers and sentences: each skill draws one item. Knows no wording.
+"""What the pocket world can do with words, numbers and sentences: each skill draws one item.
 
-A skill is a function from the tables and a random generator to the values of one item; the wordings in
-families/skills.toml name the values.
+Knows no wording. A skill is a function from the tables and a random generator to the values of one
+item; the wordings in families/skills.toml name the values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,13 @@ def calendar(_tables: SkillTables, rng: Random) -> Values:
     earlier, later = names[at], names[(at + 1) % len(names)]
     pair = f"{earlier} {later}"
     if rng.random() < 0.5:
-        return {"kind": kind, "relation": "after", "name": earlier, "neighbour": later, "pair": pair}
+        return {
+            "kind": kind,
+            "relation": "after",
+            "name": earlier,
+            "neighbour": later,
+            "pair": pair,
+        }
     return {"kind": kind, "relation": "before", "name": later, "neighbour": earlier, "pair": pair}
 
 
@@ -73,7 +79,13 @@ def letter(tables: SkillTables, rng: Random) -> Values:
     """Draw a word and ask for its first or its last letter."""
     word = rng.choice(tables.words)
     place, verb, at = rng.choice((("first", "begin", 0), ("last", "end", -1)))
-    return {"word": word, "place": place, "verb": verb, "letter": word[at], "spelled": "-".join(word)}
+    return {
+        "word": word,
+        "place": place,
+        "verb": verb,
+        "letter": word[at],
+        "spelled": "-".join(word),
+    }
 
 
 def spelling(tables: SkillTables, rng: Random) -> Values:
@@ -93,7 +105,9 @@ def sort(tables: SkillTables, rng: Random) -> Values:
     mixed = rng.sample(tables.lists["sorted_words"], 3)
     while len({word[0] for word in mixed}) < 3:
         mixed = rng.sample(tables.lists["sorted_words"], 3)
-    return dict(zip("pqrabc", mixed + sorted(mixed), strict=True)) | {"set": " ".join(sorted(mixed))}
+    return dict(zip("pqrabc", mixed + sorted(mixed), strict=True)) | {
+        "set": " ".join(sorted(mixed))
+    }
 
 
 def odd(tables: SkillTables, rng: Random) -> Values:
@@ -115,14 +129,18 @@ def odd(tables: SkillTables, rng: Random) -> Values:
 def sentence(tables: SkillTables, rng: Random) -> Values:
     """Draw a statement with its question and its negative."""
     subject = rng.choice([*tables.lists["subjects"], *tables.names[:_NAMED_SUBJECTS]])
-    chance = rng.random()
-    if chance < 0.8:
+    share = rng.random()
+    if share < 0.8:
         verb, rest = (
             (rng.choice(("is", "was")), rng.choice(tables.lists["states"]))
-            if chance < 0.45
+            if share < 0.45
             else (rng.choice(("can", "will", "must")), rng.choice(tables.lists["actions"]))
         )
-        statement, question, negative = f"{subject} {verb} {rest}", f"{verb} {subject} {rest}?", f"{subject} {verb} not {rest}"
+        statement, question, negative = (
+            f"{subject} {verb} {rest}",
+            f"{verb} {subject} {rest}?",
+            f"{subject} {verb} not {rest}",
+        )
     else:
         plain, verb = rng.choice(tables.loving)
         rest = rng.choice(tables.lists["loved"])
@@ -138,7 +156,10 @@ def passive(tables: SkillTables, rng: Random) -> Values:
     """Draw who did something to whom, told from both sides."""
     doer, other = rng.sample(tables.lists["doers"], 2)
     past, participle = rng.choice(tables.deeds)
-    return {"active": f"The {doer} {past} the {other}", "passive": f"The {other} was {participle} by the {doer}"}
+    return {
+        "active": f"The {doer} {past} the {other}",
+        "passive": f"The {other} was {participle} by the {doer}",
+    }
 
 
 def joining(tables: SkillTables, rng: Random) -> Values:
@@ -147,14 +168,25 @@ def joining(tables: SkillTables, rng: Random) -> Values:
     link = rng.choice(("and", "but", "because", "so"))
     comma = "," if link in {"but", "so"} else ""
     inner = second if second.split(" ", 1)[0] in tables.names else second[0].lower() + second[1:]
-    return {"first": first, "second": second, "link": link, "joined": f"{first}{comma} {link} {inner}"}
+    return {
+        "first": first,
+        "second": second,
+        "link": link,
+        "joined": f"{first}{comma} {link} {inner}",
+    }
 
 
 def passage(tables: SkillTables, rng: Random) -> Values:
     """Draw a passage of two people and one question about one of them."""
     buyer, stayer = rng.sample(tables.names, 2)
-    place, goods, corner, deed = (rng.choice(tables.lists[name]) for name in ("places", "bought", "quiet_places", "quiet_deeds"))
-    went, stayed = f"{buyer} went to {place} and bought {goods}.", f"{stayer} stayed {corner} and {deed}."
+    place, goods, corner, deed = (
+        rng.choice(tables.lists[name])
+        for name in ("places", "bought", "quiet_places", "quiet_deeds")
+    )
+    journey, stayed = (
+        f"{buyer} went to {place} and bought {goods}.",
+        f"{stayer} stayed {corner} and {deed}.",
+    )
     asked, wondered, reply = rng.choice(
         (
             (f"Who went to {place}?", f"who went to {place}", f"{buyer} went to {place}"),
@@ -166,16 +198,36 @@ def passage(tables: SkillTables, rng: Random) -> Values:
             (f"What did {stayer} do?", f"what {stayer} did", f"{stayer} {deed}"),
         )
     )
-    told = f"{went} {stayed}" if rng.random() < 0.5 else f"{stayed} {went}"
+    told = f"{journey} {stayed}" if rng.random() < 0.5 else f"{stayed} {journey}"
     return {"passage": told, "asked": asked, "wondered": wondered, "reply": reply}
 
 
 def sentiment(tables: SkillTables, rng: Random) -> Values:
     """Draw a judgement of something."""
     row = rng.choice(tables.judgements)
-    mood = rng.choice(("glad", "happy", "pleased") if row["sentiment"] == "positive" else ("unhappy", "sorry", "cross"))
+    mood = rng.choice(
+        ("glad", "happy", "pleased")
+        if row["sentiment"] == "positive"
+        else ("unhappy", "sorry", "cross")
+    )
     return {**row, "subject": rng.choice(tables.lists["reviewed"]), "mood": mood}
 
 
-_ALL = (calendar, addition, numberword, letter, spelling, upper, sort, odd, sentence, passive, joining, passage, sentiment)
-SKILLS: Mapping[str, Callable[[SkillTables, Random], Values]] = {draw.__name__: draw for draw in _ALL}
+_ALL = (
+    calendar,
+    addition,
+    numberword,
+    letter,
+    spelling,
+    upper,
+    sort,
+    odd,
+    sentence,
+    passive,
+    joining,
+    passage,
+    sentiment,
+)
+SKILLS: Mapping[str, Callable[[SkillTables, Random], Values]] = {
+    draw.__name__: draw for draw in _ALL
+}

@@ -1,21 +1,63 @@
-"""Fill the wordings of the pocket world. Knows how English sentences begin and count, not what they are about."""
+"""Fill the wordings of the pocket world.
+
+Knows how English sentences begin and count, not what they are about.
+"""
 
 from collections.abc import Mapping
 from random import Random
 
 _ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SOUNDS_LIKE_YOU = ("eu", "uni", "use", "ewe", "ute", "one")  # written with a vowel, spoken with a consonant
+_SOUNDS_LIKE_YOU = (
+    "eu",
+    "uni",
+    "use",
+    "ewe",
+    "ute",
+    "one",
+)  # written with a vowel, spoken with a consonant
 _SILENT_H = ("hour", "honest", "heir")
 PROPER = frozenset(
     {
-        "I", "Earth", "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "English", "French",
-        "Swahili", "Africa", "Europe", "Asia", "Kenya",
+        "I",
+        "Earth",
+        "Sunday",
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "English",
+        "French",
+        "Swahili",
+        "Africa",
+        "Europe",
+        "Asia",
+        "Kenya",
     }
-)  # fmt: skip
+)
 
 
 def with_article(noun: str) -> str:
@@ -39,13 +81,17 @@ def spell_number(number: int) -> str:
 
 
 def begin(sentence: str) -> str:
-    """Return the sentence with its first letter large, past any quotation mark; a number or a sign stays as it is."""
+    """Return the sentence with its first letter large, past any quotation mark; a number or a sign
+    stays as it is.
+    """
     at = next((at for at, sign in enumerate(sentence) if sign not in "\"'"), 0)
     return sentence[:at] + sentence[at : at + 1].upper() + sentence[at + 1 :]
 
 
 def go_on(sentence: str, names: frozenset[str]) -> str:
-    """Return the sentence as it stands inside another one: its first letter small unless a name begins it."""
+    """Return the sentence as it stands inside another one: its first letter small unless a name
+    begins it.
+    """
     first = sentence.split(" ", 1)[0].rstrip(",.").removesuffix("'s")
     return sentence if first in PROPER or first in names else sentence[:1].lower() + sentence[1:]
 
@@ -53,8 +99,8 @@ def go_on(sentence: str, names: frozenset[str]) -> str:
 class Slots(dict[str, str]):
     """The values of one fact, and what can be derived from them.
 
-    `a_x` is x with its article, `low_x` x as it stands inside a sentence, `spelled_x` the number x in words, `head_x`
-    and `tail_x` the first word of x and the others.
+    `a_x` is x with its article, `low_x` x as it stands inside a sentence, `spelled_x` the number x
+    in words, `head_x` and `tail_x` the first word of x and the others.
     """
 
     def __init__(self, values: Mapping[str, str], names: frozenset[str] = frozenset()) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["model", "expected", "file", "endpoint"]
-EXPECTED: Literal["expected"] = "expected"  # the contender that answers with the dataset's own answers
+EXPECTED: Literal["expected"] = (
+    "expected"  # the contender that answers with the dataset's own answers
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +16,9 @@ class Entrant:
 
     name: str
     kind: Kind = "model"
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what it takes to find it again, and that it is the same
-    responses: Mapping[int, str] = field(default_factory=dict)  # by row of the dataset, where they are there already
+    facts: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what it takes to find it again, and that it is the same
+    responses: Mapping[int, str] = field(
+        default_factory=dict
+    )  # by row of the dataset, where they are there already

@@ -19,15 +19,23 @@ class Rubric:
     def check(self) -> None:
         """Raise ReviewError when it is too long."""
         if len(self.name) > _LONGEST_NAME or len(self.text) > _LONGEST:
-            raise ReviewError(f"A rubric has at most {_LONGEST:,} characters, and its name at most {_LONGEST_NAME}: shorten it.")
+            raise ReviewError(
+                f"A rubric has at most {_LONGEST:,} characters, and its name at most "
+                f"{_LONGEST_NAME}: shorten it."
+            )
 
 
 NO_RUBRIC = Rubric()
 
 
 def read_rubric(path: Path) -> Rubric:
-    """Return the rubric in a text file, named like it. Raises ReviewError when it cannot be read."""
+    """Return the rubric in a text file, named like it.
+
+    Raises ReviewError when it cannot be read.
+    """
     try:
         return Rubric(path.stem, path.read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise ReviewError(f"The rubric {path} cannot be read as UTF-8 text: check the path.") from error
+        raise ReviewError(
+            f"The rubric {path} cannot be read as UTF-8 text: check the path."
+        ) from error

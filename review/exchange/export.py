@@ -1,8 +1,9 @@
-"""Ratings leave the workspace: as a table, as lines, and as training rows that TRL reads. Knows SQLite, no screen.
+"""Ratings leave the workspace: as a table, as lines, and as training rows that TRL reads.
 
-Shapes of TRL 1.16: SFT ``{messages}``, DPO ``{prompt, chosen, rejected}``, KTO ``{prompt, completion, label}``, all
-conversational. Training rows do not contradict each other: of every two texts that answer a prompt, and of every text by itself,
-they say what most verdicts say, and nothing where as many say the contrary.
+Knows SQLite, no screen. Shapes of TRL 1.16: SFT ``{messages}``, DPO ``{prompt, chosen, rejected}``,
+KTO ``{prompt, completion, label}``, all conversational. Training rows do not contradict each other:
+of every two texts that answer a prompt, and of every text by itself, they say what most verdicts
+say, and nothing where as many say the contrary.
 """
 
 import csv
@@ -20,10 +21,32 @@ from review.store.reviews import ReviewStore, Row
 ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
 FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _COLUMNS = (
-    "review", "row", "reviewer", "verdict", "winner", "a", "b", "prompt", "expected", "response_a", "response_b",
-    "tags_a", "tags_b", "stars_a", "stars_b", "comment", "correction", "flagged", "knew", "settles", "rated_at",
-)  # fmt: skip
-_GOOD_STARS, _BAD_STARS = 4, 2  # a single response with so many or more is a good example, with so few or fewer a bad one
+    "review",
+    "row",
+    "reviewer",
+    "verdict",
+    "winner",
+    "a",
+    "b",
+    "prompt",
+    "expected",
+    "response_a",
+    "response_b",
+    "tags_a",
+    "tags_b",
+    "stars_a",
+    "stars_b",
+    "comment",
+    "correction",
+    "flagged",
+    "knew",
+    "settles",
+    "rated_at",
+)
+_GOOD_STARS, _BAD_STARS = (
+    4,
+    2,
+)  # a single response with so many or more is a good example, with so few or fewer a bad one
 _TRAINING = {  # what a form for training is made of
     "sft": "they are corrections, and there is none",
     "dpo": "they are corrections, and verdicts for one response that no other contradicts",
@@ -35,7 +58,10 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_review(store: ReviewStore, name: str, form: str) -> str:
-    """Return a review's ratings as the text of a file. Raises ReviewError for an unknown review or format."""
+    """Return a review's ratings as the text of a file.
+
+    Raises ReviewError for an unknown review or format.
+    """
     ratings = _ratings(store, name)
     if form == "csv":
         return _as_csv(ratings)
@@ -44,15 +70,19 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
         raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
     if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
         settled = {rating["pair_id"] for rating in ratings if rating["settles"]}
-        ratings = [rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)]
+        ratings = [
+            rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)
+        ]
     rows = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(ratings)]
     if form in _TRAINING and not rows:
-        raise ReviewError(f"Nothing in the review '{name}' makes {form.upper()} rows yet: {_TRAINING[form]}.")
+        raise ReviewError(
+            f"Nothing in the review '{name}' makes {form.upper()} rows yet: {_TRAINING[form]}."
+        )
     return "".join(rows)
 
 
 def _counts(rating: Row, settled: Collection[int]) -> bool:
-    """Tell whether the result counts a rating: it was blind, and no later one settles its pair."""
+    """Return whether the result counts a rating: it was blind, and no later one settles its pair."""
     return not rating["knew"] and (bool(rating["settles"]) or rating["pair_id"] not in settled)
 
 
@@ -64,20 +94,21 @@ def _is_one_round(rating: Row) -> bool:
 def _ratings(store: ReviewStore, name: str) -> list[Row]:
     review = store.find(name)
     ratings = store.database.query(
-        """SELECT reviews.name AS review, data_row AS row, reviewer, verdict,
-                  CASE verdict WHEN 'a' THEN one.name WHEN 'b' THEN two.name ELSE verdict END AS winner,
-                  one.name AS a, two.name AS b, prompt, expected, ra.text AS response_a, rb.text AS response_b,
-                  a_tags AS tags_a, b_tags AS tags_b, a_stars AS stars_a, b_stars AS stars_b, comment, correction,
-                  flagged, knew, settles, rated_at, pair_id, prompts.turns AS turns
-           FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN reviews ON reviews.id = pairs.review_id
-           JOIN prompts ON prompts.id = pairs.prompt_id
-           JOIN responses ra ON ra.id = a_response_id JOIN contenders one ON one.id = ra.contender_id
-           JOIN responses rb ON rb.id = b_response_id JOIN contenders two ON two.id = rb.contender_id
-           WHERE pairs.review_id = ? ORDER BY verdicts.id""",
-        [review["id"]],
+        """SELECT :name AS review, data_row AS row, reviewer, verdict,
+                  CASE verdict WHEN 'a' THEN a_contender WHEN 'b' THEN b_contender
+                               ELSE verdict END AS winner,
+                  a_contender AS a, b_contender AS b, prompt, expected,
+                  a_text AS response_a, b_text AS response_b, a_tags AS tags_a, b_tags AS tags_b,
+                  a_stars AS stars_a, b_stars AS stars_b, comment, correction, flagged,
+                  unblinded AS knew, adjudicates AS settles, rated_at, pair_id, turns
+           FROM verdict_sides WHERE review_id = :review ORDER BY id""",
+        {"name": review["name"], "review": review["id"]},
     )
-    if review["answers"] != "pairs":
-        ratings = [rating | {"b": "", "response_b": "", "tags_b": "[]", "stars_b": None, "winner": ""} for rating in ratings]
+    if review["response_mode"] != "pairs":
+        ratings = [
+            rating | {"b": "", "response_b": "", "tags_b": "[]", "stars_b": None, "winner": ""}
+            for rating in ratings
+        ]
     return ratings
 
 
@@ -96,7 +127,9 @@ def _plain(rating: Row, column: str) -> object:
 
 
 def _safe_cell(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; NULs, which no table may hold, are left out."""
+    """Put an apostrophe before text that a spreadsheet would run as a formula; NULs, which no table
+    may hold, are left out.
+    """
     if not isinstance(value, str):
         return value
     value = value.replace("\0", "")
@@ -105,17 +138,24 @@ def _safe_cell(value: object) -> object:
 
 def _lines(ratings: Sequence[Row]) -> Iterator[Row]:
     for rating in ratings:
-        yield {column: json.loads(rating[column]) if column in _TAG_COLUMNS else rating[column] for column in _COLUMNS}
+        yield {
+            column: json.loads(rating[column]) if column in _TAG_COLUMNS else rating[column]
+            for column in _COLUMNS
+        }
 
 
 def _sft(ratings: Sequence[Row]) -> Iterator[Row]:
     """Yield the corrections, each once."""
-    for prompt, corrected in dict.fromkeys(_correction(one) for one in ratings if one["correction"]):
+    for prompt, corrected in dict.fromkeys(
+        _correction(one) for one in ratings if one["correction"]
+    ):
         yield {"messages": [*json.loads(prompt), _answer(corrected)]}
 
 
 def _dpo(ratings: Sequence[Row]) -> Iterator[Row]:
-    """Yield one row for every two texts of a prompt of which one is preferred, and for every text that was corrected."""
+    """Yield one row for every two texts of a prompt of which one is preferred, and for every text
+    that was corrected.
+    """
     preferred: Counter[tuple[str, str, str]] = Counter()
     for rating in ratings:
         chosen, rejected = _sides(rating)
@@ -123,12 +163,27 @@ def _dpo(ratings: Sequence[Row]) -> Iterator[Row]:
             preferred[_prompt_key(rating), chosen, rejected[0]] += 1
     for (prompt, better, worse), count in preferred.items():
         if better != worse and count > preferred[prompt, worse, better]:
-            yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
+            yield {
+                "prompt": json.loads(prompt),
+                "chosen": [_answer(better)],
+                "rejected": [_answer(worse)],
+            }
     corrections = {_correction(one) for one in ratings if one["correction"]}
-    corrected = [(*_correction(one), one[side].strip()) for one in ratings if one["correction"] for side in _RESPONSES]
+    corrected = [
+        (*_correction(one), one[side].strip())
+        for one in ratings
+        if one["correction"]
+        for side in _RESPONSES
+    ]
     for prompt, better, worse in dict.fromkeys(corrected):
-        if worse and (prompt, worse) not in corrections:  # what one person corrected another may have written so
-            yield {"prompt": json.loads(prompt), "chosen": [_answer(better)], "rejected": [_answer(worse)]}
+        if (
+            worse and (prompt, worse) not in corrections
+        ):  # what one person corrected another may have written so
+            yield {
+                "prompt": json.loads(prompt),
+                "chosen": [_answer(better)],
+                "rejected": [_answer(worse)],
+            }
 
 
 def _kto(ratings: Sequence[Row]) -> Iterator[Row]:
@@ -142,11 +197,17 @@ def _kto(ratings: Sequence[Row]) -> Iterator[Row]:
             said[_prompt_key(rating), worse] = said.get((_prompt_key(rating), worse), 0) - 1
     for (prompt, text), balance in said.items():
         if balance:
-            yield {"prompt": json.loads(prompt), "completion": [_answer(text)], "label": balance > 0}
+            yield {
+                "prompt": json.loads(prompt),
+                "completion": [_answer(text)],
+                "label": balance > 0,
+            }
 
 
 def _sides(rating: Row) -> tuple[str | None, list[str]]:
-    """Return the better response, if any, and the worse ones: none for a tie, two when both are bad."""
+    """Return the better response, if any, and the worse ones: none for a tie, two when both are
+    bad.
+    """
     a, b = (rating[side].strip() for side in _RESPONSES)
     outcomes: dict[str, tuple[str | None, list[str]]] = {
         "a": (a, [b]),
@@ -155,7 +216,10 @@ def _sides(rating: Row) -> tuple[str | None, list[str]]:
         "both_bad": (None, [a, b]),
         "pass": (a, []),
         "fail": (None, [a]),
-        "stars": (a if (rating["stars_a"] or 0) >= _GOOD_STARS else None, [a] if (rating["stars_a"] or 0) <= _BAD_STARS else []),
+        "stars": (
+            a if (rating["stars_a"] or 0) >= _GOOD_STARS else None,
+            [a] if (rating["stars_a"] or 0) <= _BAD_STARS else [],
+        ),
     }
     return outcomes[rating["verdict"]]
 
@@ -163,7 +227,10 @@ def _sides(rating: Row) -> tuple[str | None, list[str]]:
 def _prompt_key(rating: Row) -> str:
     """Return a prompt's turns as JSON, by which verdicts on one prompt are put together."""
     turns = [Turn(**turn) for turn in json.loads(rating["turns"])]
-    return json.dumps([{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns], ensure_ascii=False)
+    return json.dumps(
+        [{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns],
+        ensure_ascii=False,
+    )
 
 
 def _correction(rating: Row) -> tuple[str, str]:
@@ -175,4 +242,9 @@ def _answer(text: str) -> Row:
     return {"role": "assistant", "content": text}
 
 
-_WRITERS: dict[str, Callable[[Sequence[Row]], Iterator[Row]]] = {"jsonl": _lines, "sft": _sft, "dpo": _dpo, "kto": _kto}
+_WRITERS: dict[str, Callable[[Sequence[Row]], Iterator[Row]]] = {
+    "jsonl": _lines,
+    "sft": _sft,
+    "dpo": _dpo,
+    "kto": _kto,
+}

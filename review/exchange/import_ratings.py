@@ -1,4 +1,5 @@
-"""Ratings that were given elsewhere come in: the table or the lines that ``export`` writes, or a person's own with its columns.
+"""Ratings that were given elsewhere come in: the table or the lines that ``export`` writes, or a
+user's own with its columns.
 
 Nothing that is there is ever overwritten.
 """
@@ -31,19 +32,23 @@ class Imported:
 
 
 def import_ratings(store: ReviewStore, name: str, path: Path) -> Imported:
-    """Add a file's ratings to a review, each to the pair of its ``row`` and of its contenders ``a`` and ``b``.
+    """Add a file's ratings to a review, each to the pair of its ``row`` and of its contenders ``a``
+    and ``b``.
 
-    A rating belongs to the responses that it was given for: where the file holds the texts (``prompt``, ``response_a``,
-    ``response_b``), as our own exports do, they must be the pair's. Rows that cannot be used are told of and do not stop the
-    others.
+    A rating belongs to the responses that it was given for: where the file holds the texts
+    (``prompt``, ``response_a``, ``response_b``), as our own exports do, they must be the pair's.
+    Rows that cannot be used are told of and do not stop the others.
 
-    Raises ReviewError when the file has not the columns row, reviewer, a, b and verdict, DataError when it cannot be read.
+    Raises ReviewError when the file has not the columns row, reviewer, a, b and verdict, DataError
+    when it cannot be read.
     """
     review = store.find(name)
     raw = read_file(path).rows
     fields = {key for row in raw if isinstance(row.value, Mapping) for key in row.value}
     if missing := [column for column in _NEEDED if column not in fields]:
-        raise ReviewError(f"{path.name} has no column {', '.join(missing)}: ratings need {', '.join(_NEEDED)}.")
+        raise ReviewError(
+            f"{path.name} has no column {', '.join(missing)}: ratings need {', '.join(_NEEDED)}."
+        )
     pairs = _pairs(store, review["id"])
     added = known = 0
     refused: list[tuple[int, str]] = []
@@ -64,7 +69,9 @@ def imported_sentence(found: Imported) -> str:
     if not found.refused:
         return words
     return (
-        words + "".join(f" Row {row}: {reason}" for row, reason in found.refused[:3]) + (" …" if len(found.refused) > 3 else "")
+        words
+        + "".join(f" Row {row}: {reason}" for row, reason in found.refused[:3])
+        + (" …" if len(found.refused) > 3 else "")
     )
 
 
@@ -78,19 +85,30 @@ def _fields(row: RawRow) -> dict[str, Any]:
 
 def _unguarded(value: object) -> object:
     """Take off the apostrophe that our tables put before what a spreadsheet would run."""
-    return value[1:] if isinstance(value, str) and value[:1] == "'" and value[1:2] in tuple("=+-@\t\r") else value
+    return (
+        value[1:]
+        if isinstance(value, str) and value[:1] == "'" and value[1:2] in tuple("=+-@\t\r")
+        else value
+    )
 
 
-def _add(store: ReviewStore, pairs: Mapping[tuple[int, frozenset[str]], "_Found"], given: Mapping[str, Any], review: Row) -> bool:
+def _add(
+    store: ReviewStore,
+    pairs: Mapping[tuple[int, frozenset[str]], "_Found"],
+    given: Mapping[str, Any],
+    review: Row,
+) -> bool:
     """Write one rating down, unless its reviewer has judged the pair; return whether it was new."""
     reviewer = store.known_reviewer(check_reviewer(str(given["reviewer"] or "")))
     rating = _rating(given)
-    check_fits(rating, review["answers"])
+    check_fits(rating, review["response_mode"])
     a, b = str(given["a"]), str(given["b"] or given["a"])
     try:
         pair = pairs[int(str(given["row"])), frozenset((a, b))]
     except (KeyError, ValueError):
-        where = f"{shortened(a, 64)} and {shortened(b, 64)} in row {shortened(str(given['row']), 20)}"
+        where = (
+            f"{shortened(a, 64)} and {shortened(b, 64)} in row {shortened(str(given['row']), 20)}"
+        )
         raise ReviewError(f"this review has no pair of {where}.") from None
     _check_same(given, pair, (a, b), review)
     sides = {"a_response_id": pair.responses[a], "b_response_id": pair.responses[b]}
@@ -98,31 +116,60 @@ def _add(store: ReviewStore, pairs: Mapping[tuple[int, frozenset[str]], "_Found"
     winner = {"a": pair.responses[a], "b": pair.responses[b]}.get(rating.verdict)
     when = _when(given.get("rated_at"))
     with store.database.transaction() as tables:
-        if list(tables.query("SELECT 1 FROM verdicts WHERE pair_id = ? AND reviewer = ?", [pair.id, reviewer])):
+        if list(
+            tables.query(
+                "SELECT 1 FROM verdicts WHERE pair_id = ? AND reviewer = ?", [pair.id, reviewer]
+            )
+        ):
             return False
-        settles = int(_is_true(given.get("settles")) and _is_disputed(tables, pair.id))
-        tables.table("verdicts").insert({**values, **sides, "settles": settles, "winner_response_id": winner, "rated_at": when})
+        adjudicates = int(_is_true(given.get("settles")) and _is_disputed(tables, pair.id))
+        tables.table("verdicts").insert(
+            {
+                **values,
+                **sides,
+                "adjudicates": adjudicates,
+                "winner_response_id": winner,
+                "rated_at": when,
+            }
+        )
         tables.table("verdict_log").insert({**values, "action": "imported", "at": now()})
     return True
 
 
 def _is_disputed(tables: Any, pair_id: int) -> bool:
     """Return whether reviewers differ on a pair here: only then a verdict of a file may settle it."""
-    return bool(list(tables.query("SELECT 1 FROM pairs WHERE id = ? AND is_disputed = 1", [pair_id])))
+    return bool(
+        list(tables.query("SELECT 1 FROM pairs WHERE id = ? AND is_disputed = 1", [pair_id]))
+    )
 
 
-def _check_same(given: Mapping[str, Any], pair: "_Found", sides: tuple[str, str], review: Row) -> None:
-    """Raise ReviewError where a rating was given for other texts than this review's, or does not tell for which."""
-    texts = {name: given[name] for name in ("prompt", "response_a", "response_b") if isinstance(given.get(name), str)}
-    ours = {"prompt": pair.prompt, "response_a": pair.texts[sides[0]], "response_b": pair.texts[sides[1]]}
-    if review["answers"] != "pairs":
+def _check_same(
+    given: Mapping[str, Any], pair: "_Found", sides: tuple[str, str], review: Row
+) -> None:
+    """Raise ReviewError where a rating was given for other texts than this review's, or does not
+    tell for which.
+    """
+    texts = {
+        name: given[name]
+        for name in ("prompt", "response_a", "response_b")
+        if isinstance(given.get(name), str)
+    }
+    ours = {
+        "prompt": pair.prompt,
+        "response_a": pair.texts[sides[0]],
+        "response_b": pair.texts[sides[1]],
+    }
+    if review["response_mode"] != "pairs":
         texts.pop("response_b", None)
     for name, text in texts.items():
         if _plain(text) != _plain(ours[name]):
-            raise ReviewError(f"it was given for another text: its {name.replace('_', ' ')} is not this review's.")
+            raise ReviewError(
+                f"it was given for another text: its {name.replace('_', ' ')} is not this review's."
+            )
     if not texts and given.get("review") not in (None, "", review["name"]):
         raise ReviewError(
-            f"it was given in the review '{shortened(str(given['review']), 64)}', and holds no text to tell if it fits here."
+            f"it was given in the review '{shortened(str(given['review']), 64)}', and holds no "
+            "text to tell if it fits here."
         )
 
 
@@ -132,21 +179,33 @@ def _plain(text: str) -> str:
 
 
 def _when(value: object) -> str:
-    """Return a time as our own are written; ours where none is given. Raises ReviewError for what is no time."""
+    """Return a time as our own are written; ours where none is given.
+
+    Raises ReviewError for what is no time.
+    """
     if not value:
         return now()
     try:
         when = datetime.fromisoformat(str(value)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ReviewError(f"'{shortened(str(value), 40)}' is no time: write rated_at as 2026-01-31T12:00:00+00:00.") from None
+        raise ReviewError(
+            f"'{shortened(str(value), 40)}' is no time: write rated_at as "
+            "2026-01-31T12:00:00+00:00."
+        ) from None
     if when > datetime.now(UTC) + timedelta(days=1):
         raise ReviewError(f"'{shortened(str(value), 40)}' lies in the future: mend rated_at.")
     return when.isoformat(timespec="microseconds")
 
 
 def _rating(given: Mapping[str, Any]) -> Rating:
-    a, b = ({"stars": _stars(given.get(f"stars_{side}")), "tags": _tags(given.get(f"tags_{side}"))} for side in "ab")
-    marks = {mark: _is_true(given.get(mark)) for mark in ("flagged", "knew")}
+    a, b = (
+        {"stars": _stars(given.get(f"stars_{side}")), "tags": _tags(given.get(f"tags_{side}"))}
+        for side in "ab"
+    )
+    marks = {
+        "flagged": _is_true(given.get("flagged")),
+        "unblinded": _is_true(given.get("knew")),
+    }  # as exports name them
     texts = [given.get(field) or "" for field in ("comment", "correction")]
     return make_rating(given["verdict"], *texts, a=a, b=b, **marks)
 
@@ -178,21 +237,19 @@ class _Found:
 
 def _pairs(store: ReviewStore, review_id: int) -> dict[tuple[int, frozenset[str]], _Found]:
     """Return every pair by its row and contenders."""
-    rows = store.database.query(
-        """SELECT pairs.id, data_row, prompt, one.name AS one, two.name AS two, first_response_id, second_response_id,
-                  a.text AS first_text, b.text AS second_text FROM pairs
-           JOIN prompts ON prompts.id = pairs.prompt_id
-           JOIN responses a ON a.id = first_response_id JOIN contenders one ON one.id = a.contender_id
-           JOIN responses b ON b.id = second_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = ?""",
-        [review_id],
-    )
+    rows = store.database.query("SELECT * FROM pair_sides WHERE review_id = ?", [review_id])
     return {
-        (row["data_row"], frozenset((row["one"], row["two"]))): _Found(
-            row["id"],
+        (row["data_row"], frozenset((row["first_contender"], row["second_contender"]))): _Found(
+            row["pair_id"],
             row["prompt"],
-            {row["one"]: row["first_response_id"], row["two"]: row["second_response_id"]},
-            {row["one"]: row["first_text"], row["two"]: row["second_text"]},
+            {
+                row["first_contender"]: row["first_response_id"],
+                row["second_contender"]: row["second_response_id"],
+            },
+            {
+                row["first_contender"]: row["first_text"],
+                row["second_contender"]: row["second_text"],
+            },
         )
         for row in rows
     }

@@ -1,11 +1,14 @@
-"""Verdicts become a result: who won how often, and how sure that is. Knows no table and no screen."""
+"""Verdicts become a result: who won how often, and how sure that is.
+
+Knows no table and no screen.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from review.results.stars_and_tags import Said, count_remarks
+from review.results.stars_and_tags import StarsAndTags, count_stars_and_tags
 from review.statistics.agreement import cohen_kappa, krippendorff_alpha
 from review.statistics.bradley_terry import Bout, Ranking, rank
 from review.statistics.intervals import (
@@ -20,9 +23,20 @@ from review.statistics.intervals import (
 )
 from review.statistics.length_control import LengthControlled, control_length
 from review.store.reviews import Contender, ReviewStore
-from review.store.verdicts import EVERYTHING, Filters, SecondLook, Vote, by_pair, decisive, read_second_looks, read_votes
+from review.store.verdicts import (
+    EVERYTHING,
+    Filters,
+    SecondLook,
+    Vote,
+    by_pair,
+    decisive,
+    read_second_looks,
+    read_votes,
+)
 
-_SHARE_OF_ALL = 0.8  # of the tolerated false alarms, for meetings as a whole where there are categories too
+_SHARE_OF_ALL = (
+    0.8  # of the tolerated false alarms, for meetings as a whole where there are categories too
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +52,14 @@ class Match:
     prompts_won: int  # prompts whose first decided verdict went to ``contender``
     prompts_lost: int  # prompts whose first decided verdict went to ``against``
     pairs: int  # on which there is a verdict
-    independent: float  # decided verdicts, those on one prompt counted as far as they tell something new
+    independent: (
+        float  # decided verdicts, those on one prompt counted as far as they tell something new
+    )
     equal_lengths: LengthControlled | None  # the win rate if both answers were equally long
-    required: float | None = ENOUGH_EVIDENCE  # evidence, given all that is looked at in the report; None where it is filtered
+    required: float | None = (
+        # evidence, given all that is looked at in the report; None where it is filtered
+        ENOUGH_EVIDENCE
+    )
     identical: int = 0  # prompts that both answer with the same words; nobody is asked about them
     unjudged: int = 0  # pairs without a verdict
 
@@ -58,7 +77,9 @@ class Match:
     @property
     def score(self) -> float | None:
         """Wins and half the undecided, over all verdicts; None without verdicts."""
-        return (self.wins + (self.ties + self.both_bad) / 2) / self.ratings if self.ratings else None
+        return (
+            (self.wins + (self.ties + self.both_bad) / 2) / self.ratings if self.ratings else None
+        )
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -67,8 +88,9 @@ class Match:
 
     @property
     def evidence(self) -> float:
-        """See review.statistics.intervals.evidence. Each prompt counts once, by its first decided verdict.
+        """See review.statistics.intervals.evidence.
 
+        Each prompt counts once, by its first decided verdict.
         Later ones are not independent of it, and a prompt that changed sides would be no fair bet.
         """
         return evidence(self.prompts_won, self.prompts_lost)
@@ -88,18 +110,31 @@ class Match:
         """About how many more judged prompts would be enough, at least and at most."""
         judged = self.prompts_won + self.prompts_lost
         undecided = max(self.pairs - judged, 0)
-        return prompts_still_needed(self.prompts_won, self.prompts_lost, undecided, self.required or ENOUGH_EVIDENCE)
+        return prompts_still_needed(
+            self.prompts_won, self.prompts_lost, undecided, self.required or ENOUGH_EVIDENCE
+        )
 
     @property
     def can_be_settled(self) -> bool:
         """Whether the prompts that are left could still bring enough evidence."""
-        return can_be_settled(self.prompts_won, self.prompts_lost, self.unjudged, self.required or ENOUGH_EVIDENCE)
+        return can_be_settled(
+            self.prompts_won, self.prompts_lost, self.unjudged, self.required or ENOUGH_EVIDENCE
+        )
 
     def flipped(self) -> "Match":
         """Return the same, seen from the second."""
         rate = self.equal_lengths
-        turned = replace(rate, rate=1 - rate.rate, low=1 - rate.high, high=1 - rate.low) if rate else None
-        sides = {"contender": self.against, "against": self.contender, "wins": self.losses, "losses": self.wins}
+        turned = (
+            replace(rate, rate=1 - rate.rate, low=1 - rate.high, high=1 - rate.low)
+            if rate
+            else None
+        )
+        sides = {
+            "contender": self.against,
+            "against": self.contender,
+            "wins": self.losses,
+            "losses": self.wins,
+        }
         prompts = {"prompts_won": self.prompts_lost, "prompts_lost": self.prompts_won}
         return replace(self, **sides, **prompts, equal_lengths=turned)  # type: ignore[arg-type]
 
@@ -123,7 +158,9 @@ class Reviewer:
 
     @property
     def side_p_value(self) -> float:
-        """How often chance alone would favour a side as much: sides are random, so an even chance is fair."""
+        """How often chance alone would favour a side as much: sides are random, so an even chance
+        is fair.
+        """
         return sign_test(self.chose_a, self.chose_b)
 
 
@@ -133,7 +170,9 @@ class Agreement:
 
     pairs: int
     alpha: float | None  # Krippendorff's, over all reviewers
-    kappas: tuple[tuple[str, str, int, float | None], ...]  # two reviewers, pairs that both judged, Cohen's kappa
+    kappas: tuple[
+        tuple[str, str, int, float | None], ...
+    ]  # two reviewers, pairs that both judged, Cohen's kappa
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +183,9 @@ class LossAndScore:
     loss: float  # on the validation split, in nats a token
     verdicts: int
     score: float  # wins and half the undecided, over all its verdicts
-    interval: tuple[float, float] | None  # 95 %, verdicts on one prompt counted together; None where too few tell
+    interval: (
+        tuple[float, float] | None
+    )  # 95 %, verdicts on one prompt counted together; None where too few tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,20 +201,30 @@ class Report:
     left_out: int  # ratings that are not counted, because the reviewer knew which is which
     reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
-    categories: tuple[tuple[str, tuple[Match, ...]], ...]  # the same by category; empty where prompts have none or one
+    categories: tuple[
+        tuple[str, tuple[Match, ...]], ...
+    ]  # the same by category; empty where prompts have none or one
     losses: tuple[LossAndScore, ...]  # of contenders that were tuned here, the lowest loss first
     ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
     agreement: Agreement
-    said: tuple[Said, ...]  # stars and tags, by contender
+    said: tuple[StarsAndTags, ...]  # stars and tags, by contender
     comments: int
     corrections: int
-    is_filtered: bool = False  # only some of the verdicts are looked at, so nothing is concluded from them
+    is_filtered: bool = (
+        False  # only some of the verdicts are looked at, so nothing is concluded from them
+    )
     tuned: frozenset[str] = frozenset()  # contenders that were tuned here
-    learnt: tuple[tuple[str, int], ...] = ()  # contenders that were trained on prompts of the review, and on how many
+    learnt: tuple[
+        tuple[str, int], ...
+    ] = ()  # contenders that were trained on prompts of the review, and on how many
 
     def told(self, match: Match) -> Match:
         """Return a match seen from the contender that was tuned, whose result people ask for."""
-        return match.flipped() if match.against in self.tuned and match.contender not in self.tuned else match
+        return (
+            match.flipped()
+            if match.against in self.tuned and match.contender not in self.tuned
+            else match
+        )
 
 
 def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> Report:
@@ -182,7 +233,9 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
     entrants = store.contenders(review["id"])
     contenders = [contender.name for contender in entrants]
     given = read_votes(store, review["id"], filters)
-    votes = [vote for vote in given if not vote.knew]  # a verdict that was not blind is no evidence
+    votes = [
+        vote for vote in given if not vote.unblinded
+    ]  # a verdict that was not blind is no evidence
     counted = decisive(votes)
     bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in counted]
     looks = read_second_looks(store, review["id"])
@@ -198,15 +251,22 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
         left_out=len(given) - len(votes),
         settled=store.count_settled(review["id"]),
         disputed=store.people(name)["disputed"],
-        reviewers=tuple(_reviewer(person, votes, looks) for person in dict.fromkeys(vote.reviewer for vote in votes)),
-        matches=tuple(_match(pair, counted, required[0], sizes.get(frozenset(pair), (0, 0))) for pair in meetings),
+        reviewers=tuple(
+            _reviewer(person, votes, looks)
+            for person in dict.fromkeys(vote.reviewer for vote in votes)
+        ),
+        matches=tuple(
+            _match(pair, counted, required[0], sizes.get(frozenset(pair), (0, 0)))
+            for pair in meetings
+        ),
         categories=tuple(
-            (category, tuple(_match(pair, found, required[1]) for pair in meetings)) for category, found in categories
+            (category, tuple(_match(pair, found, required[1]) for pair in meetings))
+            for category, found in categories
         ),
         losses=_losses(counted, entrants),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
         agreement=_agreement(votes, contenders),
-        said=count_remarks(votes, contenders),
+        said=count_stars_and_tags(votes, contenders),
         comments=sum(bool(vote.comment) for vote in votes),
         corrections=sum(bool(vote.correction) for vote in votes),
         is_filtered=is_filtered,
@@ -215,18 +275,24 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
     )
 
 
-def _required(meetings: int, categories: int, *, is_filtered: bool) -> tuple[float | None, float | None]:
-    """Return the evidence that a meeting, and one within a category, must show so that a report is wrong in 5 % at most.
+def _required(
+    meetings: int, categories: int, *, is_filtered: bool
+) -> tuple[float | None, float | None]:
+    """Return the evidence that a meeting, and one within a category, must show so that a report is
+    wrong in 5 % at most.
 
-    Each of so many may be wrong by chance, so the share of false alarms is divided among them (by Ville's inequality and the
-    union bound); where there are categories, all meetings as a whole have four fifths of it. Under a filter nothing is
-    concluded: which verdicts are looked at may have been chosen by what they say.
+    Each of so many may be wrong by chance, so the share of false alarms is divided among them (by
+    Ville's inequality and the union bound); where there are categories, all meetings as a whole
+    have four fifths of it. Under a filter nothing is concluded: which verdicts are looked at may
+    have been chosen by what they say.
     """
     if is_filtered:
         return None, None
     if not categories:
         return ENOUGH_EVIDENCE * meetings, None
-    return ENOUGH_EVIDENCE * meetings / _SHARE_OF_ALL, ENOUGH_EVIDENCE * meetings * categories / (1 - _SHARE_OF_ALL)
+    return ENOUGH_EVIDENCE * meetings / _SHARE_OF_ALL, ENOUGH_EVIDENCE * meetings * categories / (
+        1 - _SHARE_OF_ALL
+    )
 
 
 def _by_category(votes: Sequence[Vote]) -> list[tuple[str, list[Vote]]]:
@@ -243,16 +309,27 @@ def _losses(votes: Sequence[Vote], entrants: Sequence[Contender]) -> tuple[LossA
         own = [vote for vote in votes if entrant.name in {vote.a, vote.b}]
         if isinstance(loss, int | float) and own:
             scores = [(vote.prompt, vote.score(entrant.name)) for vote in own]
-            found.append(LossAndScore(entrant.name, loss, len(own), *clustered_mean(scores, (0.0, 0.5, 1.0))))
+            found.append(
+                LossAndScore(entrant.name, loss, len(own), *clustered_mean(scores, (0.0, 0.5, 1.0)))
+            )
     return tuple(sorted(found, key=lambda one: one.loss))
 
 
-def _match(meeting: tuple[str, str], votes: Sequence[Vote], required: float | None, sizes: tuple[int, int] = (0, 0)) -> Match:
-    """Count the verdicts on two contenders; ``sizes`` are their identical answers, and their pairs without a verdict."""
+def _match(
+    meeting: tuple[str, str],
+    votes: Sequence[Vote],
+    required: float | None,
+    sizes: tuple[int, int] = (0, 0),
+) -> Match:
+    """Count the verdicts on two contenders; ``sizes`` are their identical answers, and their pairs
+    without a verdict.
+    """
     first, second = meeting
     between = [vote for vote in votes if {vote.a, vote.b} == {first, second}]
     outcomes = Counter(vote.outcome for vote in between)
-    won, lost = (Counter(vote.prompt for vote in between if vote.outcome == name) for name in meeting)
+    won, lost = (
+        Counter(vote.prompt for vote in between if vote.outcome == name) for name in meeting
+    )
     decided: dict[int, str] = {}
     for vote in between:  # in the order in which they were given
         if vote.outcome in meeting:
@@ -270,8 +347,12 @@ def _match(meeting: tuple[str, str], votes: Sequence[Vote], required: float | No
         sides[first],
         sides[second],
         len({vote.pair for vote in between}),
-        effective_count([(won[prompt], lost[prompt]) for prompt in prompts]) if won or lost else 0.0,
-        control_length([vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]),
+        effective_count([(won[prompt], lost[prompt]) for prompt in prompts])
+        if won or lost
+        else 0.0,
+        control_length(
+            [vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]
+        ),
         required,
         *sizes,
     )
@@ -285,7 +366,9 @@ def _reviewer(name: str, votes: Sequence[Vote], looks: Sequence[SecondLook]) -> 
 
 
 def _agreement(votes: Sequence[Vote], contenders: Sequence[str]) -> Agreement:
-    """Compare verdicts as first, second, tie or both bad: with names, pairs of different contenders would differ by nature."""
+    """Compare verdicts as first, second, tie or both bad: with names, pairs of different contenders
+    would differ by nature.
+    """
 
     def label(vote: Vote) -> str:
         first, second = sorted((vote.a, vote.b), key=contenders.index)
@@ -295,7 +378,9 @@ def _agreement(votes: Sequence[Vote], contenders: Sequence[str]) -> Agreement:
     people = list(dict.fromkeys(vote.reviewer for vote in votes))
     kappas = []
     for one, other in combinations(people, 2):
-        both = [(unit[one], unit[other]) for unit in units.values() if one in unit and other in unit]
+        both = [
+            (unit[one], unit[other]) for unit in units.values() if one in unit and other in unit
+        ]
         if both:
             kappas.append((one, other, len(both), cohen_kappa(both)))
     shared = [list(unit.values()) for unit in units.values() if len(unit) > 1]

@@ -1,9 +1,12 @@
-"""The result of a review of single responses: how many pass, or how many stars they have. Knows no table and no screen."""
+"""The result of a review of single responses: how many pass, or how many stars they have.
+
+Knows no table and no screen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from review.results.stars_and_tags import Said, count_remarks
+from review.results.stars_and_tags import StarsAndTags, count_stars_and_tags
 from review.statistics.agreement import krippendorff_alpha, numbers_differ
 from review.statistics.intervals import effective_count, wilson_interval
 from review.store.reviews import ReviewStore
@@ -17,7 +20,9 @@ class Passed:
     contender: str
     passed: int
     failed: int
-    interval: tuple[float, float]  # 95 % Wilson, verdicts on one prompt counted as far as they tell something new
+    interval: tuple[
+        float, float
+    ]  # 95 % Wilson, verdicts on one prompt counted as far as they tell something new
 
     @property
     def rate(self) -> float | None:
@@ -31,32 +36,39 @@ class SinglesReport:
     """The result so far."""
 
     review: str
-    answers: str  # "pass" or "stars"
+    response_mode: str  # "pass" or "stars"
     responses: int
     ratings: int
     settled: int  # responses that a later verdict has settled, which alone counts for them
-    disputed: int  # responses on which reviewers differ still, by two stars or more where there are stars
+    disputed: (
+        int  # responses on which reviewers differ still, by two stars or more where there are stars
+    )
     left_out: int  # ratings of reviewers who knew whose response it is
     people: dict[str, int]  # ratings by reviewer
     passed: tuple[Passed, ...]  # of a review of "pass"
-    said: tuple[Said, ...]  # stars and tags, by contender
-    alpha: float | None  # Krippendorff's, between reviewers who judged the same responses; stars by their distance
+    said: tuple[StarsAndTags, ...]  # stars and tags, by contender
+    alpha: (
+        float | None
+    )  # Krippendorff's, between reviewers who judged the same responses; stars by their distance
 
 
 def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> SinglesReport:
-    """Count the verdicts of a review of single responses. Raises ReviewError when there is no such review."""
+    """Count the verdicts of a review of single responses.
+
+    Raises ReviewError when there is no such review.
+    """
     review = store.find(name)
     contenders = [contender.name for contender in store.contenders(review["id"])]
     given = read_votes(store, review["id"], filters)
-    votes = [vote for vote in given if not vote.knew]
+    votes = [vote for vote in given if not vote.unblinded]
     counted = decisive(votes)
     people: dict[str, int] = {}
     for vote in votes:
         people[vote.reviewer] = people.get(vote.reviewer, 0) + 1
-    judged = review["answers"] == "pass"
+    judged = review["response_mode"] == "pass"
     return SinglesReport(
         review=name,
-        answers=review["answers"],
+        response_mode=review["response_mode"],
         responses=review["pair_count"],
         ratings=len(votes),
         settled=store.count_settled(review["id"]),
@@ -64,7 +76,7 @@ def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING)
         left_out=len(given) - len(votes),
         people=people,
         passed=tuple(_passed(contender, counted) for contender in contenders) if judged else (),
-        said=count_remarks(votes if judged else counted, contenders, single=True),
+        said=count_stars_and_tags(votes if judged else counted, contenders, single=True),
         alpha=_alpha(votes, judged=judged),
     )
 
@@ -82,6 +94,10 @@ def _passed(contender: str, votes: Sequence[Vote]) -> Passed:
 
 def _alpha(votes: Sequence[Vote], *, judged: bool) -> float | None:
     if judged:
-        return krippendorff_alpha([list(said.values()) for said in by_pair(votes, lambda vote: vote.verdict).values()])
-    stars = by_pair(votes, lambda vote: vote.remarks[0].stars or 0)  # there are some: they are the verdict
+        return krippendorff_alpha(
+            [list(said.values()) for said in by_pair(votes, lambda vote: vote.verdict).values()]
+        )
+    stars = by_pair(
+        votes, lambda vote: vote.remarks[0].stars or 0
+    )  # there are some: they are the verdict
     return krippendorff_alpha([list(said.values()) for said in stars.values()], numbers_differ)

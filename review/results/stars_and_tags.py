@@ -1,4 +1,7 @@
-"""What reviewers said of single responses, counted by contender: stars and tags. Knows no table and no screen."""
+"""What reviewers said of single responses, counted by contender: stars and tags.
+
+Knows no table and no screen.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ class Stars:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StarsAndTags:
     """What was said of one contender."""
 
     contender: str
@@ -27,7 +30,9 @@ class Said:
     tags: dict[str, int]  # the most frequent first
 
 
-def count_remarks(votes: Sequence[Vote], contenders: Sequence[str], *, single: bool = False) -> tuple[Said, ...]:
+def count_stars_and_tags(
+    votes: Sequence[Vote], contenders: Sequence[str], *, single: bool = False
+) -> tuple[StarsAndTags, ...]:
     """Return what the verdicts say of each contender; with ``single`` only A is there."""
     tags: dict[str, Counter[str]] = {name: Counter() for name in contenders}
     stars: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -36,7 +41,10 @@ def count_remarks(votes: Sequence[Vote], contenders: Sequence[str], *, single: b
             tags[contender].update(remarks.tags)
             if remarks.stars is not None:
                 stars[contender].append((vote.prompt, remarks.stars))
-    return tuple(Said(name, mean_stars(stars[name]), dict(tags[name].most_common())) for name in contenders)
+    return tuple(
+        StarsAndTags(name, mean_stars(stars[name]), dict(tags[name].most_common()))
+        for name in contenders
+    )
 
 
 def mean_stars(given: Sequence[tuple[int, int]]) -> Stars | None:

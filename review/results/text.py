@@ -7,16 +7,22 @@ from typing import Any
 from review.domain.rating import MOST_STARS
 from review.results.report import Agreement, Match, Report, Reviewer
 from review.results.single_responses import Passed, SinglesReport
-from review.results.stars_and_tags import Said
+from review.results.stars_and_tags import StarsAndTags
 
 _TELLS_NOTHING = 0.8  # width of an interval from which no rate is claimed
 _FAIR = 0.05  # a side favoured less likely than this by chance is told
 
 
 def report_object(report: Report) -> dict[str, Any]:
-    """Return a report for ``--json``; the plain names speak of the first contender against the second."""
+    """Return a report for ``--json``; the plain names speak of the first contender against the
+    second.
+    """
     matches = [_match_object(match) for match in report.matches]
-    head = {"review": report.review, "contenders": list(report.contenders), "ratings": report.ratings}
+    head = {
+        "review": report.review,
+        "contenders": list(report.contenders),
+        "ratings": report.ratings,
+    }
     rest = {
         "pairs": report.pairs,
         "left_out": report.left_out,
@@ -27,13 +33,23 @@ def report_object(report: Report) -> dict[str, Any]:
         "reviewers": {person.name: person.ratings for person in report.reviewers},
         "said": [asdict(said) for said in report.said],
         "corrections": report.corrections,
-        "categories": {name: [_match_object(match) for match in found] for name, found in report.categories},
+        "categories": {
+            name: [_match_object(match) for match in found] for name, found in report.categories
+        },
         "loss_against_score": [asdict(one) for one in report.losses],
         "ranking": asdict(report.ranking) if report.ranking else None,
         "agreement": asdict(report.agreement),
-        "sides": {person.name: asdict(person) | {"p_value": person.side_p_value} for person in report.reviewers},
+        "sides": {
+            person.name: asdict(person) | {"p_value": person.side_p_value}
+            for person in report.reviewers
+        },
     }
-    return {**head, **{name: value for name, value in matches[0].items() if name != "ratings"}, **rest, "matches": matches}
+    return {
+        **head,
+        **{name: value for name, value in matches[0].items() if name != "ratings"},
+        **rest,
+        "matches": matches,
+    }
 
 
 def match_sentence(match: Match) -> str:
@@ -41,14 +57,18 @@ def match_sentence(match: Match) -> str:
     if match.win_rate is None:
         return f"No verdict between {match.contender} and {match.against} is decided yet."
     won = match.prompts_won - match.prompts_lost
-    ahead, behind = (match.contender, match.against) if won > 0 else (match.against, match.contender)
+    ahead, behind = (
+        (match.contender, match.against) if won > 0 else (match.against, match.contender)
+    )
     if match.required is None:
         return "Only a part of the verdicts is looked at: nothing is concluded from it."
     if match.is_enough:
         return f"Enough evidence: {ahead} is better than {behind}."
     if won == 0:
         return f"No difference yet: {ahead} and {behind} were each preferred on as many prompts."
-    if (match.win_rate > 0.5) == (ahead != match.contender):  # first verdicts say one thing, all together the other
+    if (match.win_rate > 0.5) == (
+        ahead != match.contender
+    ):  # first verdicts say one thing, all together the other
         return f"No difference yet: counted by prompts {ahead} is ahead, counted by verdicts {behind} is not behind."
     return f"Not enough evidence yet: {ahead} is ahead of {behind}, {_still_needed(match)}."
 
@@ -65,7 +85,8 @@ def _still_needed(match: Match) -> str:
     about = f"about {least:,}" if least == most else f"about {least:,} to {most:,}"
     if least > match.unjudged:
         return (
-            f"and it takes {about} more judged prompts like these, of which {match.unjudged:,} are left: add rows to the review"
+            f"and it takes {about} more judged prompts like these, of which {match.unjudged:,} "
+            "are left: add rows to the review"
         )
     return f"and {about} more judged prompts like these would settle it; {left} not judged yet"
 
@@ -73,14 +94,20 @@ def _still_needed(match: Match) -> str:
 def headline(match: Match) -> str:
     """Say first what people ask first: how often the one that was tuned was preferred."""
     decided = match.wins + match.losses
-    return f"{match.contender} was preferred in {match.wins:,} of {decided:,} decided verdicts." if decided else ""
+    return (
+        f"{match.contender} was preferred in {match.wins:,} of {decided:,} decided verdicts."
+        if decided
+        else ""
+    )
 
 
 def identical_sentence(match: Match) -> str:
     """Say how often both answered with the same words; '' for never."""
     if not match.identical:
         return ""
-    which, them = ("1 prompt", "it") if match.identical == 1 else (f"{match.identical:,} prompts", "them")
+    which, them = (
+        ("1 prompt", "it") if match.identical == 1 else (f"{match.identical:,} prompts", "them")
+    )
     return f"On {which} both say the same, so nobody is asked about {them}."
 
 
@@ -91,7 +118,9 @@ def learnt_sentence(report: Report) -> str:
 
 
 def length_sentence(match: Match) -> str:
-    """Say what is left of a win rate when answers are equally long; '' where the verdicts do not tell."""
+    """Say what is left of a win rate when answers are equally long; '' where the verdicts do not
+    tell.
+    """
     found = match.equal_lengths
     if found is None:
         return ""
@@ -115,7 +144,9 @@ def agreement_sentence(agreement: Agreement) -> str:
 
 
 def side_sentence(person: Reviewer, people: int = 1) -> str:
-    """Say which side a reviewer took how often, and whether that is more than chance makes of one of so many ``people``."""
+    """Say which side a reviewer took how often, and whether that is more than chance makes of one
+    of so many ``people``.
+    """
     decided = person.chose_a + person.chose_b
     if decided == 0:
         return f"{person.name}: {person.ratings:,} ratings, none decided{_again(person)}"
@@ -133,20 +164,29 @@ def _again(person: Reviewer) -> str:
     if not person.looked_again:
         return ""
     words = (
-        f"; of {person.looked_again:,} pairs seen again with the sides exchanged, the same verdict on {person.said_the_same:,}"
+        f"; of {person.looked_again:,} pairs seen again with the sides exchanged, "
+        f"the same verdict on {person.said_the_same:,}"
     )
-    return f"{words}, the same side instead on {person.took_the_side:,}" if person.took_the_side else words
+    return (
+        f"{words}, the same side instead on {person.took_the_side:,}"
+        if person.took_the_side
+        else words
+    )
 
 
-def stars_sentence(said: Said) -> str:
+def stars_sentence(said: StarsAndTags) -> str:
     """Say how many stars a contender's responses were given; '' where nobody gave any."""
     if said.stars is None:
         return ""
-    interval = f" ({said.stars.interval[0]:.1f} to {said.stars.interval[1]:.1f})" if said.stars.interval else ""
+    interval = (
+        f" ({said.stars.interval[0]:.1f} to {said.stars.interval[1]:.1f})"
+        if said.stars.interval
+        else ""
+    )
     return f"{said.stars.mean:.1f} of {MOST_STARS} stars{interval} in {said.stars.count:,}"
 
 
-def tags_sentence(said: Said) -> str:
+def tags_sentence(said: StarsAndTags) -> str:
     """List a contender's tags with their numbers; '' for none."""
     return ", ".join(f"{tag} {count:,}" for tag, count in said.tags.items())
 
@@ -165,14 +205,17 @@ def disputes_sentence(report: Report | SinglesReport) -> str:
 
 
 def loss_sentence(report: Report) -> str:
-    """Say whether training's loss and people's verdicts agree on the order; '' for fewer than two tuned contenders."""
+    """Say whether training's loss and people's verdicts agree on the order; '' for fewer than two
+    tuned contenders.
+    """
     if len(report.losses) < 2:
         return ""
     lowest, best = report.losses[0], max(report.losses, key=lambda one: one.score)
     if lowest.contender == best.contender:
         return f"{lowest.contender} has the lowest validation loss and is preferred most often too."
     return (
-        f"{lowest.contender} has the lowest validation loss, but {best.contender} is preferred more often: "
+        f"{lowest.contender} has the lowest validation loss, but {best.contender} is preferred "
+        "more often: "
         "loss cannot tell a well-formed wrong answer from a right one."
     )
 
@@ -187,39 +230,71 @@ def left_out_sentence(report: Report | SinglesReport) -> str:
 
 def report_text(report: Report) -> str:
     """Return a report as words."""
-    lines = [f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by {len(report.reviewers)} reviewers"]
-    lines += [words for words in (left_out_sentence(report), disputes_sentence(report), learnt_sentence(report)) if words]
+    lines = [
+        (
+            f"{report.review}: {report.ratings} ratings of {report.pairs} pairs by "
+            f"{len(report.reviewers)} reviewers"
+        )
+    ]
+    lines += [
+        words
+        for words in (left_out_sentence(report), disputes_sentence(report), learnt_sentence(report))
+        if words
+    ]
     for match in map(report.told, report.matches):
         rate = "–" if match.win_rate is None else f"{match.win_rate:.0%}"
         low, high = match.interval
         lines.append(
-            f"{match.contender} against {match.against}: {match.wins} won, {match.losses} lost, {match.ties} tied, "
+            f"{match.contender} against {match.against}: {match.wins} won, {match.losses} lost, "
+            f"{match.ties} tied, "
             f"{match.both_bad} both bad; win rate {rate} (95 % interval {low:.0%} to {high:.0%})"
         )
         lines += [
-            f"  {sentence}" for sentence in (match_sentence(match), length_sentence(match), identical_sentence(match)) if sentence
+            f"  {sentence}"
+            for sentence in (
+                match_sentence(match),
+                length_sentence(match),
+                identical_sentence(match),
+            )
+            if sentence
         ]
     if report.ranking:
         lines += [words for words in (report.ranking.obstacle, report.ranking.note) if words]
         for standing in report.ranking.standings:
             ranks = f"{standing.best_rank}–{standing.worst_rank}"
             interval = f"{standing.low:.0f} to {standing.high:.0f}"
-            lines.append(f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, {standing.bouts} verdicts")
+            lines.append(
+                f"{standing.name}: {standing.rating:.0f} ({interval}), rank {ranks}, "
+                f"{standing.bouts} verdicts"
+            )
     lines += [agreement_sentence(report.agreement)] if report.agreement.pairs else []
     return "\n".join(
-        [*lines, *_said_lines(report.said), *(side_sentence(person, len(report.reviewers)) for person in report.reviewers)]
+        [
+            *lines,
+            *_said_lines(report.said),
+            *(side_sentence(person, len(report.reviewers)) for person in report.reviewers),
+        ]
     )
 
 
 def singles_object(report: SinglesReport) -> dict[str, Any]:
     """Return the result of a review of single responses for ``--json``."""
     passed = [asdict(one) | {"rate": one.rate} for one in report.passed]
-    return asdict(report) | {"passed": passed, "said": [asdict(said) for said in report.said]}
+    plain = {
+        ("answers" if name == "response_mode" else name): value
+        for name, value in asdict(report).items()
+    }
+    return plain | {"passed": passed, "said": [asdict(said) for said in report.said]}
 
 
 def singles_text(report: SinglesReport) -> str:
     """Return the result of a review of single responses as words."""
-    lines = [f"{report.review}: {report.ratings} ratings of {report.responses} responses by {len(report.people)} reviewers"]
+    lines = [
+        (
+            f"{report.review}: {report.ratings} ratings of {report.responses} responses by "
+            f"{len(report.people)} reviewers"
+        )
+    ]
     lines += [words for words in (left_out_sentence(report), disputes_sentence(report)) if words]
     lines += [passed_sentence(one) for one in report.passed]
     lines += [alpha_sentence(report)] if report.alpha is not None else []
@@ -230,16 +305,24 @@ def alpha_sentence(report: SinglesReport) -> str:
     """Say how far reviewers of the same responses agree; '' where that cannot be told."""
     if report.alpha is None:
         return ""
-    distance = ", where two stars apart weigh four times as much as one" if report.answers == "stars" else ""
+    distance = (
+        ", where two stars apart weigh four times as much as one"
+        if report.response_mode == "stars"
+        else ""
+    )
     return (
-        f"Krippendorff’s alpha between reviewers of the same responses: {report.alpha:.2f} (1 is perfect agreement, 0 what "
+        f"Krippendorff’s alpha between reviewers of the same responses: {report.alpha:.2f} (1 is "
+        "perfect agreement, 0 what "
         f"chance would give{distance})."
     )
 
 
-def _said_lines(everything: Sequence[Said]) -> list[str]:
+def _said_lines(everything: Sequence[StarsAndTags]) -> list[str]:
     """Return a line for each contender of which something was said."""
-    found = [(said.contender, "; ".join(filter(None, (stars_sentence(said), tags_sentence(said))))) for said in everything]
+    found = [
+        (said.contender, "; ".join(filter(None, (stars_sentence(said), tags_sentence(said)))))
+        for said in everything
+    ]
     return [f"{contender}: {words}" for contender, words in found if words]
 
 

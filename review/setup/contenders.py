@@ -1,4 +1,4 @@
-"""From a person's word to something whose responses can be judged. Loads no model."""
+"""From a user's word to something whose responses can be judged. Loads no model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +15,11 @@ from review.setup.response_files import read_responses
 FILE_PREFIX = "file:"
 
 
-def find_entrants(workspace: Workspace, words: Sequence[str], examples: Sequence[Example]) -> list[Entrant]:
-    """Return the contenders that ``words`` name: a model or run, ``expected``, ``file:PATH`` or ``http://…#MODEL``.
+def find_entrants(
+    workspace: Workspace, words: Sequence[str], examples: Sequence[Example]
+) -> list[Entrant]:
+    """Return the contenders that ``words`` name: a model or run, ``expected``, ``file:PATH`` or
+    ``http://…#MODEL``.
 
     Raises UserError for what cannot be found or has nothing to say to these examples.
     """
@@ -24,7 +27,9 @@ def find_entrants(workspace: Workspace, words: Sequence[str], examples: Sequence
 
 
 def model_facts(workspace: Workspace, name: str) -> dict[str, Any]:
-    """Return what is kept of a model: where it lies, how it was made, and a fingerprint of its weights."""
+    """Return what is kept of a model: where it lies, how it was made, and a fingerprint of its
+    weights.
+    """
     source = find_model(name, workspace.find_run_model)
     known = {"folder": str(source.folder), "kind": source.kind, **read_facts(source.folder)}
     return {**known, "weights": weights_fingerprint(source)}
@@ -45,7 +50,14 @@ def _find(workspace: Workspace, word: str, examples: Sequence[Example]) -> Entra
 
 def _imported(path: str, examples: Sequence[Example]) -> Entrant:
     imported = read_responses(find_file(path))
-    found = {example.row: text for example in examples if (text := imported.find(example)) is not None}
+    found = {
+        example.row: text for example in examples if (text := imported.find(example)) is not None
+    }
     if not found:
-        raise ReviewError(f"{path} answers none of these {len(examples):,} prompts: choose the rows that it answers.")
-    return Entrant(imported.name, "file", {"file": path, "content_hash": imported.content_hash}, found)
+        raise ReviewError(
+            f"{path} answers none of these {len(examples):,} prompts: choose the rows that it "
+            "answers."
+        )
+    return Entrant(
+        imported.name, "file", {"file": path, "content_hash": imported.content_hash}, found
+    )

@@ -1,4 +1,7 @@
-"""A dataset's rows and contenders become a review: planned, then answered with progress. Loads models through a shelf."""
+"""A dataset's rows and contenders become a review: planned, then answered with progress.
+
+Loads models through a shelf.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,12 +11,12 @@ from typing import Any
 
 from core.datasets.conversation import SPLIT_NAMES, Example, SplitName
 from core.datasets.dataset import Dataset
-from core.datasets.prompt_lists import SHAPE as QUESTIONS
+from core.datasets.prompt_lists import PROMPT_LIST
 from core.datasets.splits import SplitSettings, split_examples
 from core.datasets.store import DatasetStore
 from core.errors import ReviewError, SettingsError, UserError
 from core.generation.chat_model import Response
-from core.generation.model_cache import ModelShelf
+from core.generation.model_cache import ModelCache
 from core.generation.openai_endpoint import Endpoint
 from core.generation.sampling import Sampling
 from core.storage.process_lock import held, is_held
@@ -39,17 +42,22 @@ class RowChoice:
 
 
 def plan_review(
-    workspace: Workspace, dataset: Dataset, name: str, contenders: Sequence[str], choice: RowChoice, sampling: Sampling
+    workspace: Workspace,
+    dataset: Dataset,
+    name: str,
+    contenders: Sequence[str],
+    choice: RowChoice,
+    sampling: Sampling,
 ) -> ReviewPlan:
     """Choose the rows and find the contenders; nothing is written.
 
-    Test rows are those of the split that the contenders were trained with, so none of them has seen one. Rows to which an
-    imported file has no response are left out.
+    Test rows are those of the split that the contenders were trained with, so none of them has seen
+    one. Rows to which an imported file has no response are left out.
     """
     settings = find_split_settings(workspace, dataset.content_hash, contenders)
     rows: tuple[Example, ...] = dataset.examples
     split = None
-    if dataset.shape != QUESTIONS:  # nothing was learnt of prompts without answers
+    if dataset.row_format != PROMPT_LIST:  # nothing was learnt of prompts without answers
         split, rows = choice.split, _with_splits(rows, settings)
     if split is not None:
         rows = split_examples(dataset.examples, settings).named(split)
@@ -57,13 +65,18 @@ def plan_review(
     if choice.most < 0:
         raise ReviewError("The number of rows must be 0 (all) or more.")
     entrants = find_entrants(workspace, contenders, rows)
-    rows = tuple(row for row in rows if all(row.row in entrant.responses for entrant in entrants if entrant.kind == "file"))
+    rows = tuple(
+        row
+        for row in rows
+        if all(row.row in entrant.responses for entrant in entrants if entrant.kind == "file")
+    )
     seen = _seen_rows(workspace, entrants, rows, dataset.content_hash)
     left_out = len(seen) if split in {"test", "validation"} else 0
     if left_out and left_out == len(rows):
         names = ", ".join(dict.fromkeys(name for found in seen.values() for name in found))
         raise ReviewError(
-            f"{names} learnt all of these {len(rows):,} prompts from another file: choose other rows or contenders."
+            f"{names} learnt all of these {len(rows):,} prompts from another file: choose other "
+            "rows or contenders."
         )
     if left_out:
         rows, seen = tuple(row for row in rows if row.row not in seen), {}
@@ -86,7 +99,11 @@ def _seen_rows(
     """Return for every row that some contender was trained on the names of those."""
     seen: dict[int, tuple[str, ...]] = {}
     for entrant in entrants:
-        for row in learnt_rows(workspace, entrant.name, rows, content_hash) if entrant.kind == "model" else ():
+        for row in (
+            learnt_rows(workspace, entrant.name, rows, content_hash)
+            if entrant.kind == "model"
+            else ()
+        ):
             seen[row] = (*seen.get(row, ()), entrant.name)
     return seen
 
@@ -109,41 +126,61 @@ def create_review(workspace: Workspace, dataset: Dataset, plan: ReviewPlan) -> N
 
 
 def add_contenders(workspace: Workspace, name: str, words: Sequence[str]) -> None:
-    """Let more contenders take part in a review; every verdict that is there stays. Answer the review afterwards.
+    """Let more contenders take part in a review; every verdict that is there stays.
 
-    Those that take part already are passed over. Raises UserError when none is left, or for one that cannot be found or has
-    learnt some of the review's rows.
+    Answer the review afterwards. Those that take part already are passed over. Raises UserError
+    when none is left, or for one that cannot be found or has learnt some of the review's rows.
     """
     store = ReviewStore(workspace)
     review = store.find(name)
-    with held(_lock_file(workspace, name), f"The review '{name}' is being answered: wait for it or stop it."):
+    with held(
+        _lock_file(workspace, name),
+        f"The review '{name}' is being answered: wait for it or stop it.",
+    ):
         stored = SplitSettings(**json.loads(review["split_settings"]))
         for run, settings in trained_splits(workspace, review["content_hash"], words).items():
             if review["split"] != "all" and settings != stored:
-                raise ReviewError(f"'{run}' was trained on another split, so it has learnt some of this review's rows.")
+                raise ReviewError(
+                    f"'{run}' was trained on another split, so it has learnt some of this "
+                    "review's rows."
+                )
         known = {contender.name for contender in store.contenders(review["id"])}
         examples = store.examples(review["id"])
         entrants = find_entrants(workspace, words, examples)
         more = [entrant for entrant in entrants if entrant.name not in known]
         if len({entrant.name for entrant in more}) < len(more):
-            raise ReviewError("Two of these contenders have one name: add each once, and rename files that are called alike.")
+            raise ReviewError(
+                "Two of these contenders have one name: add each once, and rename files that are "
+                "called alike."
+            )
         for entrant in more if review["split"] in {"test", "validation"} else ():
-            if entrant.kind == "model" and (seen := learnt_rows(workspace, entrant.name, examples, review["content_hash"])):
+            if entrant.kind == "model" and (
+                seen := learnt_rows(workspace, entrant.name, examples, review["content_hash"])
+            ):
                 count = f"{len(seen):,} of this review's {len(examples):,} prompts"
-                raise ReviewError(f"'{entrant.name}' has learnt {count}: make a new review, which leaves them out.")
+                raise ReviewError(
+                    f"'{entrant.name}' has learnt {count}: make a new review, which leaves them "
+                    "out."
+                )
         if not more:
-            raise ReviewError("They take part in this review already: choose other contenders to add.")
+            raise ReviewError(
+                "They take part in this review already: choose other contenders to add."
+            )
         for entrant in more:
             store.add_contender(review["id"], entrant)
 
 
 def answer_review(
-    workspace: Workspace, name: str, shelf: ModelShelf, should_stop: Callable[[], bool], progress: Progress
+    workspace: Workspace,
+    name: str,
+    model_cache: ModelCache,
+    should_stop: Callable[[], bool],
+    progress: Progress,
 ) -> None:
     """Let every contender answer what it has not answered yet, then open the review.
 
-    May be called again after a stop or a crash; responses that are there stay. Raises UserError when a model is gone,
-    after noting that on the review.
+    May be called again after a stop or a crash; responses that are there stay. Raises UserError
+    when a model is gone, after noting that on the review.
     """
     store = ReviewStore(workspace)
     review = store.find(name)
@@ -151,7 +188,7 @@ def answer_review(
         store.set_state(review["id"], "generating")
         try:
             for contender in store.contenders(review["id"]):
-                _answer(workspace, review, contender, shelf, should_stop, progress)
+                _answer(workspace, review, contender, model_cache, should_stop, progress)
         except UserError as error:
             store.set_state(review["id"], "failed", str(error))
             raise
@@ -162,17 +199,23 @@ def answer_review(
 
 
 def is_being_answered(workspace: Workspace, name: str) -> bool:
-    """Tell whether some process answers a review; the operating system lets go of the lock when one dies."""
+    """Return whether some process answers a review; the operating system lets go of the lock when
+    one dies.
+    """
     return is_held(_lock_file(workspace, name))
 
 
 def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
-    """Tell whether a review of that name was begun with the same rows and contenders and cut off before its end."""
+    """Return whether a review of that name was begun with the same rows and contenders and cut off
+    before its end.
+    """
     store = ReviewStore(workspace)
     known = next((row for row in store.all() if row["name"] == plan.name), None)
     if known is None or known["state"] == "ready" or known["content_hash"] != plan.content_hash:
         return False
-    return [contender.name for contender in store.contenders(known["id"])] == [entrant.name for entrant in plan.contenders]
+    return [contender.name for contender in store.contenders(known["id"])] == [
+        entrant.name for entrant in plan.contenders
+    ]
 
 
 def _lock_file(workspace: Workspace, name: str) -> Path:
@@ -183,7 +226,7 @@ def _answer(
     workspace: Workspace,
     review: dict[str, Any],
     contender: Contender,
-    shelf: ModelShelf,
+    model_cache: ModelCache,
     should_stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
@@ -194,8 +237,10 @@ def _answer(
     if contender.kind == EXPECTED:
         responses = iter([Response("", expected, 0, EXPECTED) for _, _, expected in open_prompts])
     else:
-        respond = _responder(workspace, contender, shelf)
-        responses = ask_in_rounds(respond, [turns for _, turns, _ in open_prompts], _sampling(review), should_stop)
+        respond = _responder(workspace, contender, model_cache)
+        responses = ask_in_rounds(
+            respond, [turns for _, turns, _ in open_prompts], _sampling(review), should_stop
+        )
     for (prompt_id, _, _), response in zip(open_prompts, responses, strict=False):
         if response.finish_reason == "stopped":
             return
@@ -203,13 +248,19 @@ def _answer(
         progress(*store.progress(review["id"]))
 
 
-def _responder(workspace: Workspace, contender: Contender, shelf: ModelShelf) -> Respond:
-    """Return what answers for a contender. Raises ReviewError for other weights than when the review was made."""
+def _responder(workspace: Workspace, contender: Contender, model_cache: ModelCache) -> Respond:
+    """Return what answers for a contender.
+
+    Raises ReviewError for other weights than when the review was made.
+    """
     if contender.kind == "endpoint":
         return Endpoint(**contender.facts).respond_all
     if model_facts(workspace, contender.name)["weights"] != contender.facts.get("weights"):
-        raise ReviewError(f"The model '{contender.name}' has changed since this review was made: make a new review.")
-    return shelf.get(contender.name).respond_all
+        raise ReviewError(
+            f"The model '{contender.name}' has changed since this review was made: make a new "
+            "review."
+        )
+    return model_cache.get(contender.name).respond_all
 
 
 def _sampling(review: dict[str, Any]) -> Sampling:

@@ -1,4 +1,7 @@
-"""Prompts of several turns, as MT-bench has them: each is asked after the answer to the one before. Knows no table."""
+"""Prompts of several turns, as MT-bench has them: each is asked after the answer to the one before.
+
+Knows no table.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,9 +15,14 @@ _THEN_ASKED = "\n\n── Then asked: {question}\n\n"
 
 
 def ask_in_rounds(
-    respond: Respond, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
+    respond: Respond,
+    prompts: Sequence[Sequence[Turn]],
+    sampling: Sampling,
+    should_stop: Callable[[], bool],
 ) -> Iterator[Response]:
-    """Yield one response per prompt, in order; where several user turns follow each other, the answers to all as one text."""
+    """Yield one response per prompt, in order; where several user turns follow each other, the
+    answers to all as one text.
+    """
     for start in range(0, len(prompts), _BATCH):
         batch = [_rounds(turns) for turns in prompts[start : start + _BATCH]]
         if all(len(rounds) == 1 for rounds in batch):
@@ -24,7 +32,10 @@ def ask_in_rounds(
 
 
 def _converse(
-    respond: Respond, batch: list[list[list[Turn]]], sampling: Sampling, should_stop: Callable[[], bool]
+    respond: Respond,
+    batch: list[list[list[Turn]]],
+    sampling: Sampling,
+    should_stop: Callable[[], bool],
 ) -> Iterator[Response]:
     said: list[list[Turn]] = [[] for _ in batch]
     given: list[list[Response]] = [[] for _ in batch]
@@ -47,7 +58,12 @@ def _together(rounds: list[list[Turn]], answers: list[Response]) -> Response:
     text = answers[0].text
     for turns, answer in zip(rounds[1:], answers[1:], strict=True):
         text += _THEN_ASKED.format(question=turn_text(turns[-1], named=False)) + answer.text
-    return Response(answers[-1].prompt, text, sum(answer.tokens for answer in answers), answers[-1].finish_reason)
+    return Response(
+        answers[-1].prompt,
+        text,
+        sum(answer.tokens for answer in answers),
+        answers[-1].finish_reason,
+    )
 
 
 def _rounds(turns: Sequence[Turn]) -> list[list[Turn]]:

@@ -1,4 +1,7 @@
-"""Finished responses read from a file and put to the prompts they answer. Knows no table and no model."""
+"""Finished responses read from a file and put to the prompts they answer.
+
+Knows no table and no model.
+"""
 
 import re
 from collections import Counter
@@ -7,16 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.datasets.conversation import Example, turn_text
-from core.datasets.formats import RowRefusedError, read_question
+from core.datasets.formats import RowRefusedError, read_prompt
 from core.datasets.readers import read_file
 from core.errors import ReviewError
 from core.text import shortened
 
 _FIELDS = (
-    "model_response", "model_output", "generated", "generation", "prediction", "response", "completion", "answer", "output",
-)  # fmt: skip
+    "model_response",
+    "model_output",
+    "generated",
+    "generation",
+    "prediction",
+    "response",
+    "completion",
+    "answer",
+    "output",
+)
 
-_REFERENCES = {"completion", "answer", "output"}  # also what datasets call the answer that is expected
+_REFERENCES = {
+    "completion",
+    "answer",
+    "output",
+}  # also what datasets call the answer that is expected
 _NAMES_RESPONSES = re.compile(r"response|generat|predict|completion|answer", re.IGNORECASE)
 _ENDINGS = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 
@@ -40,9 +55,9 @@ class ImportedResponses:
 def read_responses(path: Path) -> ImportedResponses:
     """Read responses from a JSON, JSONL, CSV or TSV file.
 
-    Each row has a response (``model_response``, ``response``, ``completion``, ``output`` …) and either the prompt it answers
-    (in the fields that datasets have) or the ``row`` of the dataset. Raises ReviewError when there is none, DataError when the
-    file cannot be read.
+    Each row has a response (``model_response``, ``response``, ``completion``, ``output`` …) and
+    either the prompt it answers (in the fields that datasets have) or the ``row`` of the dataset.
+    Raises ReviewError when there is none, DataError when the file cannot be read.
     """
     raw = read_file(path)
     rows = [row.value for row in raw.rows if isinstance(row.value, Mapping)]
@@ -51,37 +66,56 @@ def read_responses(path: Path) -> ImportedResponses:
     by_row: dict[int, str] = {}
     for row in rows:
         if isinstance(response := row.get(field), str):
-            response = response.replace("\r\n", "\n")  # line ends of another system would tell whose responses these are
+            response = response.replace(
+                "\r\n", "\n"
+            )  # line ends of another system would tell whose responses these are
             number = _number(row.get("row"))
             if number is not None:
                 by_row[number] = response
             elif (key := _asked(row)) is not None:
                 by_prompt.setdefault(key, response)
     if not by_prompt and not by_row:
-        raise ReviewError(f"{path.name} does not say what its responses answer: give each row its prompt or its 'row'.")
+        raise ReviewError(
+            f"{path.name} does not say what its responses answer: give each row its prompt or "
+            "its 'row'."
+        )
     return ImportedResponses(_ENDINGS.sub("", path.name), raw.content_hash, by_prompt, by_row)
 
 
 def _response_field(rows: Sequence[Mapping[str, object]], name: str) -> str:
-    """Return the field that holds the responses. Raises ReviewError when there is none, or several may be meant."""
-    texts = Counter(key for row in rows for key, value in row.items() if isinstance(value, str) and isinstance(key, str))
+    """Return the field that holds the responses.
+
+    Raises ReviewError when there is none, or several may be meant.
+    """
+    texts = Counter(
+        key
+        for row in rows
+        for key, value in row.items()
+        if isinstance(value, str) and isinstance(key, str)
+    )
     field = next((known for known in _FIELDS if texts[known]), None)
     named = [key for key in texts if key not in _FIELDS and _NAMES_RESPONSES.search(key)]
-    if named and field in {None, *_REFERENCES}:  # a file with its reference answers beside the responses of models
+    if named and field in {
+        None,
+        *_REFERENCES,
+    }:  # a file with its reference answers beside the responses of models
         if len(named) > 1:
             columns = ", ".join(f"'{shortened(key, 40)}'" for key in named[:6])
             raise ReviewError(
-                f"{name} has the responses of several models ({columns}): make a file for each, its column called 'response'."
+                f"{name} has the responses of several models ({columns}): make a file for each, "
+                "its column called 'response'."
             )
         return named[0]
     if field is None:
-        raise ReviewError(f"{name} has no responses: give each row a field 'response' and its prompt or 'row'.")
+        raise ReviewError(
+            f"{name} has no responses: give each row a field 'response' and its prompt or 'row'."
+        )
     return field
 
 
 def _asked(row: Mapping[str, object]) -> str | None:
     try:
-        turns = read_question({**row, "input": row.get("input") or row.get("context") or ""})
+        turns = read_prompt({**row, "input": row.get("input") or row.get("context") or ""})
     except RowRefusedError:
         return None
     return _key([turn_text(turn, named=False) for turn in turns])

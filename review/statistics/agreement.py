@@ -1,4 +1,7 @@
-"""How far reviewers agree with each other, and whether one favours a side. Pure functions; knows no table."""
+"""How far reviewers agree with each other, and whether one favours a side.
+
+Pure functions; knows no table.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -17,11 +20,14 @@ def numbers_differ(one: float, other: float) -> float:
     return float((one - other) ** 2)
 
 
-def krippendorff_alpha(units: Sequence[Sequence[Hashable]], difference: Difference = names_differ) -> float | None:
+def krippendorff_alpha(
+    units: Sequence[Sequence[Hashable]], difference: Difference = names_differ
+) -> float | None:
     """Return Krippendorff's alpha; None where no two verdicts can be compared or all are the same.
 
-    ``units`` holds the verdicts on each pair; units with fewer than two say nothing. 1 is perfect agreement, 0 what chance gives
-    (Krippendorff, "Content Analysis", 2004, chapter 11; with missing verdicts; the nominal and the interval metric).
+    ``units`` holds the verdicts on each pair; units with fewer than two say nothing. 1 is perfect
+    agreement, 0 what chance gives (Krippendorff, "Content Analysis", 2004, chapter 11; with missing
+    verdicts; the nominal and the interval metric).
     """
     compared = [Counter(unit) for unit in units if len(unit) > 1]
     totals: Counter[Hashable] = sum(compared, Counter())
@@ -34,7 +40,8 @@ def krippendorff_alpha(units: Sequence[Sequence[Hashable]], difference: Differen
 
 
 def cohen_kappa(pairs: Sequence[tuple[Hashable, Hashable]]) -> float | None:
-    """Return Cohen's kappa of two reviewers on the pairs that both judged; None where there is nothing to tell.
+    """Return Cohen's kappa of two reviewers on the pairs that both judged; None where there is
+    nothing to tell.
 
     Cohen, Educational and Psychological Measurement 20 (1960), 37-46.
     """
@@ -48,4 +55,6 @@ def cohen_kappa(pairs: Sequence[tuple[Hashable, Hashable]]) -> float | None:
 
 def _differing(labels: "Counter[Any]", difference: Difference) -> float:
     """Return how far all ordered pairs of verdicts differ together."""
-    return sum(n * m * difference(one, other) for one, n in labels.items() for other, m in labels.items())
+    return sum(
+        n * m * difference(one, other) for one, n in labels.items() for other, m in labels.items()
+    )

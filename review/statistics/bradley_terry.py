@@ -1,7 +1,8 @@
 """Verdicts between several contenders become strengths and ranks. Pure functions; knows no table.
 
-Bradley and Terry (Biometrika 39, 1952): the chance that one beats another is the logistic function of the difference of their
-strengths. Ties and both bad count half for each, as the Chatbot Arena has it (Chiang et al. 2024, arXiv 2403.04132).
+Bradley and Terry (Biometrika 39, 1952): the chance that one beats another is the logistic function
+of the difference of their strengths. Ties and both bad count half for each, as the Chatbot Arena
+has it (Chiang et al. 2024, arXiv 2403.04132).
 """
 
 import math
@@ -16,7 +17,8 @@ from review.statistics.logistic_regression import LEAST_CLUSTERS, Array, Fit, fi
 
 _SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
 _MEAN = 1000.0
-# How far contenders may be spread, as the standard deviation of a strength in log odds; each is as likely beforehand
+# How far contenders may be spread, as the standard deviation of a strength in log odds; each is as
+# likely beforehand
 _SPREADS = np.linspace(0.25, 3.25, 25)
 _DRAWS, _DRAWN_WITH = 4000, 20261126  # of the largest difference, always the same ones
 
@@ -54,12 +56,14 @@ class Ranking:
 
 
 def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
-    """Return the contenders' strengths with intervals that count each prompt, not each verdict, as independent.
+    """Return the contenders' strengths with intervals that count each prompt, not each verdict, as
+    independent.
 
-    Strengths have a normal prior, so that they exist whoever won or lost all, and are not spread outward where pairs were chosen
-    by earlier verdicts; how wide it is, the verdicts say. Where they repeat a prompt the wider of the posterior's and the
-    clustered errors counts. Ranks hold for all pairs of contenders together (the maximum of the standardised differences, as
-    Tukey's range), for one look.
+    Strengths have a normal prior, so that they exist whoever won or lost all, and are not spread
+    outward where pairs were chosen by earlier verdicts; how wide it is, the verdicts say. Where
+    they repeat a prompt the wider of the posterior's and the clustered errors counts. Ranks hold
+    for all pairs of contenders together (the maximum of the standardised differences, as Tukey's
+    range), for one look.
     """
     if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
         return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
@@ -71,7 +75,9 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     fit = _fit_strengths(features, scores, prompts)
     ratings = _MEAN + _SCALE * (fit.coefficients - fit.coefficients.mean())
     covariances = [_centred(fit.posterior)]
-    if fit.clustered is not None and len(set(zip(prompts, map(tuple, np.abs(features)), strict=True))) < len(bouts):
+    if fit.clustered is not None and len(
+        set(zip(prompts, map(tuple, np.abs(features)), strict=True))
+    ) < len(bouts):
         covariances.append(_centred(fit.clustered))
     halves = Z95 * _SCALE * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
     better = _surely_better(fit.coefficients, covariances)
@@ -87,15 +93,19 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
         )
         for name, at in place.items()
     ]
-    return Ranking(tuple(sorted(standings, key=lambda standing: -standing.rating)), note=_islands(names, bouts))
+    return Ranking(
+        tuple(sorted(standings, key=lambda standing: -standing.rating)), note=_islands(names, bouts)
+    )
 
 
 def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int]) -> Fit:
-    """Return strengths and their covariances under a normal prior whose width is not known: a mean over widths.
+    """Return strengths and their covariances under a normal prior whose width is not known: a mean
+    over widths.
 
-    Each width counts by the evidence for it, the likelihood with the strengths integrated out (Laplace's approximation; MacKay,
-    Neural Computation 4, 1992, 415-447), under a uniform prior on the standard deviation (Gelman, Bayesian Analysis 1, 2006,
-    section 7.1). A fixed width does not hold for contenders that are nearly equal and for one that is far off.
+    Each width counts by the evidence for it, the likelihood with the strengths integrated out
+    (Laplace's approximation; MacKay, Neural Computation 4, 1992, 415-447), under a uniform prior on
+    the standard deviation (Gelman, Bayesian Analysis 1, 2006, section 7.1). A fixed width does not
+    hold for contenders that are nearly equal and for one that is far off.
     """
     size = features.shape[1]
     fits, evidences = [], []
@@ -104,7 +114,9 @@ def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int]) -> Fi
         assert fit is not None  # with a prior there is always one
         odds = features @ fit.coefficients
         likelihood = float(np.sum(scores * odds - np.logaddexp(0.0, odds)))
-        prior = -0.5 * float(fit.coefficients @ fit.coefficients) / spread**2 - size * math.log(spread)
+        prior = -0.5 * float(fit.coefficients @ fit.coefficients) / spread**2 - size * math.log(
+            spread
+        )
         evidences.append(likelihood + prior + 0.5 * float(np.linalg.slogdet(fit.posterior)[1]))
         fits.append(fit)
     weights = np.exp(np.array(evidences) - max(evidences))
@@ -112,14 +124,24 @@ def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int]) -> Fi
     mean: Array = np.average([fit.coefficients for fit in fits], axis=0, weights=weights)
     apart = [np.outer(fit.coefficients - mean, fit.coefficients - mean) for fit in fits]
     posterior: Array = np.average(
-        [fit.posterior + other for fit, other in zip(fits, apart, strict=True)], axis=0, weights=weights
+        [fit.posterior + other for fit, other in zip(fits, apart, strict=True)],
+        axis=0,
+        weights=weights,
     )
-    clustered = [fit.clustered + other for fit, other in zip(fits, apart, strict=True) if fit.clustered is not None]
-    return Fit(mean, posterior, np.average(clustered, axis=0, weights=weights) if clustered else None)
+    clustered = [
+        fit.clustered + other
+        for fit, other in zip(fits, apart, strict=True)
+        if fit.clustered is not None
+    ]
+    return Fit(
+        mean, posterior, np.average(clustered, axis=0, weights=weights) if clustered else None
+    )
 
 
 def _centred(covariance: Array) -> Array:
-    """Return the covariance of strengths of which the mean is taken off: all that verdicts speak of is their differences."""
+    """Return the covariance of strengths of which the mean is taken off: all that verdicts speak of
+    is their differences.
+    """
     size = len(covariance)
     centre = np.eye(size) - np.full((size, size), 1 / size)
     centred: Array = centre @ covariance @ centre
@@ -127,16 +149,22 @@ def _centred(covariance: Array) -> Array:
 
 
 def _surely_better(strengths: Array, covariances: Sequence[Array]) -> NDArray[np.bool_]:
-    """Return (K, K) whether each contender is better than each other, wrong for any pair in 5 % of rankings at most."""
+    """Return (K, K) whether each contender is better than each other, wrong for any pair in 5 % of
+    rankings at most.
+    """
     errors = np.max([np.sqrt(np.maximum(_variances(one), 0.0)) for one in covariances], axis=0)
     np.fill_diagonal(errors, 1.0)
-    chance = np.random.default_rng(_DRAWN_WITH)
+    rng = np.random.default_rng(_DRAWN_WITH)
     size = len(strengths)
-    drawn = chance.multivariate_normal(np.zeros(size), covariances[-1], _DRAWS, check_valid="ignore", method="eigh")  # (D, K)
+    drawn = rng.multivariate_normal(
+        np.zeros(size), covariances[-1], _DRAWS, check_valid="ignore", method="eigh"
+    )  # (D, K)
     spread = np.sqrt(np.maximum(_variances(covariances[-1]), 1e-12))
     np.fill_diagonal(spread, np.inf)
     largest = np.max(np.abs(drawn[:, :, None] - drawn[:, None, :]) / spread, axis=(1, 2))
-    better: NDArray[np.bool_] = (strengths[:, None] - strengths[None, :]) > np.quantile(largest, 0.95) * errors
+    better: NDArray[np.bool_] = (strengths[:, None] - strengths[None, :]) > np.quantile(
+        largest, 0.95
+    ) * errors
     np.fill_diagonal(better, val=False)
     return better
 
@@ -149,7 +177,9 @@ def _variances(covariance: Array) -> Array:
 
 
 def _islands(names: Sequence[str], bouts: Sequence[Bout]) -> str:
-    """Say between which contenders no chain of verdicts leads: how they stand to each other is the prior's guess."""
+    """Say between which contenders no chain of verdicts leads: how they stand to each other is the
+    prior's guess.
+    """
     met: dict[str, set[str]] = {name: set() for name in names}
     for bout in bouts:
         met[bout.first].add(bout.second)

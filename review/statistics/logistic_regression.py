@@ -1,4 +1,5 @@
-"""Logistic regression with a normal prior, and errors that respect that verdicts on one prompt belong together.
+"""Logistic regression with a normal prior, and errors that respect that verdicts on one prompt
+belong together.
 
 Knows no verdict and no table. Shapes: N observations, K coefficients.
 """
@@ -10,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-LEAST_CLUSTERS = 10  # from fewer the sandwich makes intervals that are too narrow, down to none at all
+LEAST_CLUSTERS = (
+    10  # from fewer the sandwich makes intervals that are too narrow, down to none at all
+)
 _STEPS = 100
 _CONVERGED = 1e-9  # of the gradient's largest entry, per observation
-_FLAT = 1e-10  # of the greatest curvature: a direction with less is one that no observation speaks of
+_FLAT = (
+    1e-10  # of the greatest curvature: a direction with less is one that no observation speaks of
+)
 _BEYOND = 15.0  # log odds so large belong to data that some line parts without error
 
 
@@ -22,8 +27,11 @@ class Fit:
     """Coefficients, and how sure they are."""
 
     coefficients: Array  # (K,)
-    posterior: Array  # (K, K) the inverse of the curvature, the prior's included: as if verdicts were independent
-    clustered: Array | None  # (K, K) the sandwich; None where there are no clusters, or too few to tell
+    # (K, K) the inverse of the curvature, the prior's included: as if verdicts were independent
+    posterior: Array
+    clustered: (
+        Array | None
+    )  # (K, K) the sandwich; None where there are no clusters, or too few to tell
 
 
 def fit_logistic(
@@ -37,11 +45,12 @@ def fit_logistic(
 ) -> Fit | None:
     """Return the coefficients of the greatest posterior density, or None where there are none.
 
-    ``features`` is (N, K), ``outcomes`` (N,) from 0 to 1, one half for a tie, ``weights`` (N,) how often each was seen. The
-    prior is normal, (K,) of means and of precisions, one over the variance; without one it is the maximum of the likelihood,
-    and directions that no observation speaks of get 0. The clustered covariance is the sandwich of Huber (1967) and White
-    (1982) with the gradients of a cluster added up (Liang and Zeger, Biometrika 73, 1986) and the small-sample factor C / (C -
-    1) for C clusters.
+    ``features`` is (N, K), ``outcomes`` (N,) from 0 to 1, one half for a tie, ``weights`` (N,) how
+    often each was seen. The prior is normal, (K,) of means and of precisions, one over the
+    variance; without one it is the maximum of the likelihood, and directions that no observation
+    speaks of get 0. The clustered covariance is the sandwich of Huber (1967) and White (1982) with
+    the gradients of a cluster added up (Liang and Zeger, Biometrika 73, 1986) and the small-sample
+    factor C / (C - 1) for C clusters.
     """
     count, size = features.shape
     seen = np.ones(count) if weights is None else weights
@@ -53,7 +62,11 @@ def fit_logistic(
         gradient = features.T @ (seen * (outcomes - chances)) - precision * (coefficients - mean)
         bread = _inverse(features, seen * chances * (1 - chances), precision)
         if np.abs(gradient).max() <= _CONVERGED * max(seen.sum(), 1.0):
-            return Fit(coefficients, bread, _sandwich(features, seen * (outcomes - chances), clusters, bread))
+            return Fit(
+                coefficients,
+                bread,
+                _sandwich(features, seen * (outcomes - chances), clusters, bread),
+            )
         coefficients = coefficients + bread @ gradient
         if not np.isfinite(coefficients).all() or np.abs(features @ coefficients).max() > _BEYOND:
             return None
@@ -66,13 +79,19 @@ def _sigmoid(values: Array) -> Array:
 
 
 def _inverse(features: Array, weights: Array, precision: Array) -> Array:
-    """Return the inverse of the curvature, 0 in directions that neither an observation nor the prior speaks of."""
+    """Return the inverse of the curvature, 0 in directions that neither an observation nor the
+    prior speaks of.
+    """
     curvature = features.T @ (features * weights[:, None]) + np.diag(precision)
-    inverse: Array = np.asarray(np.linalg.pinv(curvature, rcond=_FLAT, hermitian=True), dtype=np.float64)
+    inverse: Array = np.asarray(
+        np.linalg.pinv(curvature, rcond=_FLAT, hermitian=True), dtype=np.float64
+    )
     return inverse
 
 
-def _sandwich(features: Array, residuals: Array, clusters: Sequence[int], bread: Array) -> Array | None:
+def _sandwich(
+    features: Array, residuals: Array, clusters: Sequence[int], bread: Array
+) -> Array | None:
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
     if len(names) < LEAST_CLUSTERS:
         return None

@@ -1,4 +1,7 @@
-"""Reviews, their contenders and their responses, as rows. Knows no model: responses are given to it."""
+"""Reviews, their contenders and their responses, as rows.
+
+Knows no model: responses are given to it.
+"""
 
 import json
 import secrets
@@ -61,7 +64,7 @@ class ReviewStore:
                         "side_seed": secrets.token_hex(8),
                         "overlap": plan.overlap,
                         "repeats": plan.repeats,
-                        "answers": plan.answers,
+                        "response_mode": plan.response_mode,
                         "rubric_name": plan.rubric.name,
                         "rubric": plan.rubric.text,
                         "created_at": now(),
@@ -70,7 +73,8 @@ class ReviewStore:
                 .last_pk
             )
             tables.table("prompts").insert_all(
-                _prompt_row(review_id, example) | {"seen_by": json.dumps(plan.seen.get(example.row, ()))}
+                _prompt_row(review_id, example)
+                | {"seen_by": json.dumps(plan.seen.get(example.row, ()))}
                 for example in plan.examples
             )
             for position, entrant in enumerate(plan.contenders):
@@ -79,22 +83,38 @@ class ReviewStore:
     def add_contender(self, review_id: int, entrant: Entrant) -> None:
         """Let one more take part, under a name that no other has; what was judged stays."""
         with self.database.transaction() as tables:
-            [last] = tables.query("SELECT max(position) AS position FROM contenders WHERE review_id = ?", [review_id])
+            [last] = tables.query(
+                "SELECT max(position) AS position FROM contenders WHERE review_id = ?", [review_id]
+            )
             _add_contender(tables, review_id, last["position"] + 1, entrant)
-            tables.table("reviews").update(review_id, {"state": "stopped", "message": "A contender was added. Continue it."})
+            tables.table("reviews").update(
+                review_id, {"state": "stopped", "message": "A contender was added. Continue it."}
+            )
 
     def examples(self, review_id: int) -> list[Example]:
         """Return a review's prompts as they stood in the dataset."""
-        rows = self.database.query("SELECT * FROM prompts WHERE review_id = ? ORDER BY data_row", [review_id])
+        rows = self.database.query(
+            "SELECT * FROM prompts WHERE review_id = ? ORDER BY data_row", [review_id]
+        )
         return [
-            Example(row["data_row"], (*_turns(row), Turn("assistant", row["expected"])), None, row["category"]) for row in rows
+            Example(
+                row["data_row"],
+                (*_turns(row), Turn("assistant", row["expected"])),
+                None,
+                row["category"],
+            )
+            for row in rows
         ]
 
     def find(self, name: str) -> Row:
         """Return a review's row. Raises ReviewError when there is none."""
         row = self.database.one("SELECT * FROM reviews WHERE name = ?", [name])
         if row is None:
-            raise ReviewError(f"There is no review '{name}': make it first." if name else "Choose a review, or make one first.")
+            raise ReviewError(
+                f"There is no review '{name}': make it first."
+                if name
+                else "Choose a review, or make one first."
+            )
         return row
 
     def free_name(self, stem: str) -> str:
@@ -104,21 +124,33 @@ class ReviewStore:
     def all(self) -> list[Row]:
         """Return all reviews, the latest first, each with its counts."""
         return self.database.query(
-            "SELECT reviews.*, pair_count AS pairs, verdict_count AS ratings FROM reviews ORDER BY id DESC"
+            "SELECT reviews.*, pair_count AS pairs, verdict_count AS ratings FROM reviews ORDER "
+            "BY id DESC"
         )
 
     def rubrics(self) -> list[Rubric]:
         """Return the rubrics of all reviews, the latest text of each name first."""
-        rows = self.database.query("SELECT rubric_name, rubric FROM reviews WHERE rubric <> '' ORDER BY id")
-        return [Rubric(name, text) for name, text in reversed({row["rubric_name"]: row["rubric"] for row in rows}.items())]
+        rows = self.database.query(
+            "SELECT rubric_name, rubric FROM reviews WHERE rubric <> '' ORDER BY id"
+        )
+        return [
+            Rubric(name, text)
+            for name, text in reversed({row["rubric_name"]: row["rubric"] for row in rows}.items())
+        ]
 
     def contenders(self, review_id: int) -> list[Contender]:
         """Return a review's contenders in the order they were listed."""
-        rows = self.database.query("SELECT * FROM contenders WHERE review_id = ? ORDER BY position", [review_id])
-        return [Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"])) for row in rows]
+        rows = self.database.query(
+            "SELECT * FROM contenders WHERE review_id = ? ORDER BY position", [review_id]
+        )
+        return [
+            Contender(row["id"], row["name"], row["kind"], json.loads(row["facts"])) for row in rows
+        ]
 
     def waiting_for(self, run: str) -> str:
-        """Return the name of a review that a run, or a model of one of its steps, has not answered wholly; '' for none."""
+        """Return the name of a review that a run, or a model of one of its steps, has not answered
+        wholly; '' for none.
+        """
         row = self.database.one(
             """SELECT reviews.name FROM reviews JOIN contenders ON review_id = reviews.id
                WHERE state <> 'ready' AND kind = 'model' AND (contenders.name = :run OR
@@ -128,7 +160,9 @@ class ReviewStore:
         return str(row["name"]) if row else ""
 
     def unanswered(self, contender_id: int) -> list[tuple[int, list[Turn], str]]:
-        """Return (prompt id, turns, expected answer) of every prompt that a contender has not answered yet."""
+        """Return (prompt id, turns, expected answer) of every prompt that a contender has not
+        answered yet.
+        """
         rows = self.database.query(
             """SELECT prompts.id, turns, expected FROM prompts JOIN contenders USING (review_id)
                WHERE contenders.id = ? AND NOT EXISTS
@@ -153,10 +187,11 @@ class ReviewStore:
             tables.table("responses").insert(row)
 
     def add_pairs(self, review_id: int) -> None:
-        """Pair every two contenders on every prompt, or each response with itself, and open the review for judging.
+        """Pair every two contenders on every prompt, or each response with itself, and open the
+        review for judging.
 
-        Two responses of the same words can only tie, so nobody is asked about them. The order is random: a pair's number tells
-        nothing of who meets whom.
+        Two responses of the same words can only tie, so nobody is asked about them. The order is
+        random: a pair's number tells nothing of who meets whom.
         """
         with self.database.transaction() as tables:
             tables.execute(
@@ -165,9 +200,9 @@ class ReviewStore:
                    JOIN contenders one ON one.id = a.contender_id
                    JOIN reviews ON reviews.id = one.review_id
                    JOIN contenders two ON two.review_id = one.review_id
-                        AND CASE answers WHEN 'pairs' THEN two.position > one.position ELSE two.id = one.id END
+                        AND CASE response_mode WHEN 'pairs' THEN two.position > one.position ELSE two.id = one.id END
                    JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
-                   WHERE one.review_id = ? AND (a.id = b.id OR NOT {SAME_TEXT}) ORDER BY random()""",  # noqa: S608 - our words
+                   WHERE one.review_id = ? AND (a.id = b.id OR NOT {SAME_TEXT}) ORDER BY random()""",
                 [review_id],
             )
             tables.table("reviews").update(review_id, {"state": "ready", "message": ""})
@@ -192,23 +227,32 @@ class ReviewStore:
         return sorted(person["name"] for person in self.people(name)["people"])
 
     def people(self, name: str) -> Row:
-        """Return how far everybody is who judges a review, the busiest first; nothing of what they said."""
+        """Return how far everybody is who judges a review, the busiest first; nothing of what they
+        said.
+        """
         review = self.find(name)
-        sql = "SELECT reviewer AS name, judged FROM walks WHERE review_id = ? AND judged > 0 ORDER BY judged DESC, name"
+        sql = """SELECT reviewer AS name, judged FROM reviewer_progress
+                 WHERE review_id = ? AND judged > 0 ORDER BY judged DESC, name"""
         rows = self.database.query(sql, [review["id"]])
         sql = "SELECT count(*) AS n FROM pairs INDEXED BY disputed_pairs WHERE review_id = ? AND is_disputed = 1"
         disputed = self.database.scalar(sql, [review["id"]])
-        counts = {"pairs": review["pair_count"], "ratings": review["verdict_count"], "disputed": disputed}
-        return {"people": rows, "answers": review["answers"], **counts}
+        counts = {
+            "pairs": review["pair_count"],
+            "ratings": review["verdict_count"],
+            "disputed": disputed,
+        }
+        return {"people": rows, "response_mode": review["response_mode"], **counts}
 
     def count_settled(self, review_id: int) -> int:
         """Return how many pairs of a review a blind later verdict has settled."""
         sql = """SELECT count(DISTINCT pair_id) AS n FROM verdicts JOIN pairs ON pairs.id = pair_id
-                 WHERE review_id = ? AND settles = 1 AND knew = 0"""
+                 WHERE review_id = ? AND adjudicates = 1 AND unblinded = 0"""
         return int(self.database.scalar(sql, [review_id]))
 
     def meetings(self, review_id: int) -> dict[frozenset[str], tuple[int, int]]:
-        """Return for every two contenders how often both say the same, and how many of their pairs have no verdict."""
+        """Return for every two contenders how often both say the same, and how many of their pairs
+        have no verdict.
+        """
         rows = self.database.query(
             f"""SELECT one.name AS one, two.name AS two, sum({SAME_TEXT}) AS identical,
                        sum(CASE WHEN pairs.id IS NOT NULL AND pairs.verdict_count = 0 THEN 1 ELSE 0 END) AS unjudged
@@ -216,13 +260,17 @@ class ReviewStore:
                 JOIN responses a ON a.contender_id = one.id
                 JOIN responses b ON b.contender_id = two.id AND b.prompt_id = a.prompt_id
                 LEFT JOIN pairs ON pairs.first_response_id = a.id AND pairs.second_response_id = b.id
-                WHERE one.review_id = ? GROUP BY one.id, two.id""",  # noqa: S608 - our words
+                WHERE one.review_id = ? GROUP BY one.id, two.id""",
             [review_id],
         )
-        return {frozenset((row["one"], row["two"])): (row["identical"], row["unjudged"]) for row in rows}
+        return {
+            frozenset((row["one"], row["two"])): (row["identical"], row["unjudged"]) for row in rows
+        }
 
     def learnt(self, review_id: int) -> tuple[tuple[str, int], ...]:
-        """Return the contenders that were trained on prompts of a review, each with how many of them."""
+        """Return the contenders that were trained on prompts of a review, each with how many of
+        them.
+        """
         rows = self.database.query(
             """SELECT value AS name, count(*) AS n FROM prompts, json_each(seen_by) WHERE review_id = ?
                GROUP BY value ORDER BY n DESC""",
@@ -236,40 +284,71 @@ class ReviewStore:
             tables.table("reviews").update(self.find(name)["id"], {"shared": int(shared)})
 
     def known_reviewer(self, name: str) -> str:
-        """Return a reviewer's name as it was written when they first judged, whatever its capitals now."""
-        sql = "SELECT DISTINCT reviewer FROM walks WHERE reviewer = ? COLLATE NOCASE AND judged > 0"
+        """Return a reviewer's name as it was written when they first judged, whatever its capitals
+        now.
+        """
+        sql = "SELECT DISTINCT reviewer FROM reviewer_progress WHERE reviewer = ? COLLATE NOCASE AND judged > 0"
         known = [row["reviewer"] for row in self.database.query(sql, [name])]
         return name if name in known or not known else str(known[0])
 
     def all_reviewers(self) -> list[str]:
         """Return everybody who has judged in any review, by name."""
-        rows = self.database.query("SELECT DISTINCT reviewer FROM walks WHERE judged > 0 ORDER BY reviewer COLLATE NOCASE")
+        rows = self.database.query(
+            "SELECT DISTINCT reviewer FROM reviewer_progress WHERE judged > 0 ORDER BY reviewer "
+            "COLLATE NOCASE"
+        )
         return [row["reviewer"] for row in rows]
 
     def kinds(self, name: str) -> tuple[list[str], list[str]]:
         """Return the categories and the splits of a review's prompts."""
         review_id = self.find(name)["id"]
-        rows = self.database.query("SELECT DISTINCT category, split FROM prompts WHERE review_id = ?", [review_id])
-        categories, splits = ({row[kind] for row in rows if row[kind]} for kind in ("category", "split"))
+        rows = self.database.query(
+            "SELECT DISTINCT category, split FROM prompts WHERE review_id = ?", [review_id]
+        )
+        categories, splits = (
+            {row[kind] for row in rows if row[kind]} for kind in ("category", "split")
+        )
         return sorted(categories), sorted(splits)
 
     def _check(self, plan: ReviewPlan) -> None:
         check_new_name(plan.name)
-        if taken := self.database.one("SELECT name FROM reviews WHERE name = ? COLLATE NOCASE", [plan.name]):
+        if taken := self.database.one(
+            "SELECT name FROM reviews WHERE name = ? COLLATE NOCASE", [plan.name]
+        ):
             raise ReviewError(f"There is a review '{taken['name']}' already: choose another name.")
         plan.check()
 
 
 def _add_contender(tables: SqliteUtils, review_id: Any, position: int, entrant: Entrant) -> None:
     facts = json.dumps(dict(entrant.facts), ensure_ascii=False)
-    row = {"review_id": review_id, "position": position, "name": entrant.name, "kind": entrant.kind, "facts": facts}
+    row = {
+        "review_id": review_id,
+        "position": position,
+        "name": entrant.name,
+        "kind": entrant.kind,
+        "facts": facts,
+    }
     contender = tables.table("contenders").insert(row).last_pk
-    prompts = tables.query("SELECT id, data_row FROM prompts WHERE review_id = ?", [review_id]) if entrant.responses else ()
+    prompts = (
+        tables.query("SELECT id, data_row FROM prompts WHERE review_id = ?", [review_id])
+        if entrant.responses
+        else ()
+    )
     answered = [
-        (prompt["id"], entrant.responses[prompt["data_row"]]) for prompt in prompts if prompt["data_row"] in entrant.responses
+        (prompt["id"], entrant.responses[prompt["data_row"]])
+        for prompt in prompts
+        if prompt["data_row"] in entrant.responses
     ]
-    said = {"contender_id": contender, "asked": "", "tokens": 0, "finish_reason": "imported", "created_at": now()}
-    tables.table("responses").insert_all({**said, "prompt_id": prompt, "text": text} for prompt, text in answered)
+    said = {
+        "contender_id": contender,
+        "asked": "",
+        "tokens": 0,
+        "finish_reason": "imported",
+        "created_at": now(),
+    }
+    tables.table("responses").insert_all(
+        {**said, "prompt_id": prompt, "text": text} for prompt, text in answered
+    )
 
 
 def _turns(row: Row) -> list[Turn]:

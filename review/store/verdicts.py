@@ -1,4 +1,7 @@
-"""Verdicts as values, read from the tables: who judged what, between whom, and how. Knows no statistics."""
+"""Verdicts as values, read from the tables: who judged what, between whom, and how.
+
+Knows no statistics.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -27,12 +30,14 @@ class Vote:
     remarks: tuple[Remarks, Remarks]  # on A and on B
     comment: str
     correction: str
-    knew: bool  # the reviewer could tell which is which
-    settles: bool  # it decides between earlier ones that differ
+    unblinded: bool  # the reviewer could tell which is which
+    adjudicates: bool  # it decides between earlier ones that differ
 
     @property
     def outcome(self) -> str:
-        """The winner's name, ``tie`` or ``both_bad``: what reviewers who saw the sides otherwise agree on."""
+        """The winner's name, ``tie`` or ``both_bad``: what reviewers who saw the sides otherwise
+        agree on.
+        """
         return {"a": self.a, "b": self.b}.get(self.verdict, f"\0{self.verdict}")
 
     @property
@@ -41,7 +46,9 @@ class Vote:
         return self.remarks[0].tags + self.remarks[1].tags
 
     def score(self, contender: str) -> float:
-        """Return 1 where a contender of the pair won, 0 where it lost, one half where neither is better."""
+        """Return 1 where a contender of the pair won, 0 where it lost, one half where neither is
+        better.
+        """
         return 0.5 if self.verdict in UNDECIDED else float(self.outcome == contender)
 
 
@@ -62,40 +69,53 @@ EVERYTHING = Filters()
 def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING) -> list[Vote]:
     """Return a review's verdicts in the order they were first given, all or some."""
     rows = store.database.query(
-        """SELECT verdicts.*, pairs.prompt_id, category, one.name AS a_name, two.name AS b_name,
-                  length(a.text) AS a_length, length(b.text) AS b_length
-           FROM verdicts JOIN pairs ON pairs.id = pair_id JOIN prompts ON prompts.id = pairs.prompt_id
-           JOIN responses a ON a.id = a_response_id JOIN contenders one ON one.id = a.contender_id
-           JOIN responses b ON b.id = b_response_id JOIN contenders two ON two.id = b.contender_id
-           WHERE pairs.review_id = :review AND :reviewer IN ('', reviewer)
-                 AND (:category = '' OR category = CASE :category WHEN '(none)' THEN '' ELSE :category END)
-                 AND :split IN ('', prompts.split) ORDER BY verdicts.id""",
-        {"review": review_id, "reviewer": filters.reviewer, "category": filters.category, "split": filters.split},
+        """SELECT *, length(a_text) AS a_length, length(b_text) AS b_length FROM verdict_sides
+           WHERE review_id = :review AND :reviewer IN ('', reviewer)
+           AND :category IN ('', CASE category WHEN '' THEN '(none)' ELSE category END)
+           AND :split IN ('', split) ORDER BY id""",
+        {
+            "review": review_id,
+            "reviewer": filters.reviewer,
+            "category": filters.category,
+            "split": filters.split,
+        },
     )
     votes = [
         Vote(
-            row["pair_id"], row["prompt_id"], row["category"], row["reviewer"], row["a_name"], row["b_name"], row["verdict"],
-            (row["a_length"], row["b_length"]), stored_remarks(row), row["comment"], row["correction"], bool(row["knew"]),
-            bool(row["settles"]),
+            row["pair_id"],
+            row["prompt_id"],
+            row["category"],
+            row["reviewer"],
+            row["a_contender"],
+            row["b_contender"],
+            row["verdict"],
+            (row["a_length"], row["b_length"]),
+            stored_remarks(row),
+            row["comment"],
+            row["correction"],
+            bool(row["unblinded"]),
+            bool(row["adjudicates"]),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return [vote for vote in votes if not filters.tag or filters.tag in vote.tags]
 
 
 def by_pair(votes: Sequence[Vote], label: Callable[[Vote], Label]) -> dict[int, dict[str, Label]]:
-    """Return what each reviewer said of each pair, without verdicts that settle: those knew that others differ."""
+    """Return what each reviewer said of each pair, without verdicts that settle: those knew that
+    others differ.
+    """
     said: dict[int, dict[str, Label]] = {}
     for vote in votes:
-        if not vote.settles:
+        if not vote.adjudicates:
             said.setdefault(vote.pair, {})[vote.reviewer] = label(vote)
     return said
 
 
 def decisive(votes: Sequence[Vote]) -> list[Vote]:
     """Return the verdicts that count: where a later one settles a pair, it alone."""
-    settled = {vote.pair for vote in votes if vote.settles}
-    return [vote for vote in votes if vote.settles or vote.pair not in settled]
+    settled = {vote.pair for vote in votes if vote.adjudicates}
+    return [vote for vote in votes if vote.adjudicates or vote.pair not in settled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +130,17 @@ class SecondLook:
 def read_second_looks(store: ReviewStore, review_id: int) -> list[SecondLook]:
     """Return every pair that was judged twice by one person."""
     rows = store.database.query(
-        """SELECT verdicts.reviewer, verdicts.verdict AS first, repeats.verdict AS second,
-                  verdicts.winner_response_id IS repeats.winner_response_id AS same_winner
-           FROM repeats JOIN verdicts USING (pair_id, reviewer) JOIN pairs ON pairs.id = pair_id WHERE review_id = ?""",
+        """SELECT verdicts.reviewer, verdicts.verdict AS first, repeat_judgments.verdict AS second,
+                  verdicts.winner_response_id IS repeat_judgments.winner_response_id AS same_winner
+           FROM repeat_judgments JOIN verdicts USING (pair_id, reviewer)
+           JOIN pairs ON pairs.id = pair_id WHERE review_id = ?""",
         [review_id],
     )
     return [
         SecondLook(
             row["reviewer"],
-            bool(row["same_winner"]) and (row["first"] == row["second"] or row["first"] not in UNDECIDED),
+            bool(row["same_winner"])
+            and (row["first"] == row["second"] or row["first"] not in UNDECIDED),
             row["first"] == row["second"] and row["first"] not in UNDECIDED,
         )
         for row in rows
@@ -131,7 +153,7 @@ def rating_columns(rating: Rating) -> Row:
     for side, said in (("a", rating.a), ("b", rating.b)):
         sides |= {f"{side}_stars": said.stars, f"{side}_tags": json.dumps(said.tags)}
     texts = {"verdict": rating.verdict, "comment": rating.comment, "correction": rating.correction}
-    return {**texts, **sides, "flagged": int(rating.flagged), "knew": int(rating.knew)}
+    return {**texts, **sides, "flagged": int(rating.flagged), "unblinded": int(rating.unblinded)}
 
 
 def stored_remarks(row: Row) -> tuple[Remarks, Remarks]:

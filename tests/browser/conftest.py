@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.serving import Server, free_port
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -72,7 +74,10 @@ def _watched_window(browser: Browser, server: Server) -> Iterator[Page]:
     window.set_default_timeout(90_000)
     foreign: list[str] = []
     failures: list[str] = []
-    window.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, server) else None)
+    window.on(
+        "request",
+        lambda request: foreign.append(request.url) if _is_foreign(request.url, server) else None,
+    )
     window.on("pageerror", lambda error: failures.append(str(error)))
     yield window
     window.close()

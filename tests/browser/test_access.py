@@ -18,9 +18,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_tab_has_a_serious_obstacle(browser: Browser, server: Server, small_file: Path, scheme: Any) -> None:
+def test_no_tab_has_a_serious_obstacle(
+    browser: Browser, server: Server, small_file: Path, scheme: Any
+) -> None:
     workspace = Workspace(server.workspace)
-    store = write_review(workspace, small_file, {"base": "One {prompt}", "tuned": "Two {prompt}", "third": "Three"}, 12)
+    store = write_review(
+        workspace,
+        small_file,
+        {"base": "One {prompt}", "tuned": "Two {prompt}", "third": "Three"},
+        12,
+    )
     for person in ("Amina", "Juma"):
         judge = Judge(store, "r", person)
         for number, pair in enumerate(judge.next_pairs(30)):
@@ -32,7 +39,9 @@ def test_no_tab_has_a_serious_obstacle(browser: Browser, server: Server, small_f
     for tab, ready in TABS.items():
         window.goto(f"{server.url}/?tab={tab}")
         expect(window.locator(ready).first).to_be_visible()
-        expect(window.locator(".pending")).to_have_count(0)  # Gradio makes what is being asked for anew translucent
+        expect(window.locator(".pending")).to_have_count(
+            0
+        )  # Gradio makes what is being asked for anew translucent
         if tab == "review":
             open_details(window)
         result = Axe().run(window).response

@@ -22,7 +22,9 @@ def verdicts(server: Server) -> int:
     return count
 
 
-def test_on_a_phone_no_verdict_is_taken_before_both_responses_were_seen(page: Page, server: Server, small_file: Path) -> None:
+def test_on_a_phone_no_verdict_is_taken_before_both_responses_were_seen(
+    page: Page, server: Server, small_file: Path
+) -> None:
     page.set_viewport_size({"width": 390, "height": 500})
     long = "A line of an answer.\n\n" * 200
     progress = begin_judging(page, server, small_file, (long + "one", long + "two"), 3)
@@ -32,18 +34,25 @@ def test_on_a_phone_no_verdict_is_taken_before_both_responses_were_seen(page: Pa
     expect(notice).to_have_text("Read response B first.")
     expect(progress).to_have_text("0 of 3 judged")
     assert verdicts(server) == 0
-    page.wait_for_function("document.querySelector('#pair [data-part=b]').getBoundingClientRect().top < innerHeight - 90")
+    page.wait_for_function(
+        "document.querySelector('#pair [data-part=b]').getBoundingClientRect().top < innerHeight "
+        "- 90"
+    )
     page.locator("#pair [data-verdict=a]").click()
     expect(progress).to_have_text("1 of 3 judged")
     assert verdicts(server) == 1
-    page.locator("#pair [data-verdict=b]").click()  # the next pair begins at its top and is read anew
+    page.locator(
+        "#pair [data-verdict=b]"
+    ).click()  # the next pair begins at its top and is read anew
     expect(notice).to_have_text("Read response B first.")
     assert verdicts(server) == 1
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "accounts").write_text("owner rose:an owner's words\njuma:a reviewer's words\n", encoding="utf-8")
+    (tmp_path / "accounts").write_text(
+        "owner rose:an owner's words\njuma:a reviewer's words\n", encoding="utf-8"
+    )
     made = Server(tmp_path / "workspace", free_port(), ["--auth", str(tmp_path / "accounts")])
     made.start()
     yield made
@@ -57,7 +66,9 @@ def sign_in(window: Page, server: Server, name: str, password: str) -> None:
     window.get_by_role("button").click()
 
 
-def test_a_reviewer_signs_in_judges_and_sees_no_other_screen(browser: Browser, guarded: Server, small_file: Path) -> None:
+def test_a_reviewer_signs_in_judges_and_sees_no_other_screen(
+    browser: Browser, guarded: Server, small_file: Path
+) -> None:
     workspace = Workspace(guarded.workspace)
     write_review(workspace, small_file, {"base": "One.", "tuned": "Two."}, 3)
     workspace.close()
@@ -83,7 +94,9 @@ def test_a_reviewer_signs_in_judges_and_sees_no_other_screen(browser: Browser, g
     owner.context.close()
 
 
-def test_what_is_typed_is_no_markup_and_no_added_script_runs(calm_page: Page, calm_server: Server) -> None:
+def test_what_is_typed_is_no_markup_and_no_added_script_runs(
+    calm_page: Page, calm_server: Server
+) -> None:
     calm_page.goto(calm_server.url)
     expect(calm_page.locator(".fuata-report")).to_be_visible(timeout=30_000)
     typed = "<img src=x onerror='window.ran=1'><b id=typed>x</b>"
@@ -100,6 +113,9 @@ def test_what_is_typed_is_no_markup_and_no_added_script_runs(calm_page: Page, ca
         setTimeout(() => done("nothing was refused"), 3000);
     })""")
     assert refused == "script-src-elem"
-    calm_page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"window.ran = 3\">')")
+    calm_page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"window.ran "
+        "= 3\">')"
+    )
     calm_page.wait_for_timeout(300)
     assert calm_page.evaluate("window.ran") is None

@@ -21,7 +21,14 @@ HOSTILE = (
 )
 
 
-def begin_judging(page: Page, server: Server, file: Path, texts: tuple[str, str], rows: int, reviewer: str = "Amina") -> Locator:
+def begin_judging(
+    page: Page,
+    server: Server,
+    file: Path,
+    texts: tuple[str, str],
+    rows: int,
+    reviewer: str = "Amina",
+) -> Locator:
     """Open a new review for a reviewer and return what tells how far they are."""
     workspace = Workspace(server.workspace)
     write_review(workspace, file, dict(zip(("base", "tuned"), texts, strict=True)), rows)
@@ -35,7 +42,9 @@ def begin_judging(page: Page, server: Server, file: Path, texts: tuple[str, str]
     return progress
 
 
-def test_hostile_responses_are_inert_text_and_fetch_nothing(page: Page, server: Server, small_file: Path) -> None:
+def test_hostile_responses_are_inert_text_and_fetch_nothing(
+    page: Page, server: Server, small_file: Path
+) -> None:
     begin_judging(page, server, small_file, (HOSTILE, "x" * 200_000 + "\u202eabc"), 3)
     sides = page.locator("#pair .sides .text")
     texts = sides.all_text_contents()
@@ -89,7 +98,10 @@ def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: 
     judge_the_first_again(page)
     expect(page.locator("#pair .finished")).to_be_visible()
     workspace = Workspace(server.workspace)
-    rows = workspace.database.query("SELECT verdict, a_tags, b_tags, a_stars, b_stars, comment, knew FROM verdicts ORDER BY id")
+    rows = workspace.database.query(
+        "SELECT verdict, a_tags, b_tags, a_stars, b_stars, comment, unblinded FROM verdicts "
+        "ORDER BY id"
+    )
     workspace.close()
     assert [row["verdict"] for row in rows] == ["a", "b", "tie", "both_bad", "b"]
     first = {name: rows[0][name] for name in ("a_tags", "b_tags", "a_stars", "b_stars", "comment")}
@@ -101,10 +113,12 @@ def test_keys_judge_and_typing_does_not(page: Page, server: Server, small_file: 
         "comment": "1 and 2 are text here",
     }
     assert rows[1]["comment"] == ""
-    assert [row["knew"] for row in rows] == [1, 0, 0, 0, 0]
+    assert [row["unblinded"] for row in rows] == [1, 0, 0, 0, 0]
 
 
-def test_thirty_pairs_are_judged_by_keys_alone(page: Page, server: Server, small_file: Path) -> None:
+def test_thirty_pairs_are_judged_by_keys_alone(
+    page: Page, server: Server, small_file: Path
+) -> None:
     workspace = Workspace(server.workspace)
     write_review(workspace, small_file, {"base": "base {prompt}", "tuned": "tuned {prompt}"}, 30)
     workspace.close()
@@ -127,13 +141,19 @@ def test_thirty_pairs_are_judged_by_keys_alone(page: Page, server: Server, small
     workspace = Workspace(server.workspace)
     rows = workspace.database.query("SELECT verdict, pair_id FROM verdicts ORDER BY id")
     workspace.close()
-    assert [row["verdict"] for row in rows] == [{"1": "a", "2": "b", "3": "tie", "4": "both_bad"}[key] for key in seen]
+    assert [row["verdict"] for row in rows] == [
+        {"1": "a", "2": "b", "3": "tie", "4": "both_bad"}[key] for key in seen
+    ]
     assert len({row["pair_id"] for row in rows}) == 30
 
 
-def test_answers_are_shown_with_differences_and_rendered(page: Page, server: Server, small_file: Path) -> None:
+def test_answers_are_shown_with_differences_and_rendered(
+    page: Page, server: Server, small_file: Path
+) -> None:
     text = "# Head\n\nThe **same** words {prompt} <b>raw</b> [link](https://example.com)"
-    begin_judging(page, server, small_file, (text, "The **same** other words {prompt}, says ChatGPT"), 2)
+    begin_judging(
+        page, server, small_file, (text, "The **same** other words {prompt}, says ChatGPT"), 2
+    )
     sides = page.locator("#pair [data-part=a], #pair [data-part=b]")
     expect(page.locator("#pair [data-part=leak]")).to_contain_text("names a model (“ChatGPT”)")
     page.keyboard.press("d")
@@ -151,9 +171,11 @@ def test_answers_are_shown_with_differences_and_rendered(page: Page, server: Ser
 
 
 @pytest.mark.parametrize(("answers", "keys"), [("pass", "1212"), ("stars", "5314")])
-def test_single_responses_are_judged_by_keys(page: Page, server: Server, small_file: Path, answers: str, keys: str) -> None:
+def test_single_responses_are_judged_by_keys(
+    page: Page, server: Server, small_file: Path, answers: str, keys: str
+) -> None:
     workspace = Workspace(server.workspace)
-    write_review(workspace, small_file, {"tuned": "It is {prompt}"}, 4, answers=answers)
+    write_review(workspace, small_file, {"tuned": "It is {prompt}"}, 4, response_mode=answers)
     workspace.close()
     page.goto(f"{server.url}/?tab=review")
     expect(page.locator("#review input")).to_have_value(re.compile("4 responses"))
@@ -167,7 +189,10 @@ def test_single_responses_are_judged_by_keys(page: Page, server: Server, small_f
         page.keyboard.press(key)
         expect(progress).to_have_text(f"{number} of 4 judged")
     page.keyboard.press("h")
-    words = {"pass": ["Fail", "Pass", "Fail", "Pass"], "stars": ["4 stars", "1 star", "3 stars", "5 stars"]}[answers]
+    words = {
+        "pass": ["Fail", "Pass", "Fail", "Pass"],
+        "stars": ["4 stars", "1 star", "3 stars", "5 stars"],
+    }[answers]
     expect(page.get_by_role("dialog", name="Your verdicts").get_by_role("listitem")).to_have_text(
         [re.compile(word) for word in words]
     )
@@ -175,11 +200,14 @@ def test_single_responses_are_judged_by_keys(page: Page, server: Server, small_f
     rows = workspace.database.query("SELECT verdict, a_stars FROM verdicts ORDER BY id")
     workspace.close()
     assert [(row["verdict"], row["a_stars"]) for row in rows] == [
-        ("stars", int(key)) if answers == "stars" else ({"1": "pass", "2": "fail"}[key], None) for key in keys
+        ("stars", int(key)) if answers == "stars" else ({"1": "pass", "2": "fail"}[key], None)
+        for key in keys
     ]
 
 
-def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, server: Server, small_file: Path) -> None:
+def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(
+    page: Page, server: Server, small_file: Path
+) -> None:
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
     page.keyboard.press("1")
     expect(progress).to_have_text("1 of 4 judged")
@@ -188,7 +216,9 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, serve
     expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
     expect(progress).to_have_text("1 of 4 judged")
     server.start()
-    with suppress(PlaywrightError):  # Gradio loads the page anew by itself when it sees the app again, and may be quicker
+    with suppress(
+        PlaywrightError
+    ):  # Gradio loads the page anew by itself when it sees the app again, and may be quicker
         page.reload()
     expect(progress).to_have_text("1 of 4 judged")
     expect(page.locator("#pair [data-part=who]")).to_have_text("Amina judges r")
@@ -196,9 +226,13 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(page: Page, serve
     expect(progress).to_have_text("2 of 4 judged")
 
 
-def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(page: Page, server: Server, small_file: Path) -> None:
+def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(
+    page: Page, server: Server, small_file: Path
+) -> None:
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
-    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")  # nothing that is sent arrives any more
+    page.evaluate(
+        "() => { window.fetch = () => new Promise(() => {}); }"
+    )  # nothing that is sent arrives any more
     page.keyboard.press("2")
     expect(progress).to_have_text("0 of 4 judged")
     page.reload()
@@ -210,15 +244,24 @@ def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(page: Page,
 
 
 @pytest.mark.parametrize("answers", ["pairs", "stars"])
-def test_results_list_where_reviewers_differ(page: Page, server: Server, small_file: Path, answers: str) -> None:
+def test_results_list_where_reviewers_differ(
+    page: Page, server: Server, small_file: Path, answers: str
+) -> None:
     workspace = Workspace(server.workspace)
-    store = write_review(workspace, small_file, {"base": "<b>One.</b>", "tuned": "Two."}, 3, answers=answers)
+    store = write_review(
+        workspace, small_file, {"base": "<b>One.</b>", "tuned": "Two."}, 3, response_mode=answers
+    )
     pairs = [pair.id for pair in Judge(store, "r", "Amina").next_pairs(3)]
     for person, stars in (("Amina", 5), ("Juma", 2)):
         for pair in pairs:
             judge = Judge(store, "r", person)
             side = "a" if (judge.pair(pair).a == "Two.") == (stars == 5) else "b"
-            judge.rate(pair, make_rating(side) if answers == "pairs" else make_rating("stars", a={"stars": stars}))
+            judge.rate(
+                pair,
+                make_rating(side)
+                if answers == "pairs"
+                else make_rating("stars", a={"stars": stars}),
+            )
     workspace.close()
     page.goto(f"{server.url}/?tab=results")
     what = "pairs" if answers == "pairs" else "responses"
@@ -227,7 +270,9 @@ def test_results_list_where_reviewers_differ(page: Page, server: Server, small_f
     listed = page.get_by_role("dialog", name="Pairs behind the number")
     expect(listed).to_contain_text("Where reviewers differ, or did: 3 pairs")
     expect(listed.locator("article")).to_have_count(3)
-    words = ("tuned better", "base better") if answers == "pairs" else ("5 of 5 stars", "2 of 5 stars")
+    words = (
+        ("tuned better", "base better") if answers == "pairs" else ("5 of 5 stars", "2 of 5 stars")
+    )
     for person, said in zip(("Amina", "Juma"), words, strict=True):
         expect(listed.locator("article").first).to_contain_text(f"{person}: {said}")
     if answers == "pairs":

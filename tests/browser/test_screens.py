@@ -26,11 +26,15 @@ TABS = ("data", "train", "chat", "review", "results")
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_tab_scrolls_sideways_or_logs_an_error(browser: Browser, calm_server: Server, width: int, theme: str) -> None:
+def test_no_tab_scrolls_sideways_or_logs_an_error(
+    browser: Browser, calm_server: Server, width: int, theme: str
+) -> None:
     window = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=theme)  # type: ignore[arg-type]
     window.set_default_timeout(90_000)
     errors: list[str] = []
-    window.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    window.on(
+        "console", lambda message: errors.append(message.text) if message.type == "error" else None
+    )
     window.on("pageerror", lambda error: errors.append(str(error)))
     for name in TABS:
         window.goto(f"{calm_server.url}/?tab={name}")
@@ -65,7 +69,9 @@ def test_tabs_answer_arrow_keys_and_the_address_bar(calm_page: Page, calm_server
         ("empty.json", b"", "empty.json is empty"),
         (
             "broken.json",
-            b"[\n" + b'{"instruction": "Q", "output": "A"},\n' * 55 + b'{"instruction": "Q" "x": 1}\n]',
+            b"[\n"
+            + b'{"instruction": "Q", "output": "A"},\n' * 55
+            + b'{"instruction": "Q" "x": 1}\n]',
             "in line 57",
         ),
         ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
@@ -86,7 +92,9 @@ def test_a_bad_file_gets_one_sentence_on_the_page(
     expect(calm_page.get_by_label("Dataset", exact=True)).to_have_value("")
 
 
-def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, calm_server: Server) -> None:
+def test_a_wrong_model_or_style_is_named_where_start_would_be(
+    calm_page: Page, calm_server: Server
+) -> None:
     calm_page.goto(f"{calm_server.url}/?tab=train")
     expect(calm_page.locator("#ready")).to_contain_text("Ready.")
     for label, word, sentence in (
@@ -103,7 +111,9 @@ def test_a_wrong_model_or_style_is_named_where_start_would_be(calm_page: Page, c
         expect(calm_page.locator("#ready")).not_to_contain_text(sentence)
 
 
-def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(browser: Browser, calm_server: Server) -> None:
+def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(
+    browser: Browser, calm_server: Server
+) -> None:
     """Of events past Gradio's queue the page itself must tell."""
     with browser.new_context(viewport={"width": 390, "height": 800}) as window:
         page = window.new_page()
@@ -115,7 +125,9 @@ def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(browser: Brow
         field.press("Enter")
         expect(notices).to_contain_text("There is no model '/no/model'")
         expect(notices).to_have_count(1)  # three events asked for it
-        expect(page.get_by_text("Error", exact=True).first).to_be_hidden()  # Gradio's own word for it
+        expect(
+            page.get_by_text("Error", exact=True).first
+        ).to_be_hidden()  # Gradio's own word for it
         notices.get_by_label("Close").click()
         expect(notices).to_have_count(0)
         page.locator("#test-share input").fill("95")
@@ -123,7 +135,9 @@ def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(browser: Brow
         expect(notices).to_contain_text("test share: must lie between 0 and 0.9")
 
 
-def test_a_question_that_could_not_be_asked_goes_back_to_its_box(browser: Browser, calm_server: Server) -> None:
+def test_a_question_that_could_not_be_asked_goes_back_to_its_box(
+    browser: Browser, calm_server: Server
+) -> None:
     with browser.new_context() as window:
         page = window.new_page()
         page.goto(f"{calm_server.url}/?tab=chat")
@@ -151,7 +165,9 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
     page.get_by_label("Epochs").fill("1000")
-    page.get_by_label("Batch size").fill("1")  # many steps: there must be some left when the app is back
+    page.get_by_label("Batch size").fill(
+        "1"
+    )  # many steps: there must be some left when the app is back
     page.get_by_label("Run name").fill("cut-off")
     page.locator("#start").click()
     state = page.locator("#monitor [data-part=state]")
@@ -172,7 +188,9 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     for window in (second, page):
         expect(window.locator("#monitor [data-part=state]")).to_have_text("interrupted")
     second.get_by_role("button", name="Resume").click()
-    expect(second.locator("#monitor [data-part=state]")).to_have_text(re.compile("waiting|training"), timeout=60_000)
+    expect(second.locator("#monitor [data-part=state]")).to_have_text(
+        re.compile("waiting|training"), timeout=60_000
+    )
     expect(state).to_have_text("training", timeout=60_000)
     second.get_by_role("button", name="Stop and keep the best").click()
     expect(state).to_have_text("stopped", timeout=60_000)
@@ -185,7 +203,12 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     server.stop()
     workspace = Workspace(server.workspace)
     for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
-        add_run(workspace, load_dataset(small_file), replace(TrainingSettings(), learning_rate=rate, epochs=7), name)
+        add_run(
+            workspace,
+            load_dataset(small_file),
+            replace(TrainingSettings(), learning_rate=rate, epochs=7),
+            name,
+        )
         record_run(RunStore(workspace), name, rate)
     workspace.close()
     server.start()
@@ -200,7 +223,9 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     page.get_by_label("Logarithmic loss").check()
     page.get_by_label("Rate, gradient, speed and memory").check()
     expect(page.get_by_label("Four small charts of the run")).to_be_visible()
-    page.wait_for_function("document.querySelector('#monitor [data-part=plot]').layout.xaxis.title.text === 'tokens'")
+    page.wait_for_function(
+        "document.querySelector('#monitor [data-part=plot]').layout.xaxis.title.text === 'tokens'"
+    )
     page.get_by_label("Note").fill("<b>worth keeping</b>")
     page.get_by_label("Note").press("Tab")
     with page.expect_download() as download:
@@ -214,7 +239,9 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("New name").fill("slow")
     page.get_by_role("button", name="OK").click()
-    expect(page.locator("#monitor [data-part=refusal]")).to_contain_text("There is a run 'slow' already")
+    expect(page.locator("#monitor [data-part=refusal]")).to_contain_text(
+        "There is a run 'slow' already"
+    )
     page.get_by_role("button", name="Rename").click()
     page.get_by_label("New name").fill("quick")
     page.get_by_label("New name").press("Enter")
@@ -243,24 +270,32 @@ def record_run(runs: RunStore, name: str, rate: float) -> None:
     runs.record(name, RunStarted(name, 0, 40, 10, 8, 2, 1, 1, "cpu"))
     runs.record(name, EvalDone(0, 0, 3.0, is_best=False, elapsed_s=0))
     for step in range(1, 41):
-        runs.record(name, StepDone(step, step / 10, 3 / step, rate, 1.0, 90 * step, 900.0, 600.0, step))
+        runs.record(
+            name, StepDone(step, step / 10, 3 / step, rate, 1.0, 90 * step, 900.0, 600.0, step)
+        )
     runs.record(name, EvalDone(40, 4, 1.0, is_best=True, elapsed_s=40))
     runs.record(name, RunFinished(40, "completed", 40, 1.0, 40))
 
 
-def test_what_is_typed_while_a_methods_defaults_are_on_their_way_stays(calm_page: Page, calm_server: Server) -> None:
+def test_what_is_typed_while_a_methods_defaults_are_on_their_way_stays(
+    calm_page: Page, calm_server: Server
+) -> None:
     calm_page.goto(f"{calm_server.url}/?tab=train")
     expect(calm_page.locator("#ready")).to_contain_text("Ready.")
     held: list[Route] = []
     calm_page.route("**/gradio_api/run/**", lambda request: held.append(request))  # noqa: PLW0108 - Playwright marks what it is given
     calm_page.get_by_role("radio", name="lora", exact=True).click()
-    while len(held) < 2:  # the card, and the defaults; should one never be asked for, the test's own limit ends this
+    while (
+        len(held) < 2
+    ):  # the card, and the defaults; should one never be asked for, the test's own limit ends this
         calm_page.wait_for_timeout(20)
     calm_page.get_by_label("Epochs", exact=True).fill("7")
     calm_page.unroute("**/gradio_api/run/**")  # which lets go of what is held
     expect(calm_page.get_by_label("Learning rate", exact=True)).to_have_value("0.003")
     expect(calm_page.get_by_label("Epochs", exact=True)).to_have_value("7")
-    calm_page.get_by_role("radio", name="full", exact=True).click()  # a choice after it brings all of its defaults again
+    calm_page.get_by_role(
+        "radio", name="full", exact=True
+    ).click()  # a choice after it brings all of its defaults again
     expect(calm_page.get_by_label("Epochs", exact=True)).to_have_value("3")
     expect(calm_page.get_by_label("Learning rate", exact=True)).to_have_value("0.0003")
     for method in ("lora", "qlora", "full"):  # quicker than the answers come

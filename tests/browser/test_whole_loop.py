@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 _TRAINING_MS = 240_000
 
 
-def test_a_person_goes_from_a_file_to_rated_pairs_in_one_sitting(page: Page, server: Server, book: Path) -> None:
+def test_a_person_goes_from_a_file_to_rated_pairs_in_one_sitting(
+    page: Page, server: Server, book: Path
+) -> None:
     _look_at_data(page, server, book)
     _train_and_reload(page, server)
     _chat(page)
@@ -54,7 +56,9 @@ def _train_and_reload(page: Page, server: Server) -> None:
     _wait_for_points(page, before)
     expect(page.locator("#monitor .plot svg.main-svg").first).to_be_visible()
     _wait_for_points(page, before + 3)
-    expect(page.locator("#monitor [data-part=state]")).to_have_text("finished", timeout=_TRAINING_MS)
+    expect(page.locator("#monitor [data-part=state]")).to_have_text(
+        "finished", timeout=_TRAINING_MS
+    )
     expect(page.locator("#monitor .answers article")).to_have_count(3)
     expect(page.locator("#monitor tbody tr")).to_have_count(1)
 
@@ -62,14 +66,16 @@ def _train_and_reload(page: Page, server: Server) -> None:
 def _points(page: Page) -> int:
     return int(
         page.evaluate(
-            "Number([...document.querySelectorAll('#monitor, #monitor *')].find(n => n.dataset.points)?.dataset.points || 0)"
+            "Number([...document.querySelectorAll('#monitor, #monitor *')].find(n => "
+            "n.dataset.points)?.dataset.points || 0)"
         )
     )
 
 
 def _wait_for_points(page: Page, least: int) -> None:
     page.wait_for_function(
-        "least => [...document.querySelectorAll('#monitor, #monitor *')].some(n => Number(n.dataset.points || 0) >= least)",
+        "least => [...document.querySelectorAll('#monitor, #monitor *')].some(n => "
+        "Number(n.dataset.points || 0) >= least)",
         arg=least,
         timeout=_TRAINING_MS,
     )
@@ -86,7 +92,9 @@ def _chat(page: Page) -> None:
         re.compile(r"\w{2,}"), timeout=60_000
     )
     page.get_by_text("The exact prompt").click()
-    expect(page.locator("#exact-prompt")).to_contain_text("### Instruction:\nWhat is the opposite of hot?\n\n### Response:")
+    expect(page.locator("#exact-prompt")).to_contain_text(
+        "### Instruction:\nWhat is the opposite of hot?\n\n### Response:"
+    )
 
 
 def _make_review(page: Page) -> None:
@@ -101,7 +109,9 @@ def _make_review(page: Page) -> None:
 
 
 def _rate_ten_and_undo_one(page: Page) -> list[tuple[int, str]]:
-    """Judge ten pairs with keys, take one back, judge it again; return what should be in the database."""
+    """Judge ten pairs with keys, take one back, judge it again; return what should be in the
+    database.
+    """
     page.get_by_label("Your name").fill("Amina")
     page.locator("#judge").click()
     keys = {"1": "a", "2": "b", "3": "tie", "4": "both_bad"}
@@ -111,7 +121,9 @@ def _rate_ten_and_undo_one(page: Page) -> list[tuple[int, str]]:
         key = "1234"[number % 4]
         page.keyboard.press(key)
         given.append((pair, keys[key]))
-        expect(page.locator("#pair [data-part=progress]")).to_have_text(f"{number + 1} of 12 judged")
+        expect(page.locator("#pair [data-part=progress]")).to_have_text(
+            f"{number + 1} of 12 judged"
+        )
     page.keyboard.press("u")
     expect(page.locator("#pair [data-part=progress]")).to_have_text("9 of 12 judged")
     undone, _ = given.pop()
@@ -121,7 +133,8 @@ def _rate_ten_and_undo_one(page: Page) -> list[tuple[int, str]]:
 
 def _pair(page: Page, done: list[int]) -> int:
     handle = page.wait_for_function(
-        "done => { const n = [...document.querySelectorAll('#pair, #pair *')].find(n => n.dataset.pair);"
+        "done => { const n = [...document.querySelectorAll('#pair, #pair *')].find(n => "
+        "n.dataset.pair);"
         " const id = Number(n?.dataset.pair || 0); return id && !done.includes(id) ? id : 0 }",
         arg=done,
     )
@@ -146,5 +159,7 @@ def _the_database_holds_exactly(server: Server, kept: list[tuple[int, str]]) -> 
     rows = list(database.query("SELECT pair_id, verdict, reviewer FROM verdicts ORDER BY id"))
     assert [(row["pair_id"], row["verdict"]) for row in rows] == kept
     assert {row["reviewer"] for row in rows} == {"Amina"}
-    actions = [row["action"] for row in database.query("SELECT action FROM verdict_log ORDER BY id")]
+    actions = [
+        row["action"] for row in database.query("SELECT action FROM verdict_log ORDER BY id")
+    ]
     assert actions == ["rated"] * 10 + ["undone"]

@@ -1,4 +1,6 @@
-"""A hundred deaths in the middle of judging: what was acknowledged is there, once, and all counts are right."""
+"""A hundred deaths in the middle of judging: what was acknowledged is there, once, and all counts
+are right.
+"""
 
 import random
 import subprocess
@@ -37,17 +39,19 @@ while pairs := judge.next_pairs(1):
 def test_a_hundred_kills_lose_no_acknowledged_verdict(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
     file = tmp_path / "rows.csv"
-    file.write_text("instruction,output\n" + "".join(f"Say {n}.,It is {n}.\n" for n in range(5_000)))
+    file.write_text(
+        "instruction,output\n" + "".join(f"Say {n}.,It is {n}.\n" for n in range(5_000))
+    )
     write_review(workspace, file, {"base": "base", "tuned": "tuned"}, 5_000)
     workspace.close()
-    chance, kept = random.Random(1), {person: set[int]() for person in PEOPLE}
+    rng, kept = random.Random(1), {person: set[int]() for person in PEOPLE}
     for number in range(KILLS // len(PEOPLE)):
         said = {person: tmp_path / f"{person}-{number}.txt" for person in PEOPLE}
         going = [judging(tmp_path / "w", person, file) for person, file in said.items()]
         while any(not file.read_text() for file in said.values()):
             assert all(process.poll() is None for process in going)
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 0.05))
         for process in going:
             process.kill()
             process.wait()
@@ -59,7 +63,9 @@ def test_a_hundred_kills_lose_no_acknowledged_verdict(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
     rows = workspace.database.query("SELECT pair_id, reviewer FROM verdicts")
     log = workspace.database.query("SELECT pair_id, reviewer, action FROM verdict_log ORDER BY id")
-    people = {person["name"]: person["judged"] for person in ReviewStore(workspace).people("r")["people"]}
+    people = {
+        person["name"]: person["judged"] for person in ReviewStore(workspace).people("r")["people"]
+    }
     workspace.close()
     for person in PEOPLE:
         found = [row["pair_id"] for row in rows if row["reviewer"] == person]
@@ -69,11 +75,17 @@ def test_a_hundred_kills_lose_no_acknowledged_verdict(tmp_path: Path) -> None:
         missing = kept[person] - set(
             found
         )  # a death may come between an undoing and its word, never between a verdict and its row
-        assert all(last[pair] == "undone" for pair in missing) and len(missing) <= KILLS // len(PEOPLE)
-        assert len(set(found) - kept[person]) <= KILLS // len(PEOPLE) and len(found) > KILLS // len(PEOPLE)
+        assert all(last[pair] == "undone" for pair in missing) and len(missing) <= KILLS // len(
+            PEOPLE
+        )
+        assert len(set(found) - kept[person]) <= KILLS // len(PEOPLE) and len(found) > KILLS // len(
+            PEOPLE
+        )
 
 
 def judging(folder: Path, person: str, said: Path) -> "subprocess.Popen[bytes]":
     """Start somebody who judges on and on and writes each acknowledgement to a file."""
     with said.open("wb") as stream:
-        return subprocess.Popen([sys.executable, "-c", JUDGING, str(folder), person], cwd=ROOT, stdout=stream)
+        return subprocess.Popen(
+            [sys.executable, "-c", JUDGING, str(folder), person], cwd=ROOT, stdout=stream
+        )

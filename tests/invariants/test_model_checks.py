@@ -1,4 +1,6 @@
-"""Folders that do not hold what they should, bases that changed under their adapters, layouts that are no causal models."""
+"""Folders that do not hold what they should, bases that changed under their adapters, layouts that
+are no causal models.
+"""
 
 import json
 import shutil
@@ -13,7 +15,7 @@ from core.cli.main import main as core_main
 from core.datasets.conversation import Turn
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError, SettingsError, WorkspaceError
-from core.generation.model_cache import ModelShelf
+from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.models.load import load_model
 from core.models.lora import merge_adapter
@@ -29,8 +31,18 @@ from core.training.settings import TrainingSettings
 from tests.conftest import POCKET
 
 pytestmark = pytest.mark.slow
-IDS: dict[str, Any] = {"vocab_size": 8192, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0}
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+IDS: dict[str, Any] = {
+    "vocab_size": 8192,
+    "bos_token_id": None,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 
 
 def never() -> bool:
@@ -45,7 +57,13 @@ def save(model: Any, folder: Path) -> Path:
 
 
 def settings(model: Path | str, **changes: Any) -> TrainingSettings:
-    usual = {"method": "lora", "epochs": 1, "batch_size": 8, "watched_prompts": 1, "learning_rate": 1e-3}
+    usual = {
+        "method": "lora",
+        "epochs": 1,
+        "batch_size": 8,
+        "watched_prompts": 1,
+        "learning_rate": 1e-3,
+    }
     return TrainingSettings(model=str(model), **{**usual, **changes})
 
 
@@ -56,8 +74,8 @@ def train(workspace: Workspace, file: Path, chosen: TrainingSettings, name: str)
 
 
 def ask(workspace: Workspace, model: str) -> str:
-    speaker = ModelShelf(workspace.find_run_model).get(model)
-    [answer] = speaker.respond_all([[Turn("user", "Say A.")]], Sampling(max_new_tokens=5), never)
+    chat_model = ModelCache(workspace.find_run_model).get(model)
+    [answer] = chat_model.respond_all([[Turn("user", "Say A.")]], Sampling(max_new_tokens=5), never)
     return answer.text
 
 
@@ -77,7 +95,9 @@ def test_an_adapter_whose_base_changed_says_so_wherever_it_is_used(
         lambda: merge_run(workspace, "adapter", tmp_path / "merged"),
         lambda: plan_run(load_dataset(small_file), settings("adapter"), workspace),
     ):
-        with pytest.raises(ModelError, match="whose weights have changed since, so it would answer otherwise"):
+        with pytest.raises(
+            ModelError, match="whose weights have changed since, so it would answer otherwise"
+        ):
             use()
     assert not (tmp_path / "merged").exists()
 
@@ -115,14 +135,20 @@ def test_a_run_goes_on_only_with_the_base_and_tokenizer_that_it_began_with(
     events: list[Event] = []
     execute(workspace, name, never, [events.append])
     [failed] = events
-    assert isinstance(failed, RunFailed) and "The tokenizer of" in failed.message and "put the old files back" in failed.message
+    assert (
+        isinstance(failed, RunFailed)
+        and "The tokenizer of" in failed.message
+        and "put the old files back" in failed.message
+    )
     (base / "tokenizer_config.json").write_text(json.dumps(document))
     shutil.copyfile(POCKET / "tokenizer_config.json", base / "tokenizer_config.json")
     execute(workspace, name, never, [])
     assert RunStore(workspace).find("run")["state"] == "finished"
 
 
-@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`", "ignore:Setting `save_embedding_layers`")
+@pytest.mark.filterwarnings(
+    "ignore:Model has `tie_word_embeddings=True`", "ignore:Setting `save_embedding_layers`"
+)
 def test_an_adapter_on_the_output_layer_of_tied_embeddings_merges_to_the_same_answers(
     workspace: Workspace, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -131,7 +157,9 @@ def test_an_adapter_on_the_output_layer_of_tied_embeddings_merges_to_the_same_an
 
     torch.manual_seed(3)
     base = AutoModelForCausalLM.from_pretrained(tiny_models["qwen3"])
-    config = LoraConfig(r=4, target_modules=["q_proj", "lm_head"], init_lora_weights=False, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4, target_modules=["q_proj", "lm_head"], init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     adapted = get_peft_model(base, config)
     adapted.name_or_path = str(tiny_models["qwen3"])
     adapted.peft_config["default"].base_model_name_or_path = str(tiny_models["qwen3"])
@@ -162,7 +190,9 @@ def test_a_merge_that_answers_otherwise_is_not_kept(
         return merged
 
     monkeypatch.setattr("core.models.lora.merge_adapter", wrongly)
-    with pytest.raises(ModelError, match="answers otherwise than the model in memory, so nothing of it was kept"):
+    with pytest.raises(
+        ModelError, match="answers otherwise than the model in memory, so nothing of it was kept"
+    ):
         merge_run(workspace, "adapter", tmp_path / "merged")
     assert list(tmp_path.glob("*merged*")) == [] and list(tmp_path.glob(".*merged*")) == []
 
@@ -172,8 +202,12 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_a_run_exi
 ) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    small = save(LlamaForCausalLM(LlamaConfig(**{**SIZES, **IDS, "vocab_size": 500})), tmp_path / "small")
-    with pytest.raises(ModelError, match=r"makes token \d+, but the model has embeddings for 500 only"):
+    small = save(
+        LlamaForCausalLM(LlamaConfig(**{**SIZES, **IDS, "vocab_size": 500})), tmp_path / "small"
+    )
+    with pytest.raises(
+        ModelError, match=r"makes token \d+, but the model has embeddings for 500 only"
+    ):
         add_run(workspace, load_dataset(small_file), settings(small), "run")
     with pytest.raises(ModelError, match="has embeddings for 500 only"):
         ask(workspace, str(small))
@@ -192,29 +226,47 @@ def test_what_cannot_be_tuned_is_refused_in_words_before_a_run_exists(
         sentence = "is an encoder .*tokens see what comes after them"
     elif kind == "t5":
         save(
-            T5ForConditionalGeneration(T5Config(d_model=32, d_ff=64, num_layers=1, num_heads=2, d_kv=16, vocab_size=8192)), folder
+            T5ForConditionalGeneration(
+                T5Config(d_model=32, d_ff=64, num_layers=1, num_heads=2, d_kv=16, vocab_size=8192)
+            ),
+            folder,
         )
         sentence = "is an encoder with a decoder"
     else:
         shutil.copytree(tiny_models["llama"], folder)
         config = json.loads((folder / "config.json").read_text())
-        changed = {"quantization_config": {"quant_method": "bitsandbytes"}} if kind == "quantised" else {"model_type": "nothing"}
+        changed = (
+            {"quantization_config": {"quant_method": "bitsandbytes"}}
+            if kind == "quantised"
+            else {"model_type": "nothing"}
+        )
         (folder / "config.json").write_text(json.dumps({**config, **changed}))
-        sentence = "quantised .*use lora" if kind == "quantised" else "transformers has no causal model"
+        sentence = (
+            "quantised .*use lora" if kind == "quantised" else "transformers has no causal model"
+        )
     with pytest.raises((ModelError, SettingsError), match=sentence):
         add_run(workspace, load_dataset(small_file), settings(folder, method="full"), "run")
     assert RunStore(workspace).all() == []
 
 
-def test_an_encoder_that_a_config_calls_a_decoder_is_told_by_asking_it(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_encoder_that_a_config_calls_a_decoder_is_told_by_asking_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     from transformers import BertConfig, BertLMHeadModel
 
-    folder = save(BertLMHeadModel(BertConfig(is_decoder=True, **SIZES, **IDS)), tmp_path / "decoder")
+    folder = save(
+        BertLMHeadModel(BertConfig(is_decoder=True, **SIZES, **IDS)), tmp_path / "decoder"
+    )
     assert load_model(find_model(str(folder), workspace.find_run_model)) is not None
     from transformers import XLNetConfig, XLNetLMHeadModel
 
-    other = save(XLNetLMHeadModel(XLNetConfig(d_model=32, n_layer=2, n_head=2, d_inner=64, vocab_size=8192)), tmp_path / "xlnet")
-    with pytest.raises(ModelError, match="no causal language model|cannot be asked as a causal language model"):
+    other = save(
+        XLNetLMHeadModel(XLNetConfig(d_model=32, n_layer=2, n_head=2, d_inner=64, vocab_size=8192)),
+        tmp_path / "xlnet",
+    )
+    with pytest.raises(
+        ModelError, match="no causal language model|cannot be asked as a causal language model"
+    ):
         load_model(find_model(str(other), workspace.find_run_model))
 
 
@@ -224,25 +276,44 @@ def test_a_recurrent_model_without_a_cache_is_trained_and_answers_alone_as_in_co
     from transformers import MambaConfig, MambaForCausalLM
 
     torch.manual_seed(5)
-    config = MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=4, vocab_size=8192, eos_token_id=0, pad_token_id=0)
+    config = MambaConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=4,
+        vocab_size=8192,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
     mamba = save(MambaForCausalLM(config), tmp_path / "mamba")
     for method in ("full", "lora"):
         events = train(workspace, small_file, settings(mamba, method=method), method)
         assert not isinstance(events[-1], RunFailed), events[-1]
-    speaker = ModelShelf(workspace.find_run_model).get("full")
-    questions = [[Turn("user", text)] for text in ("Say A.", "Say something that is rather longer than that.")]
-    together = [one.text for one in speaker.respond_all(questions, Sampling(max_new_tokens=6), never)]
-    alone = [one.text for question in questions for one in speaker.respond_all([question], Sampling(max_new_tokens=6), never)]
+    chat_model = ModelCache(workspace.find_run_model).get("full")
+    questions = [
+        [Turn("user", text)]
+        for text in ("Say A.", "Say something that is rather longer than that.")
+    ]
+    together = [
+        one.text for one in chat_model.respond_all(questions, Sampling(max_new_tokens=6), never)
+    ]
+    alone = [
+        one.text
+        for question in questions
+        for one in chat_model.respond_all([question], Sampling(max_new_tokens=6), never)
+    ]
     assert together == alone
-    ids = speaker.encoder.encode_prompt(questions[0])
+    ids = chat_model.encoder.encode_prompt(questions[0])
     for _ in range(6):  # by the whole text anew for each token, as plain transformers has it
         with torch.no_grad():
-            ids.append(int(speaker.model(torch.tensor([ids])).logits[0, -1].argmax()))
-    assert speaker.encoder.tokenizer.decode(ids[-6:]).startswith(alone[0])
+            ids.append(int(chat_model.model(torch.tensor([ids])).logits[0, -1].argmax()))
+    assert chat_model.encoder.tokenizer.decode(ids[-6:]).startswith(alone[0])
 
 
 def test_an_adapter_without_a_tokenizer_has_its_bases(
-    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    workspace: Workspace,
+    small_file: Path,
+    tiny_models: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     train(workspace, small_file, settings(tiny_models["llama"]), "adapter")
     folder = workspace.model_folder("adapter")
@@ -254,11 +325,27 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(
     where = ["--workspace", str(workspace.folder)]
     assert core_main(["check", str(small_file), "--model", "adapter", *where]) == 0
     assert (
-        core_main(["train", str(small_file), "--model", "adapter", "--lora-rank", "64", "--epochs", "1", "--name", "on", *where])
+        core_main(
+            [
+                "train",
+                str(small_file),
+                "--model",
+                "adapter",
+                "--lora-rank",
+                "64",
+                "--epochs",
+                "1",
+                "--name",
+                "on",
+                *where,
+            ]
+        )
         == 0
     )
     assert "its own rank, alpha, dropout, kind and layers stay" in capsys.readouterr().err
-    assert RunStore(workspace).settings("on").lora_rank == 16  # what is written down is what was done
+    assert (
+        RunStore(workspace).settings("on").lora_rank == 16
+    )  # what is written down is what was done
 
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
@@ -270,7 +357,12 @@ def test_an_adapter_with_added_tokens_makes_room_for_them(
 
     base = AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
     base.resize_token_embeddings(8195)
-    config = LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head", "embed_tokens"], task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=4,
+        target_modules=["q_proj"],
+        modules_to_save=["lm_head", "embed_tokens"],
+        task_type="CAUSAL_LM",
+    )
     adapted = get_peft_model(base, config)
     adapted.peft_config["default"].base_model_name_or_path = str(tiny_models["llama"])
     adapted.save_pretrained(tmp_path / "adapter")
@@ -286,24 +378,37 @@ def test_weights_are_written_in_the_type_of_their_base_by_choice(
     from transformers import AutoModelForCausalLM
 
     half = tmp_path / "half"
-    AutoModelForCausalLM.from_pretrained(tiny_models["llama"]).to(torch.bfloat16).save_pretrained(half)
+    AutoModelForCausalLM.from_pretrained(tiny_models["llama"]).to(torch.bfloat16).save_pretrained(
+        half
+    )
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(POCKET / file, half / file)
-    for name, saved, kind in (("wide", "float32", torch.float32), ("narrow", "base", torch.bfloat16)):
+    for name, saved, kind in (
+        ("wide", "float32", torch.float32),
+        ("narrow", "base", torch.bfloat16),
+    ):
         train(workspace, small_file, settings(half, method="full", saved_type=saved), name)
         written = load_file(workspace.model_folder(name) / "model.safetensors")
         assert {tensor.dtype for tensor in written.values()} == {kind}
-        assert json.loads((workspace.model_folder(name) / "config.json").read_text())["dtype"] == str(kind).removeprefix("torch.")
+        assert json.loads((workspace.model_folder(name) / "config.json").read_text())[
+            "dtype"
+        ] == str(kind).removeprefix("torch.")
         assert ask(workspace, name) is not None
 
 
-def test_identity_sees_a_change_anywhere_and_nothing_else(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+def test_identity_sees_a_change_anywhere_and_nothing_else(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
     from safetensors.torch import save_file
 
     folder = shutil.copytree(tiny_models["llama"], tmp_path / "model")
     before = weights_identity(folder)
     tensors = load_file(folder / "model.safetensors")
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: tensor.clone() for name, tensor in tensors.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     assert weights_identity(folder) == before
     for name in tensors:  # training moves every number of what it trains
         save_file(
@@ -315,27 +420,63 @@ def test_identity_sees_a_change_anywhere_and_nothing_else(tiny_models: dict[str,
 
 
 def test_a_chat_models_own_template_is_its_style_unless_another_is_named(
-    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace,
+    small_file: Path,
+    tiny_models: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     chat = shutil.copytree(tiny_models["llama"], tmp_path / "chat")
     (chat / "chat_template.jinja").write_text(
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if m.role == 'assistant' %}{{ "
+        "eos_token }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     where = ["--workspace", str(workspace.folder), "--epochs", "1"]
     assert core_main(["train", str(small_file), "--model", str(chat), "--name", "own", *where]) == 0
-    assert core_main(["train", str(small_file), "--model", str(chat), "--style", "chatml", "--name", "named", *where]) == 0
-    assert [RunStore(workspace).settings(name).style for name in ("own", "named")] == ["model", "chatml"]
-    assert RunStore(workspace).settings("own").day  # the date that templates are told is one for the whole run
+    assert (
+        core_main(
+            [
+                "train",
+                str(small_file),
+                "--model",
+                str(chat),
+                "--style",
+                "chatml",
+                "--name",
+                "named",
+                *where,
+            ]
+        )
+        == 0
+    )
+    assert [RunStore(workspace).settings(name).style for name in ("own", "named")] == [
+        "model",
+        "chatml",
+    ]
+    assert (
+        RunStore(workspace).settings("own").day
+    )  # the date that templates are told is one for the whole run
     assert "validation loss" in capsys.readouterr().err
 
 
-def test_it_is_told_where_no_adapter_lies_on_a_models_experts(workspace: Workspace, small_file: Path, tmp_path: Path) -> None:
+def test_it_is_told_where_no_adapter_lies_on_a_models_experts(
+    workspace: Workspace, small_file: Path, tmp_path: Path
+) -> None:
     from transformers import GptOssConfig, GptOssForCausalLM, MixtralConfig, MixtralForCausalLM
 
-    usual = {**IDS, **SIZES, "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 2, "num_experts_per_tok": 1}
+    usual = {
+        **IDS,
+        **SIZES,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+    }
     notices = []
-    for number, (layout, config) in enumerate(((GptOssForCausalLM, GptOssConfig), (MixtralForCausalLM, MixtralConfig))):
+    for number, (layout, config) in enumerate(
+        ((GptOssForCausalLM, GptOssConfig), (MixtralForCausalLM, MixtralConfig))
+    ):
         folder = save(layout(config(**usual)), tmp_path / str(number))
         started, *_, ended = train(workspace, small_file, settings(folder), f"run-{number}")
         assert isinstance(started, RunStarted) and not isinstance(ended, RunFailed), ended

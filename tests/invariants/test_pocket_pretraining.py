@@ -14,7 +14,15 @@ from data.pocket.muon import Muon, orthogonalise
 from data.pocket.pretraining import Recipe, pretrain, rate_share
 
 TINY = Recipe(
-    vocabulary=64, hidden=32, layers=2, heads=2, inner=48, context=16, blocks_per_step=4, tokens=16 * 4 * 12, checkpoint_s=0
+    vocabulary=64,
+    hidden=32,
+    layers=2,
+    heads=2,
+    inner=48,
+    context=16,
+    blocks_per_step=4,
+    tokens=16 * 4 * 12,
+    checkpoint_s=0,
 )
 
 
@@ -41,7 +49,9 @@ def test_the_rate_rises_stays_and_falls_to_zero() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 24, 8), (2, 8, 24)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int, int]) -> None:
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(1))))
+    values = torch.linalg.svdvals(
+        orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(1)))
+    )
     assert values.min() > 0.3
     assert values.max() < 1.3
 
@@ -75,7 +85,9 @@ def test_two_processes_train_the_model_of_one(tmp_path: Path, corpus: Path) -> N
     pretrain(0, 1, TINY, corpus, one)
     spawn(pretrain, (2, TINY, corpus, two), nprocs=2)
     for name, weight in weights(one).items():
-        torch.testing.assert_close(weights(two)[name].float(), weight.float(), atol=2e-2, rtol=2e-2)  # bfloat16 files
+        torch.testing.assert_close(
+            weights(two)[name].float(), weight.float(), atol=2e-2, rtol=2e-2
+        )  # bfloat16 files
 
 
 @pytest.mark.slow
@@ -115,6 +127,8 @@ def test_training_goes_on_from_a_models_weights(tmp_path: Path, corpus: Path) ->
     pretrain(0, 1, TINY, corpus, first)
     unmoved = replace(TINY, seed=2, matrix_rate=0.0, other_rate=0.0)
     pretrain(0, 1, unmoved, corpus, second, first / "model")
-    assert all(torch.equal(weight, weights(second)[name]) for name, weight in weights(first).items())
+    assert all(
+        torch.equal(weight, weights(second)[name]) for name, weight in weights(first).items()
+    )
     with pytest.raises(ValueError, match="another shape"):
         pretrain(0, 1, replace(unmoved, inner=32), corpus, tmp_path, first / "model")

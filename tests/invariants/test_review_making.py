@@ -7,12 +7,19 @@ import pytest
 
 from core.datasets.dataset import Dataset, load_dataset
 from core.errors import ReviewError, WorkspaceError
-from core.generation.model_cache import ModelShelf
+from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.process_lock import held
 from core.storage.workspace import Workspace
 from review.domain.plan import ReviewPlan
-from review.setup.generate_responses import RowChoice, answer_review, create_review, is_being_answered, is_unfinished, plan_review
+from review.setup.generate_responses import (
+    RowChoice,
+    answer_review,
+    create_review,
+    is_being_answered,
+    is_unfinished,
+    plan_review,
+)
 from review.store.reviews import ReviewStore
 
 pytestmark = pytest.mark.slow
@@ -30,13 +37,26 @@ def models(tiny_models: dict[str, Path], tmp_path: Path) -> list[str]:
 
 
 def planned(workspace: Workspace, dataset: Dataset, models: list[str]) -> ReviewPlan:
-    return plan_review(workspace, dataset, "r", [*models, "expected"], RowChoice("test"), Sampling(max_new_tokens=6))
+    return plan_review(
+        workspace,
+        dataset,
+        "r",
+        [*models, "expected"],
+        RowChoice("test"),
+        Sampling(max_new_tokens=6),
+    )
 
 
 def answer(workspace: Workspace, stop_after: int = 10_000) -> list[int]:
     seen: list[int] = []
-    shelf = ModelShelf(workspace.find_run_model)
-    answer_review(workspace, "r", shelf, lambda: len(seen) >= stop_after, lambda done, _total: seen.append(done))
+    model_cache = ModelCache(workspace.find_run_model)
+    answer_review(
+        workspace,
+        "r",
+        model_cache,
+        lambda: len(seen) >= stop_after,
+        lambda done, _total: seen.append(done),
+    )
     return seen
 
 
@@ -59,7 +79,9 @@ def test_a_review_cut_off_is_continued_and_answers_nothing_twice(
     assert not is_unfinished(workspace, plan)
 
 
-def test_a_contender_that_changed_meanwhile_is_refused(workspace: Workspace, dataset: Dataset, models: list[str]) -> None:
+def test_a_contender_that_changed_meanwhile_is_refused(
+    workspace: Workspace, dataset: Dataset, models: list[str]
+) -> None:
     create_review(workspace, dataset, planned(workspace, dataset, models))
     answer(workspace, stop_after=1)
     shutil.copyfile(Path(models[0]) / "model.safetensors", Path(models[1]) / "model.safetensors")
@@ -68,7 +90,9 @@ def test_a_contender_that_changed_meanwhile_is_refused(workspace: Workspace, dat
     assert ReviewStore(workspace).find("r")["state"] == "failed"
 
 
-def test_two_hands_cannot_answer_one_review(workspace: Workspace, dataset: Dataset, models: list[str]) -> None:
+def test_two_hands_cannot_answer_one_review(
+    workspace: Workspace, dataset: Dataset, models: list[str]
+) -> None:
     create_review(workspace, dataset, planned(workspace, dataset, models))
     assert not is_being_answered(workspace, "r")
     with held(workspace.folder / "reviews" / "r.lock", "Somebody is at it."):
@@ -77,7 +101,9 @@ def test_two_hands_cannot_answer_one_review(workspace: Workspace, dataset: Datas
             answer(workspace)
 
 
-def test_test_rows_are_those_no_contender_has_learnt(workspace: Workspace, dataset: Dataset, models: list[str]) -> None:
+def test_test_rows_are_those_no_contender_has_learnt(
+    workspace: Workspace, dataset: Dataset, models: list[str]
+) -> None:
     from core.training.runs.runner import add_run, execute
     from core.training.settings import TrainingSettings
 

@@ -39,10 +39,14 @@ class Visitor:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+        self.opener = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        )
 
     def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, str, Any]:
-        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        content = (
+            body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        )
         headers = {"Content-Type": "application/json", **headers}
         request = urllib.request.Request(self.server.url + path, content, headers)
         try:
@@ -57,19 +61,32 @@ class Visitor:
         form = urllib.parse.urlencode({"username": name, "password": password}).encode()
         return self.ask("/login", form, **{"Content-Type": "application/x-www-form-urlencoded"})[0]
 
-    def call(self, function: str, question: object, at: str = "", **headers: str) -> tuple[int, Any]:
+    def call(
+        self, function: str, question: object, at: str = "", **headers: str
+    ) -> tuple[int, Any]:
         """Call a server function of the pair component, as the page at an address does."""
-        body = {"component_id": self.component("pair", at), "fn_name": function, "session_hash": "test", "data": question}
+        body = {
+            "component_id": self.component("pair", at),
+            "fn_name": function,
+            "session_hash": "test",
+            "data": question,
+        }
         status, text, _ = self.ask(f"{at}/gradio_api/component_server/", body, **headers)
         return status, json.loads(text) if status == 200 else text
 
     def run(self, name: str, *values: object, at: str = "") -> tuple[int, str]:
         """Call an event by its name, as anybody can who knows the address."""
-        return self.ask(f"{at}/gradio_api/run/{name}", {"data": list(values), "session_hash": "test"})[:2]
+        return self.ask(
+            f"{at}/gradio_api/run/{name}", {"data": list(values), "session_hash": "test"}
+        )[:2]
 
     def component(self, elem_id: str, at: str = "") -> int:
         config = json.loads(self.ask(f"{at}/config")[1])
-        return next(block["id"] for block in config["components"] if block["props"].get("elem_id") == elem_id)
+        return next(
+            block["id"]
+            for block in config["components"]
+            if block["props"].get("elem_id") == elem_id
+        )
 
 
 @pytest.fixture
@@ -99,21 +116,41 @@ def test_other_pages_and_other_names_are_refused_and_ours_is_served(served: Serv
         {"Origin": "http://evil.example", "Content-Type": "text/plain"},
         {"Host": "evil.example"},
     ):
-        assert visitor.ask("/gradio_api/component_server/", {"fn_name": "save_verdict", "data": question}, **headers)[0] == 403
+        assert (
+            visitor.ask(
+                "/gradio_api/component_server/",
+                {"fn_name": "save_verdict", "data": question},
+                **headers,
+            )[0]
+            == 403
+        )
         assert visitor.ask("/", **headers)[0] == 403
     status, page, headers = visitor.ask("/")
     assert status == 200
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)
     assert visitor.call("save_verdict", question, Origin=served.url)[1]["saved"] == 1
-    assert [row["reviewer"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows] == ["eve"]
+    assert [
+        row["reviewer"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows
+    ] == ["eve"]
 
 
 def test_a_second_app_on_the_same_workspace_is_refused_in_a_sentence(served: Server) -> None:
-    words = ["app.py", "--no-browser", "--port", str(free_port()), "--workspace", str(served.workspace)]
-    second = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    words = [
+        "app.py",
+        "--no-browser",
+        "--port",
+        str(free_port()),
+        "--workspace",
+        str(served.workspace),
+    ]
+    second = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert second.returncode == 2
-    assert second.stderr.strip().endswith("is open in another Fuata: use that one, or give another with --workspace.")
+    assert second.stderr.strip().endswith(
+        "is open in another Fuata: use that one, or give another with --workspace."
+    )
     assert "Traceback" not in second.stderr
 
 
@@ -124,7 +161,11 @@ def test_plotlys_script_is_served_from_here(served: Server) -> None:
 
 def test_files_outside_the_exports_are_not_served(served: Server) -> None:
     visitor = Visitor(served)
-    for path in ("/etc/passwd", str(served.workspace / "fuata.db"), str(served.workspace / "exports" / ".." / "fuata.db")):
+    for path in (
+        "/etc/passwd",
+        str(served.workspace / "fuata.db"),
+        str(served.workspace / "exports" / ".." / "fuata.db"),
+    ):
         assert visitor.ask(f"/gradio_api/file={path}")[0] in {403, 404}
     assert visitor.ask("/plotlyjs/../__init__.py")[0] == 404
 
@@ -147,19 +188,29 @@ def test_who_is_not_signed_in_can_read_and_write_nothing(guarded: Server) -> Non
 def test_a_signed_in_reviewer_judges_under_their_own_name_only(guarded: Server) -> None:
     juma = Visitor(guarded)
     assert juma.sign_in("juma", "other") == 200
-    status, answer = juma.call("save_verdict", {"review": "r", "reviewer": "amina", "pair": 2, "verdict": "tie"}, "/judge")
+    status, answer = juma.call(
+        "save_verdict", {"review": "r", "reviewer": "amina", "pair": 2, "verdict": "tie"}, "/judge"
+    )
     assert (status, answer["pair"]) == (200, 2)
-    assert [row["reviewer"] for row in Database(guarded.workspace / "fuata.db")["verdicts"].rows] == ["juma"]
+    assert [
+        row["reviewer"] for row in Database(guarded.workspace / "fuata.db")["verdicts"].rows
+    ] == ["juma"]
 
 
-def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after_voting(guarded: Server, tmp_path: Path) -> None:
+def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after_voting(
+    guarded: Server, tmp_path: Path
+) -> None:
     """By the raw requests: no file, key, name, verdict or page of somebody else's."""
-    (tmp_path / "secret.json").write_text(json.dumps([{"instruction": "password?", "output": "hunter2"}]))
+    (tmp_path / "secret.json").write_text(
+        json.dumps([{"instruction": "password?", "output": "hunter2"}])
+    )
     named = {"path": str(tmp_path / "secret.json"), "meta": {"_type": "gradio.FileData"}}
     juma, neema, amina = Visitor(guarded), Visitor(guarded), Visitor(guarded)
     for person, word in ((juma, "juma:other"), (neema, "neema:third"), (amina, "amina:secret")):
         assert person.sign_in(*word.split(":")) == 200
-    assert juma.ask("/", Accept="text/html")[1].count("Judge responses side by side")  # led to the one page that is theirs
+    assert juma.ask("/", Accept="text/html")[1].count(
+        "Judge responses side by side"
+    )  # led to the one page that is theirs
     before = dump(guarded)
     for _ in range(2):
         for path in ("/config", "/gradio_api/info", f"/gradio_api/file={tmp_path}/secret.json"):
@@ -175,7 +226,9 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
             "share_result",
         ):
             assert juma.run(name, named, "r", "", "", "", "")[0] == 403, name
-            assert juma.run(name, named, "r", "", "", "", "", at="/judge")[0] in {404, 500}, name  # there is no such event there
+            assert juma.run(name, named, "r", "", "", "", "", at="/judge")[0] in {404, 500}, (
+                name
+            )  # there is no such event there
         for path in (
             "upload",
             f"file={tmp_path}/secret.json",
@@ -183,7 +236,9 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
             "stream/x",
             "proxy=http://x",
         ):
-            assert juma.ask(f"/judge/gradio_api/{path}", b"x" if path == "upload" else None)[0] == 403, path
+            assert (
+                juma.ask(f"/judge/gradio_api/{path}", b"x" if path == "upload" else None)[0] == 403
+            ), path
         assert juma.ask("/judge/../config")[0] in {403, 404}
         config = json.loads(juma.ask("/judge/config")[1])
         said = json.dumps(config)
@@ -192,19 +247,46 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
         assert status == 200 and "does not share" in shared
         status, seen = juma.call("list_verdicts", {"review": "r", "reviewer": "neema"}, "/judge")
         assert status == 200 and all(one["pair"] == 4 for one in seen["verdicts"])
-        status, opened = juma.call("open_verdict", {"review": "r", "reviewer": "neema", "pair": 1}, "/judge")
+        status, opened = juma.call(
+            "open_verdict", {"review": "r", "reviewer": "neema", "pair": 1}, "/judge"
+        )
         assert "not judged pair 1" in opened["error"]
-        assert set(juma.call("fetch_pairs", {"review": "r", "count": 4}, "/judge")[1]["pairs"][0]) == {
-            "id", "answers", "prompt", "expected", "a", "b", "named", "rendered",
-        }  # fmt: skip
-        if dump(guarded) == before:  # now they vote, and neema does: all of it holds afterwards, too
-            assert neema.call("save_verdict", {"review": "r", "pair": 1, "verdict": "a", "comment": "mine"}, "/judge")[0] == 200
-            assert juma.call("save_verdict", {"review": "r", "pair": 4, "verdict": "b"}, "/judge")[0] == 200
+        assert set(
+            juma.call("fetch_pairs", {"review": "r", "count": 4}, "/judge")[1]["pairs"][0]
+        ) == {
+            "id",
+            "response_mode",
+            "prompt",
+            "expected",
+            "a",
+            "b",
+            "named",
+            "rendered",
+        }
+        if (
+            dump(guarded) == before
+        ):  # now they vote, and neema does: all of it holds afterwards, too
+            assert (
+                neema.call(
+                    "save_verdict",
+                    {"review": "r", "pair": 1, "verdict": "a", "comment": "mine"},
+                    "/judge",
+                )[0]
+                == 200
+            )
+            assert (
+                juma.call("save_verdict", {"review": "r", "pair": 4, "verdict": "b"}, "/judge")[0]
+                == 200
+            )
     told = juma.call("undo_verdict", {"review": "r", "reviewer": "neema"}, "/judge")[1]
     assert told["pair"]["id"] == 4  # their own, whoever they say they are
     rows = list(Database(guarded.workspace / "fuata.db")["verdicts"].rows)
-    assert [(row["reviewer"], row["pair_id"], row["comment"]) for row in rows] == [("neema", 1, "mine")]
-    assert amina.run("refresh_results")[0] == 200  # the page offers the review before it can be chosen
+    assert [(row["reviewer"], row["pair_id"], row["comment"]) for row in rows] == [
+        ("neema", 1, "mine")
+    ]
+    assert (
+        amina.run("refresh_results")[0] == 200
+    )  # the page offers the review before it can be chosen
     assert amina.run("share_result", "r", True)[0] == 200
     assert "preferred in" in juma.run("show_shared", "r", at="/judge")[1]
 
@@ -213,9 +295,13 @@ def dump(server: Server) -> list[str]:
     return list(Database(server.workspace / "fuata.db").conn.iterdump())
 
 
-def test_an_owner_may_name_no_file_of_the_server_as_an_upload(served: Server, tmp_path: Path) -> None:
+def test_an_owner_may_name_no_file_of_the_server_as_an_upload(
+    served: Server, tmp_path: Path
+) -> None:
     """Gradio looks where a named file lies only where it launched the page itself."""
-    (tmp_path / "secret.json").write_text(json.dumps([{"instruction": "password?", "output": "hunter2"}]))
+    (tmp_path / "secret.json").write_text(
+        json.dumps([{"instruction": "password?", "output": "hunter2"}])
+    )
     visitor = Visitor(served)
     there, absent = tmp_path / "secret.json", tmp_path / "absent.json"
     told = []
@@ -231,16 +317,27 @@ def test_an_owner_may_name_no_file_of_the_server_as_an_upload(served: Server, tm
             assert "hunter2" not in text and status != 200, (name, text)
             told.append(text.replace(str(path), "PATH"))
     assert set(told[:4]) == set(told[4:])  # whether the file is there is not told either
-    assert "secret" not in json.dumps(list(Database(served.workspace / "fuata.db")["datasets"].rows))
+    assert "secret" not in json.dumps(
+        list(Database(served.workspace / "fuata.db")["datasets"].rows)
+    )
     assert list((served.workspace / "uploads").iterdir()) == []
 
 
-def test_a_request_that_another_page_caused_is_refused_without_an_origin_too(served: Server) -> None:
+def test_a_request_that_another_page_caused_is_refused_without_an_origin_too(
+    served: Server,
+) -> None:
     visitor = Visitor(served)
     question = {"fn_name": "save_verdict", "data": {}}
     for site in ("cross-site", "same-site"):
-        assert visitor.ask("/gradio_api/component_server/", question, **{"Sec-Fetch-Site": site})[0] == 403
-    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        assert (
+            visitor.ask("/gradio_api/component_server/", question, **{"Sec-Fetch-Site": site})[0]
+            == 403
+        )
+    link = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
     assert visitor.ask("/", **link)[0] == 200
     assert visitor.ask("/gradio_api/component_server/", question, **link)[0] == 403
 
@@ -280,15 +377,27 @@ def test_what_is_malformed_gets_a_sentence_and_no_server_error(served: Server) -
     visitor = Visitor(served)
     who = {"review": "r", "reviewer": "amina"}
     questions: list[tuple[str, object]] = [
-        ("save_verdict", [1, 2]), ("save_verdict", "x"), ("save_verdict", None), ("save_verdict", {**who, "pair": 2**70, "verdict": "a"}),
-        ("save_verdict", {**who, "pair": True, "verdict": "a"}), ("save_verdict", {**who, "pair": 1, "verdict": ["a"]}),
-        ("save_verdict", {**who, "pair": 1, "verdict": "a", "comment": "\ud800"}), ("fetch_pairs", {**who, "count": "many"}),
-        ("fetch_pairs", {**who, "reviewer": "x\ud800"}), ("fetch_pairs", {**who, "review": {"a": 1}}),
-        ("list_verdicts", {**who, "before": 2**63}), ("open_verdict", {**who, "pair": [1]}), ("list_people", {"review": ["r"]}),
-    ]  # fmt: skip
+        ("save_verdict", [1, 2]),
+        ("save_verdict", "x"),
+        ("save_verdict", None),
+        ("save_verdict", {**who, "pair": 2**70, "verdict": "a"}),
+        ("save_verdict", {**who, "pair": True, "verdict": "a"}),
+        ("save_verdict", {**who, "pair": 1, "verdict": ["a"]}),
+        ("save_verdict", {**who, "pair": 1, "verdict": "a", "comment": "\ud800"}),
+        ("fetch_pairs", {**who, "count": "many"}),
+        ("fetch_pairs", {**who, "reviewer": "x\ud800"}),
+        ("fetch_pairs", {**who, "review": {"a": 1}}),
+        ("list_verdicts", {**who, "before": 2**63}),
+        ("open_verdict", {**who, "pair": [1]}),
+        ("list_people", {"review": ["r"]}),
+    ]
     for name, question in questions:
         status, answer = visitor.call(name, question)
-        assert status == 200 and set(answer) == {"error"} and "Something went wrong" not in answer["error"], (
+        assert (
+            status == 200
+            and set(answer) == {"error"}
+            and "Something went wrong" not in answer["error"]
+        ), (
             name,
             question,
             answer,
@@ -298,12 +407,18 @@ def test_what_is_malformed_gets_a_sentence_and_no_server_error(served: Server) -
 def test_sigterm_always_ends_the_app(served: Server) -> None:
     """Also while a template that loops is filled, and nobody else waits for that."""
     looping = served.workspace / "evil.jinja"
-    looping.write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+    looping.write_text(
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    )
     visitor = Visitor(served)
     key = visitor.run("refresh_data")[1]
     chosen = json.loads(key)["data"][0]["value"]
     threads = [
-        threading.Thread(target=visitor.run, args=("show_left", chosen, "pocket", 1, str(looping), True), daemon=True)
+        threading.Thread(
+            target=visitor.run,
+            args=("show_left", chosen, "pocket", 1, str(looping), True),
+            daemon=True,
+        )
         for _ in range(3)
     ]
     for thread in threads:
@@ -311,7 +426,10 @@ def test_sigterm_always_ends_the_app(served: Server) -> None:
     other = Visitor(served)
     assert other.run("show_left", chosen, "pocket", 1, "alpaca", True)[0] == 200
     served.process.send_signal(signal.SIGTERM)
-    assert served.process.wait(60) in {0, -signal.SIGTERM}  # uvicorn ends by the signal that it was told to end by
+    assert served.process.wait(60) in {
+        0,
+        -signal.SIGTERM,
+    }  # uvicorn ends by the signal that it was told to end by
 
 
 def test_kill_9_loses_no_acknowledged_verdict(served: Server) -> None:
@@ -324,5 +442,7 @@ def test_kill_9_loses_no_acknowledged_verdict(served: Server) -> None:
         served.kill()
         served.start()
         visitor = Visitor(served)
-        assert [row["pair_id"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows] == kept
+        assert [
+            row["pair_id"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows
+        ] == kept
     assert visitor.call("fetch_pairs", {**who, "count": 9})[1]["done"] == 3

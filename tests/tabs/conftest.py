@@ -31,7 +31,11 @@ class Opened:
         return event.fn(*values)
 
     def component(self, elem_id: str) -> Any:
-        [found] = [block for block in self.page.blocks.values() if getattr(block, "elem_id", None) == elem_id]
+        [found] = [
+            block
+            for block in self.page.blocks.values()
+            if getattr(block, "elem_id", None) == elem_id
+        ]
         return found
 
     def server_function(self, elem_id: str, name: str) -> Callable[..., Any]:

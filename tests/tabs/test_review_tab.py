@@ -1,4 +1,6 @@
-"""Making a review on the page: prompts and responses that are brought, rubrics, contenders added later."""
+"""Making a review on the page: prompts and responses that are brought, rubrics, contenders added
+later.
+"""
 
 import json
 from collections.abc import Callable
@@ -24,27 +26,55 @@ def test_prompts_and_responses_are_brought_judged_by_a_rubric_and_added_to(
     files = []
     for name in ("mine", "theirs", "late"):
         file = tmp_path / f"{name}.json"
-        file.write_text(json.dumps([{"prompt": prompt, "response": f"{name} {prompt}"} for prompt in ("One?", "Two?")]))
+        file.write_text(
+            json.dumps(
+                [{"prompt": prompt, "response": f"{name} {prompt}"} for prompt in ("One?", "Two?")]
+            )
+        )
         files.append(str(file))
     key = page.trigger("take_prompts", upload(services, prompts)).value
-    assert ("ask.txt · 2 rows", key) in services.dataset_choices(questions=True) and key not in dict(
-        services.dataset_choices()
-    ).values()
+    assert ("ask.txt · 2 rows", key) in services.dataset_choices(
+        prompt_lists=True
+    ) and key not in dict(services.dataset_choices()).values()
     contenders = page.trigger(
-        "take_responses", upload(services, files[1]), page.trigger("take_responses", upload(services, files[0]), []).value
+        "take_responses",
+        upload(services, files[1]),
+        page.trigger("take_responses", upload(services, files[0]), []).value,
     ).value
-    assert [Path(word.removeprefix("file:")).parent for word in contenders] == [services.workspace.responses] * 2
+    assert [Path(word.removeprefix("file:")).parent for word in contenders] == [
+        services.workspace.responses
+    ] * 2
     name, _, making, _ = page.trigger(
-        "make_review", key, "test", 0, "", contenders, 0, "True first", "Prefer what is true.", 10, "pairs", 8, 0, 42
+        "make_review",
+        key,
+        "test",
+        0,
+        "",
+        contenders,
+        0,
+        "True first",
+        "Prefer what is true.",
+        10,
+        "pairs",
+        8,
+        0,
+        42,
     )
     assert "0 of 4 responses" in making
     wait_until(lambda: services.reviews.find(name), lambda row: row["state"] == "ready")
     fetch = page.server_function("pair", "fetch_pairs")
     question = {"review": name, "reviewer": "Amina", "count": 5}
     answer = fetch(question)
-    assert answer["rubric"] == {"name": "True first", "text": "Prefer what is true."} and answer["total"] == 2
+    assert (
+        answer["rubric"] == {"name": "True first", "text": "Prefer what is true."}
+        and answer["total"] == 2
+    )
     wait_until(lambda: services.review_jobs.current, lambda current: current is None)
-    page.trigger("add_contenders", name, page.trigger("take_responses", upload(services, files[2]), contenders).value)
+    page.trigger(
+        "add_contenders",
+        name,
+        page.trigger("take_responses", upload(services, files[2]), contenders).value,
+    )
     wait_until(lambda: services.reviews.find(name), lambda row: row["pair_count"] == 6)
     wait_until(lambda: services.review_jobs.current, lambda current: current is None)
     with pytest.raises(gr.Error, match="take part in this review already"):
@@ -58,7 +88,9 @@ def test_prompts_and_responses_are_brought_judged_by_a_rubric_and_added_to(
     assert reviews.value == name and datasets.value
 
 
-def test_a_file_of_responses_that_holds_none_is_not_kept(services: Services, open_tab: Open, tmp_path: Path) -> None:
+def test_a_file_of_responses_that_holds_none_is_not_kept(
+    services: Services, open_tab: Open, tmp_path: Path
+) -> None:
     file = tmp_path / "x.json"
     file.write_text("[{}]")
     with pytest.raises(gr.Error, match="has no responses"):

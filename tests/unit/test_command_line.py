@@ -1,4 +1,6 @@
-"""The command lines: one JSON object or one per line on stdout, one sentence and exit 2 for a person's mistake."""
+"""The command lines: one JSON object or one per line on stdout, one sentence and exit 2 for a
+person's mistake.
+"""
 
 import json
 import os
@@ -26,12 +28,28 @@ def call(main: Any, capsys: pytest.CaptureFixture[str], *words: object) -> tuple
     return status, captured.out, captured.err
 
 
-def test_check_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str], tmp_path: Path, book: Path) -> None:
+def test_check_answers_with_the_agreed_fields(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, book: Path
+) -> None:
     status, out, _ = call(core_main, capsys, "check", book, "--json", "--workspace", tmp_path / "w")
     report = json.loads(out)
     assert status == 0
-    assert {"format", "rows", "usable", "refused", "duplicates", "near_duplicates", "too_long", "tokens"} <= set(report)
-    assert (report["rows"], report["usable"], report["refused"], report["duplicates"]) == (1100, 1100, [], 25)
+    assert {
+        "format",
+        "rows",
+        "usable",
+        "refused",
+        "duplicates",
+        "near_duplicates",
+        "too_long",
+        "tokens",
+    } <= set(report)
+    assert (report["rows"], report["usable"], report["refused"], report["duplicates"]) == (
+        1100,
+        1100,
+        [],
+        25,
+    )
     assert len(report["duplicate_rows"]) == 25
     status, out, _ = call(core_main, capsys, "check", book, "--workspace", tmp_path / "w")
     assert status == 0 and "exact repeats of a prompt: 25" in out
@@ -41,20 +59,44 @@ def test_what_is_printed_is_utf_8_whatever_the_system_prefers(tmp_path: Path) ->
     """As on Windows, where a pipe would take what its code page has and no more."""
     rows = [{"instruction": "Sema 日", "output": "nzuri"}, {"instruction": "x", "output": "y"}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    words = [sys.executable, "-m", "core", "preview", str(tmp_path / "rows.json"), "--row", "1", "--json"]
+    words = [
+        sys.executable,
+        "-m",
+        "core",
+        "preview",
+        str(tmp_path / "rows.json"),
+        "--row",
+        "1",
+        "--json",
+    ]
     done = subprocess.run(
-        [*words, "--workspace", str(tmp_path)], cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, capture_output=True,
+        [*words, "--workspace", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
-    assert "日" in done.stdout.decode("utf-8") and "日" in json.dumps(json.loads(done.stdout), ensure_ascii=False)
+    assert "日" in done.stdout.decode("utf-8") and "日" in json.dumps(
+        json.loads(done.stdout), ensure_ascii=False
+    )
 
 
 @pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="file names there are text")
 def test_a_path_that_is_no_text_gets_one_sentence_too(tmp_path: Path) -> None:
-    words: list[Any] = [sys.executable, "-m", "core", "check", os.fsencode(tmp_path) + b"/b\xffd.json"]
+    words: list[Any] = [
+        sys.executable,
+        "-m",
+        "core",
+        "check",
+        os.fsencode(tmp_path) + b"/b\xffd.json",
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False)
-    assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and b"There is no file" in done.stderr
+    assert (
+        done.returncode == 2
+        and done.stderr.count(b"\n") == 1
+        and b"There is no file" in done.stderr
+    )
 
 
 def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything_is_written(
@@ -62,16 +104,32 @@ def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: False)  # as PyTorch is built for Windows
-    status, _, error = call(core_main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path)
+    monkeypatch.setattr(
+        "torch.distributed.is_nccl_available", lambda: False
+    )  # as PyTorch is built for Windows
+    status, _, error = call(
+        core_main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path
+    )
     assert status == 2 and "must be 1: this PyTorch has no NCCL" in error and error.count("\n") == 1
     assert RunStore(Workspace(tmp_path)).all() == []
     assert _cuda_devices() == 1
 
 
-def test_preview_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_preview_answers_with_the_agreed_fields(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     status, out, _ = call(
-        core_main, capsys, "preview", "sample", "--row", 2, "--style", "phi3", "--json", "--workspace", tmp_path
+        core_main,
+        capsys,
+        "preview",
+        "sample",
+        "--row",
+        2,
+        "--style",
+        "phi3",
+        "--json",
+        "--workspace",
+        tmp_path,
     )
     preview = json.loads(out)
     assert status == 0
@@ -83,7 +141,10 @@ def test_preview_answers_with_the_agreed_fields(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.slow
 def test_train_generate_and_review_on_a_small_file(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, small_file: Path, tiny_models: dict[str, Path]
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    small_file: Path,
+    tiny_models: dict[str, Path],
 ) -> None:
     where = ["--json", "--workspace", tmp_path / "w"]
     model = tiny_models["llama"]
@@ -104,15 +165,32 @@ def test_train_generate_and_review_on_a_small_file(
     )
     events = [json.loads(line) for line in out.splitlines()]
     assert status == 0
-    assert [event["event"] for event in events[:2]] == ["RunPlanned", "RunStarted"] and events[-1]["event"] == "RunFinished"
+    assert [event["event"] for event in events[:2]] == ["RunPlanned", "RunStarted"] and events[-1][
+        "event"
+    ] == "RunFinished"
     assert any("34 rows are few" in line for line in events[0]["cautions"])
     assert {"step", "loss"} <= set(next(event for event in events if event["event"] == "StepDone"))
 
-    status, out, _ = call(core_main, capsys, "generate", "--model", "run", "--data", small_file, "--split", "test", *where)
+    status, out, _ = call(
+        core_main,
+        capsys,
+        "generate",
+        "--model",
+        "run",
+        "--data",
+        small_file,
+        "--split",
+        "test",
+        *where,
+    )
     lines = [json.loads(line) for line in out.splitlines()]
     assert len(lines) == 4
-    assert all({"row", "prompt", "response", "tokens", "finish_reason"} <= set(line) for line in lines)
-    status, out, _ = call(core_main, capsys, "generate", "--model", "run", "--prompt", "Hello", *where)
+    assert all(
+        {"row", "prompt", "response", "tokens", "finish_reason"} <= set(line) for line in lines
+    )
+    status, out, _ = call(
+        core_main, capsys, "generate", "--model", "run", "--prompt", "Hello", *where
+    )
     assert json.loads(out)["row"] == 1
 
     status, out, _ = call(
@@ -136,21 +214,54 @@ def test_train_generate_and_review_on_a_small_file(
         pair = json.loads(call(review.cli.main, capsys, "next", *judge)[1])
         assert set(pair) == {"pair", "prompt", "a", "b", "done", "total"}
         assert (pair["done"], pair["total"]) == (done, 4)
-        words = ["--pair", pair["pair"], "--verdict", ["a", "b", "tie", "both_bad"][done], "--correction", "So."]
-        assert set(json.loads(call(review.cli.main, capsys, "rate", *judge, *words)[1])) == {"saved"}
-    assert json.loads(call(review.cli.main, capsys, "next", *judge)[1]) == {"pair": None, "done": 4, "total": 4}
+        words = [
+            "--pair",
+            pair["pair"],
+            "--verdict",
+            ["a", "b", "tie", "both_bad"][done],
+            "--correction",
+            "So.",
+        ]
+        assert set(json.loads(call(review.cli.main, capsys, "rate", *judge, *words)[1])) == {
+            "saved"
+        }
+    assert json.loads(call(review.cli.main, capsys, "next", *judge)[1]) == {
+        "pair": None,
+        "done": 4,
+        "total": 4,
+    }
     report = json.loads(call(review.cli.main, capsys, "report", "--name", "r", *where)[1])
-    assert {"contenders", "ratings", "wins", "ties", "losses", "win_rate", "interval"} <= set(report)
-    assert (report["ratings"], report["wins"] + report["losses"], report["ties"], report["both_bad"]) == (4, 2, 1, 1)
+    assert {"contenders", "ratings", "wins", "ties", "losses", "win_rate", "interval"} <= set(
+        report
+    )
+    assert (
+        report["ratings"],
+        report["wins"] + report["losses"],
+        report["ties"],
+        report["both_bad"],
+    ) == (4, 2, 1, 1)
     for form in ("csv", "jsonl", "sft", "dpo", "kto"):
-        status, _, _ = call(review.cli.main, capsys, "export", "--name", "r", "--as", form, "--out", tmp_path / form, *where)
+        status, _, _ = call(
+            review.cli.main,
+            capsys,
+            "export",
+            "--name",
+            "r",
+            "--as",
+            form,
+            "--out",
+            tmp_path / form,
+            *where,
+        )
         assert status == 0 and (tmp_path / form).stat().st_size > 0
 
 
 def bad_files(folder: Path) -> dict[str, bytes]:
     return {
         "empty.json": b"",
-        "broken.json": b"[\n" + b'{"instruction": "Q", "output": "A"},\n' * 55 + b'{"instruction": "Q" "output": 1}\n]',
+        "broken.json": b"[\n"
+        + b'{"instruction": "Q", "output": "A"},\n' * 55
+        + b'{"instruction": "Q" "output": 1}\n]',
         "columns.csv": b"question,reply\nQ,A\n",
         "image.json": b"\x89PNG\r\n\x1a\n\x00\x00",
         "answerless.json": b'[{"instruction": "Q", "input": ""}]',
@@ -215,10 +326,22 @@ def test_a_wrong_word_gets_one_sentence_and_exit_2(
     [
         (["next", "--name", "r", "--reviewer", "x"], "There is no review 'r'"),
         (["report", "--name", "r"], "There is no review 'r'"),
-        (["new", "--name", "r", "--data", "sample", "--contenders", "pocket"], "two or more different contenders"),
-        (["new", "--name", "r", "--data", "sample", "--contenders", "pocket", "pocket"], "two or more different contenders"),
-        (["new", "--name", "r", "--data", "sample", "--contenders", "pocket", "/no/where"], "There is no model"),
-        (["rate", "--name", "r", "--reviewer", "x", "--pair", "1", "--verdict", "c"], "invalid choice: 'c'"),
+        (
+            ["new", "--name", "r", "--data", "sample", "--contenders", "pocket"],
+            "two or more different contenders",
+        ),
+        (
+            ["new", "--name", "r", "--data", "sample", "--contenders", "pocket", "pocket"],
+            "two or more different contenders",
+        ),
+        (
+            ["new", "--name", "r", "--data", "sample", "--contenders", "pocket", "/no/where"],
+            "There is no model",
+        ),
+        (
+            ["rate", "--name", "r", "--reviewer", "x", "--pair", "1", "--verdict", "c"],
+            "invalid choice: 'c'",
+        ),
     ],
 )
 def test_a_wrong_word_about_a_review_gets_one_sentence_and_exit_2(
@@ -243,15 +366,27 @@ def test_the_app_says_what_is_wrong_with_a_port_and_a_host(tmp_path: Path) -> No
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        for words, sentence in ((["--port", port], "is in use"), (["--host", "0.0.0.0"], "--auth FILE")):
-            line = [sys.executable, "app.py", "--no-browser", "--workspace", str(tmp_path / "w"), *words]
+        for words, sentence in (
+            (["--port", port], "is in use"),
+            (["--host", "0.0.0.0"], "--auth FILE"),
+        ):
+            line = [
+                sys.executable,
+                "app.py",
+                "--no-browser",
+                "--workspace",
+                str(tmp_path / "w"),
+                *words,
+            ]
             ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
             assert ended.returncode == 2
             assert sentence in ended.stderr and ended.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real data of ../shared/data")
-def test_finished_rows_of_the_book_are_checked_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_finished_rows_of_the_book_are_checked_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     file = SHARED / "instructions" / "book-test-with-responses.json"
     status, out, _ = call(core_main, capsys, "check", file, "--json", "--workspace", tmp_path / "w")
     assert (status, json.loads(out)["usable"]) == (0, 110)

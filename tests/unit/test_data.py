@@ -31,13 +31,21 @@ def example(row: int, question: str, answer: str = "x", split: str | None = None
     ("row", "shape", "turns"),
     [
         (GOOD, "alpaca", [("user", "Say yes.", ""), ("assistant", "Yes.", "")]),
-        ({**GOOD, "input": "Now."}, "alpaca", [("user", "Say yes.", "Now."), ("assistant", "Yes.", "")]),
+        (
+            {**GOOD, "input": "Now."},
+            "alpaca",
+            [("user", "Say yes.", "Now."), ("assistant", "Yes.", "")],
+        ),
         (
             {"instruction": "Q", "context": "C", "response": "A", "category": "x"},
             "dolly",
             [("user", "Q", "C"), ("assistant", "A", "")],
         ),
-        ({"prompt": "Q", "completion": "A"}, "prompt-completion", [("user", "Q", ""), ("assistant", "A", "")]),
+        (
+            {"prompt": "Q", "completion": "A"},
+            "prompt-completion",
+            [("user", "Q", ""), ("assistant", "A", "")],
+        ),
         (
             {
                 "messages": [
@@ -66,7 +74,7 @@ def test_every_shape_is_recognised_by_itself(
     tmp_path: Path, row: dict[str, object], shape: str, turns: list[tuple[str, str, str]]
 ) -> None:
     dataset = load_dataset(write(tmp_path / "rows.json", [row]))
-    assert dataset.shape == shape
+    assert dataset.row_format == shape
     assert [(turn.role, turn.text, turn.input) for turn in dataset.examples[0].turns] == turns
 
 
@@ -75,15 +83,23 @@ def test_every_shape_is_recognised_by_itself(
     [
         ({"instruction": "Q", "input": ""}, "no answer: the field 'output' is missing"),
         ({"instruction": "Q", "output": ""}, "no answer: the field 'output' is empty"),
-        ({"instruction": "Q", "output": "  "}, "no answer: the field 'output' holds only white space"),
+        (
+            {"instruction": "Q", "output": "  "},
+            "no answer: the field 'output' holds only white space",
+        ),
         ({"instruction": "", "output": "A"}, "no instruction: the field 'instruction' is empty"),
         ({"instruction": "Q", "output": 5}, "the field 'output' is a number, not text"),
         ({"instruction": "Q", "output": ["A"]}, "the field 'output' is a list, not text"),
-        ({"instruction": "Q\ud800", "output": "A"}, "has half a character (a lone UTF-16 surrogate)"),
+        (
+            {"instruction": "Q\ud800", "output": "A"},
+            "has half a character (a lone UTF-16 surrogate)",
+        ),
         ("just text", "is not an object with fields"),
     ],
 )
-def test_a_bad_row_is_refused_with_its_number_and_reason_and_stops_no_other(tmp_path: Path, row: object, reason: str) -> None:
+def test_a_bad_row_is_refused_with_its_number_and_reason_and_stops_no_other(
+    tmp_path: Path, row: object, reason: str
+) -> None:
     dataset = load_dataset(write(tmp_path / "rows.json", [GOOD, row, GOOD]))
     assert [(refusal.row, refusal.reason) for refusal in dataset.refused] == [(2, reason)]
     assert [kept.row for kept in dataset.examples] == [1, 3]
@@ -99,12 +115,22 @@ def test_a_broken_line_of_jsonl_is_one_refused_row(tmp_path: Path) -> None:
 
 
 def test_lines_in_a_json_file_are_read_as_lines(tmp_path: Path) -> None:
-    assert load_dataset(write(tmp_path / "rows.json", "\n".join([json.dumps(GOOD)] * 3))).kind == "jsonl"
+    assert (
+        load_dataset(write(tmp_path / "rows.json", "\n".join([json.dumps(GOOD)] * 3))).kind
+        == "jsonl"
+    )
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("b.csv", ";"), ("c.tsv", "\t")])
-def test_csv_and_tsv_are_read_with_quotes_and_line_ends_inside(tmp_path: Path, name: str, delimiter: str) -> None:
-    text = delimiter.join(["instruction", "input", "output"]) + "\n" + delimiter.join(["Q", "", '"A, ""b""\nc"']) + "\n"
+def test_csv_and_tsv_are_read_with_quotes_and_line_ends_inside(
+    tmp_path: Path, name: str, delimiter: str
+) -> None:
+    text = (
+        delimiter.join(["instruction", "input", "output"])
+        + "\n"
+        + delimiter.join(["Q", "", '"A, ""b""\nc"'])
+        + "\n"
+    )
     dataset = load_dataset(write(tmp_path / name, "\ufeff" + text))
     assert dataset.examples[0].answer == 'A, "b"\nc'
 
@@ -122,7 +148,9 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
         ("list.json", b"[]", "is an empty list"),
         (
             "broken.json",
-            b"[\n" + b'{"instruction": "Q", "output": "A"},\n' * 55 + b'{"instruction": "Q" "output": 1}\n]',
+            b"[\n"
+            + b'{"instruction": "Q", "output": "A"},\n' * 55
+            + b'{"instruction": "Q" "output": 1}\n]',
             "in line 57,",
         ),
         ("image.json", b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG image, not text"),
@@ -133,17 +161,27 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
             "has the fields 'question', 'reply'; rows need the fields 'instruction' and 'output'",
         ),
         ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
-        ("half.csv", b"instruction,input\nQ,\n", "has no usable row: row 1 no answer: the field 'output' is missing"),
+        (
+            "half.csv",
+            b"instruction,input\nQ,\n",
+            "has no usable row: row 1 no answer: the field 'output' is missing",
+        ),
         ("header.csv", b"instruction,output\n", "has a header and no rows"),
         ("twice.csv", b"output,output\nA,B\n", "has the column 'output' twice"),
         ("number.json", b"42", "holds no list of rows"),
         ("damaged.json.gz", b"\x1f\x8b\x00\x00", "is a damaged gzip file"),
         ("words.txt", b"hello", "has an unknown ending"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
-        ("digits.json", b'[{"instruction": "Q", "output": ' + b"9" * 5000 + b"}]", "thousands of digits"),
+        (
+            "digits.json",
+            b'[{"instruction": "Q", "output": ' + b"9" * 5000 + b"}]",
+            "thousands of digits",
+        ),
     ],
 )
-def test_a_file_that_cannot_be_used_gets_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+def test_a_file_that_cannot_be_used_gets_one_sentence(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError) as raised:
@@ -154,7 +192,11 @@ def test_a_file_that_cannot_be_used_gets_one_sentence(tmp_path: Path, name: str,
 
 def test_the_books_rows_are_all_usable_and_25_repeat_a_prompt(book: Path) -> None:
     dataset = load_dataset(book)
-    assert (dataset.row_count, len(dataset.examples), len(find_repeats(dataset.examples).exact)) == (1100, 1100, 25)
+    assert (
+        dataset.row_count,
+        len(dataset.examples),
+        len(find_repeats(dataset.examples).exact),
+    ) == (1100, 1100, 25)
 
 
 def test_real_files_of_every_shape_are_read(shared: Path) -> None:
@@ -175,33 +217,52 @@ def test_placeholders_are_found_in_real_rows(shared: Path) -> None:
 
 
 def test_a_report_names_long_rows_and_what_they_lose(tmp_path: Path) -> None:
-    dataset = load_dataset(write(tmp_path / "rows.json", [GOOD, {**GOOD, "instruction": "Say yes again."}]))
-    report = check_dataset(dataset, [RowLength(x.row, 100 * x.row, 50) for x in dataset.examples], 128)
+    dataset = load_dataset(
+        write(tmp_path / "rows.json", [GOOD, {**GOOD, "instruction": "Say yes again."}])
+    )
+    report = check_dataset(
+        dataset, [RowLength(x.row, 100 * x.row, 50) for x in dataset.examples], 128
+    )
     assert [(long.row, long.tokens, long.lost_tokens) for long in report.too_long] == [(2, 200, 72)]
     assert (report.tokens.total, report.tokens.trained) == (300, 100)
 
 
 def test_an_answer_that_stands_in_its_prompt_is_named(tmp_path: Path) -> None:
     row = {"instruction": "Repeat: the sea is wide and blue", "output": "The sea is wide and blue"}
-    report = check_dataset(load_dataset(write(tmp_path / "rows.json", [GOOD, row])), [RowLength(1, 9, 3), RowLength(2, 9, 3)], 99)
+    report = check_dataset(
+        load_dataset(write(tmp_path / "rows.json", [GOOD, row])),
+        [RowLength(1, 9, 3), RowLength(2, 9, 3)],
+        99,
+    )
     assert report.answer_in_prompt == (2,)
 
 
 def test_near_repeats_are_found_with_their_similarity() -> None:
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-    repeats = find_repeats([example(1, words), example(2, "quite another thing"), example(3, words + " twenty")])
+    repeats = find_repeats(
+        [example(1, words), example(2, "quite another thing"), example(3, words + " twenty")]
+    )
     assert [(near.row, near.earlier_row) for near in repeats.near] == [(3, 1)]
     assert repeats.near[0].similarity == pytest.approx(19 / 20)
 
 
 @given(
     st.lists(
-        st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max_size=14).map(" ".join), min_size=1, max_size=25
+        st.lists(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=1, max_size=14).map(
+            " ".join
+        ),
+        min_size=1,
+        max_size=25,
     )
 )
 def test_near_repeats_are_those_that_comparing_all_pairs_finds(prompts: list[str]) -> None:
     distinct = list(dict.fromkeys(prompts))
-    found = {repeat.row for repeat in find_repeats([example(row, text) for row, text in enumerate(distinct, start=1)]).near}
+    found = {
+        repeat.row
+        for repeat in find_repeats(
+            [example(row, text) for row, text in enumerate(distinct, start=1)]
+        ).near
+    }
     sets = [set(text.split()) for text in distinct]
     expected = {
         later + 1
@@ -215,7 +276,10 @@ def test_near_repeats_are_those_that_comparing_all_pairs_finds(prompts: list[str
 def test_data_written_after_one_pattern_still_has_test_and_validation_rows() -> None:
     pattern = " ".join(f"word{n}" for n in range(30))
     inline = [example(row, f"{pattern} number{row}") for row in range(1, 301)]
-    inputs = [Example(row, (Turn("user", pattern, f"number{row}"), Turn("assistant", "x"))) for row in range(1, 301)]
+    inputs = [
+        Example(row, (Turn("user", pattern, f"number{row}"), Turn("assistant", "x")))
+        for row in range(1, 301)
+    ]
     for examples in (inline, inputs):
         splits = split_examples(examples, SplitSettings())
         assert 25 <= len(splits.test) <= 30
@@ -225,11 +289,21 @@ def test_data_written_after_one_pattern_still_has_test_and_validation_rows() -> 
 
 def test_a_near_repeat_of_a_near_repeat_stays_on_its_side() -> None:
     words = [f"w{n}" for n in range(40)]
-    chain = [example(1, " ".join(words)), example(2, " ".join(words[1:])), example(3, " ".join(words[2:]) + " new")]
+    chain = [
+        example(1, " ".join(words)),
+        example(2, " ".join(words[1:])),
+        example(3, " ".join(words[2:]) + " new"),
+    ]
     others = [example(row, f"quite another question {row}") for row in range(4, 301)]
     for seed in range(12):
         splits = split_examples([*chain, *others], SplitSettings(seed=seed))
-        assert sum(any(row.row <= 3 for row in part) for part in (splits.train, splits.validation, splits.test)) == 1
+        assert (
+            sum(
+                any(row.row <= 3 for row in part)
+                for part in (splits.train, splits.validation, splits.test)
+            )
+            == 1
+        )
 
 
 def test_default_splits_are_85_10_5_and_the_same_every_time() -> None:
@@ -249,12 +323,17 @@ def test_default_splits_are_85_10_5_and_the_same_every_time() -> None:
 def test_no_row_is_lost_and_no_repeat_stands_on_two_sides(
     questions: list[int], test: float, validation: float, seed: int
 ) -> None:
-    examples = [example(row, f"{'word ' * question}?{question}", str(row)) for row, question in enumerate(questions, start=1)]
+    examples = [
+        example(row, f"{'word ' * question}?{question}", str(row))
+        for row, question in enumerate(questions, start=1)
+    ]
     splits = split_examples(examples, SplitSettings(test, validation, seed))
     parts = [splits.train, splits.validation, splits.test]
     assert sorted(kept.row for part in parts for kept in part) == list(range(1, len(questions) + 1))
     prompts = [{kept.prompt for kept in part} for part in parts]
-    assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
+    assert (
+        not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
+    )
 
 
 def test_large_shares_of_few_rows_leave_something_to_train_on() -> None:
@@ -272,7 +351,8 @@ def test_rows_that_the_file_assigns_stay_where_it_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [SplitSettings(test_share=-0.1), SplitSettings(0.9, 0.09), SplitSettings(validation_share=2)]
+    "settings",
+    [SplitSettings(test_share=-0.1), SplitSettings(0.9, 0.09), SplitSettings(validation_share=2)],
 )
 def test_impossible_shares_are_refused(settings: SplitSettings) -> None:
     with pytest.raises(SettingsError):

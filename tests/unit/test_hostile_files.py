@@ -1,4 +1,6 @@
-"""Files and templates that are made to harm, and texts that break what reads them: one sentence each, and no harm."""
+"""Files and templates that are made to harm, and texts that break what reads them: one sentence
+each, and no harm.
+"""
 
 import gzip
 import json
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main as core_main
-from core.datasets import files
+from core.datasets import readers
 from core.datasets.check import _PLACEHOLDER
 from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
@@ -38,10 +40,26 @@ def write(path: Path, content: bytes | str | list[object]) -> Path:
     ("name", "content", "sentence"),
     [
         ("zeros.jsonl.gz", lambda: gzip.compress(bytes(2**28)), "is not text"),
-        ("spaces.json.gz", lambda: gzip.compress(b" " * 2**28), "grows to more than 100 times its size"),
-        ("lists.json.gz", lambda: gzip.compress(b"[" + b"[]," * 2**25 + b"[]]"), "grows to more than 100 times its size"),
-        ("twice.csv.gz", lambda: gzip.compress(gzip.compress(b"a,b\n1,2\n")), "is gzipped twice: unzip it once"),
-        ("lists.json", lambda: b"[" + b"[]," * 4_100_000 + b"[]]", "more than 4,000,000 lists and objects"),
+        (
+            "spaces.json.gz",
+            lambda: gzip.compress(b" " * 2**28),
+            "grows to more than 100 times its size",
+        ),
+        (
+            "lists.json.gz",
+            lambda: gzip.compress(b"[" + b"[]," * 2**25 + b"[]]"),
+            "grows to more than 100 times its size",
+        ),
+        (
+            "twice.csv.gz",
+            lambda: gzip.compress(gzip.compress(b"a,b\n1,2\n")),
+            "is gzipped twice: unzip it once",
+        ),
+        (
+            "lists.json",
+            lambda: b"[" + b"[]," * 4_100_000 + b"[]]",
+            "more than 4,000,000 lists and objects",
+        ),
         ("blank.csv", lambda: b"\n" * 1000, "is empty"),
         ("columns.csv", lambda: b"," * 2_000_000 + b"\n", "a header and no rows below it"),
         ("nested.json", lambda: b"[" * 1_000_000, "nested too deeply"),
@@ -57,8 +75,8 @@ def test_a_file_made_to_harm_is_refused_in_a_sentence(
 
 
 def test_rows_lines_and_cells_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_ROWS", 50)
-    monkeypatch.setattr(files, "_MAX_LINE_MIB", 1)
+    monkeypatch.setattr(readers, "MAX_ROWS", 50)
+    monkeypatch.setattr(readers, "_MAX_LINE_MIB", 1)
     line = json.dumps(ROW) + "\n"
     for name, content in (
         ("a.jsonl", line * 51),
@@ -70,25 +88,38 @@ def test_rows_lines_and_cells_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_dataset(write(tmp_path / "b.jsonl", line * 50 + " \n" * 1000)).row_count == 50
     with pytest.raises(DataError, match=r"a line of more than 1 MiB \(line 2\)"):
         load_dataset(write(tmp_path / "c.jsonl", line + " " * (2 * 2**20)))
-    monkeypatch.setattr(files, "MAX_DOCUMENT_MIB", 1)
+    monkeypatch.setattr(readers, "MAX_DOCUMENT_MIB", 1)
     with pytest.raises(DataError, match=r"save it as JSON lines \(\.jsonl\)"):
         load_dataset(write(tmp_path / "d.json", json.dumps([ROW | {"input": "x" * 2**20}])))
-    monkeypatch.setattr(files, "_MAX_VALUES", 60)
+    monkeypatch.setattr(readers, "_MAX_VALUES", 60)
     with pytest.raises(DataError, match="more than 60 cells"):
         load_dataset(write(tmp_path / "e.csv", "instruction,output\n" + "a,b\n" * 40))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of CPU time are POSIX's")
 def test_short_files_take_no_quadratic_work(tmp_path: Path) -> None:
-    """Each would take minutes if every beginning were looked at with every other; a process may take twenty seconds."""
+    """Each would take minutes if every beginning were looked at with every other; a process may
+    take twenty seconds.
+    """
     from benchmarks.hostile_files import run_alone
 
-    words = [" ".join(f"word{(7 * n * n + 31 * k) % 2000}" for k in range(1800)) for n in range(500)]
+    words = [
+        " ".join(f"word{(7 * n * n + 31 * k) % 2000}" for k in range(1800)) for n in range(500)
+    ]
     made: dict[str, bytes | list[object]] = {
-        "columns.csv": (",".join(f"c{n}" for n in range(100_000)) + "\n" + "," * 99_999 + "\n").encode(),
+        "columns.csv": (
+            ",".join(f"c{n}" for n in range(100_000)) + "\n" + "," * 99_999 + "\n"
+        ).encode(),
         "placeholders.json": [{"instruction": "[INSERT" * 150_000, "output": "<TODO" * 150_000}],
         "alike.json": [{"instruction": text, "output": "x"} for text in words],
-        "turns.json": [{"messages": [{"role": role, "content": "x"} for role in ("user", "assistant") * 10_000]}, ROW],
+        "turns.json": [
+            {
+                "messages": [
+                    {"role": role, "content": "x"} for role in ("user", "assistant") * 10_000
+                ]
+            },
+            ROW,
+        ],
     }
     for name, content in made.items():
         told = run_alone(write(tmp_path / name, content))
@@ -102,10 +133,19 @@ def test_placeholders_are_still_found() -> None:
 
 
 def test_a_row_that_ends_the_tokenizer_is_refused_and_the_others_are_used(tmp_path: Path) -> None:
-    rows: list[object] = [ROW | {"instruction": "a" + blank * 1_000_000 + "b"} for blank in (" ", "\n", "\t", "\u00a0", "\u3000")]
+    rows: list[object] = [
+        ROW | {"instruction": "a" + blank * 1_000_000 + "b"}
+        for blank in (" ", "\n", "\t", "\u00a0", "\u3000")
+    ]
     dataset = load_dataset(write(tmp_path / "blanks.json", [*rows, ROW]))
     lengths, unwritable = measure_dataset(dataset, load_encoder(POCKET))
-    assert [one.row for one in lengths] == [6] and [one.row for one in unwritable] == [1, 2, 3, 4, 5]
+    assert [one.row for one in lengths] == [6] and [one.row for one in unwritable] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert "more than 100,000 white-space characters in a row" in unwritable[0].reason
 
 
@@ -119,7 +159,7 @@ def test_half_a_character_is_refused_wherever_it_stands(tmp_path: Path) -> None:
     text = "".join(row % half + "\n" for row in rows) + json.dumps(ROW)
     dataset = load_dataset(write(tmp_path / "half.jsonl", text))
     assert [one.row for one in dataset.refused] == [1, 2, 3] and len(dataset.examples) == 1
-    assert {one.reason for one in dataset.refused} == {files.HALF_CHARACTER}
+    assert {one.reason for one in dataset.refused} == {readers.HALF_CHARACTER}
     dataset = load_dataset(write(tmp_path / "half.json", f"[{rows[0] % half}, {json.dumps(ROW)}]"))
     assert [one.row for one in dataset.refused] == [1]
 
@@ -130,18 +170,29 @@ def test_a_csv_may_begin_with_blank_lines_and_a_broken_one_names_its_line(tmp_pa
         load_dataset(write(tmp_path / "b.csv", 'instruction,output\na,b\nc,"d"e\nf,g\n'))
 
 
-def test_sentences_and_reasons_are_short_whatever_they_quote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sentences_and_reasons_are_short_whatever_they_quote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "role.json", [{"messages": [{"role": "y" * 100_000, "content": "z"}]}])
     assert core_main(["check", str(path), "--workspace", str(tmp_path / "w")]) == 2
     assert len(capsys.readouterr().err) < 700
     assert len(shortened("x" * 1000)) == 80
 
 
-def test_a_terminal_is_shown_controls_and_obeys_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_is_shown_controls_and_obeys_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\x9b31m"
-    path = write(tmp_path / "evil.json", [ROW | {"output": evil}, {"messages": [{"role": evil, "content": "x"}]}])
+    path = write(
+        tmp_path / "evil.json",
+        [ROW | {"output": evil}, {"messages": [{"role": evil, "content": "x"}]}],
+    )
     where = ["--workspace", str(tmp_path / "w")]
-    for words in (["check", str(path)], ["preview", str(path), "--row", "1"], ["preview", str(path), "--row", "1", "--json"]):
+    for words in (
+        ["check", str(path)],
+        ["preview", str(path), "--row", "1"],
+        ["preview", str(path), "--row", "1", "--json"],
+    ):
         assert core_main([*words, *where]) == 0
         told = "".join(capsys.readouterr())
         assert "\x1b" not in told and "\x9b" not in told and "\x07" not in told
@@ -178,22 +229,31 @@ def test_a_template_that_harms_is_given_up_and_others_are_filled(template: str) 
 def test_templates_are_told_one_date_and_may_mark_what_is_generated() -> None:
     template = (
         "{{ strftime_now('%d %b %Y') }}{% for m in messages %}<{{ m.role }}>"
-        "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}"
+        "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}{% "
+        "endgeneration %}{% else %}{{ m.content }}"
         "{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     style = Style("dated", template, "<|endoftext|>", "", "<|endoftext|>", day="2026-01-31")
-    assert "".join(part.text for part in render(style, TURNS, ask=False)) == "31 Jan 2026<user>Q<assistant>A<|endoftext|>"
+    assert (
+        "".join(part.text for part in render(style, TURNS, ask=False))
+        == "31 Jan 2026<user>Q<assistant>A<|endoftext|>"
+    )
 
 
 def test_a_template_that_takes_thoughts_out_refuses_the_row_that_it_would_change() -> None:
-    """A mark stands for the text while it is filled, so it never sees the thought; the fill of the real text tells."""
+    """A mark stands for the text while it is filled, so it never sees the thought; the fill of the
+    real text tells.
+    """
     template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content.split('</think>')[-1] }}{% if m.role == 'assistant' %}{{ eos_token }}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content.split('</think>')[-1] }}{% if m.role "
+        "== 'assistant' %}{{ eos_token }}"
         "{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
     )
     style = Style("thinking", template, "<|endoftext|>", "", "<|endoftext|>")
     assert render(style, TURNS, ask=False)
-    with pytest.raises(StyleError, match="changes what is said in it, as templates of reasoning models do"):
+    with pytest.raises(
+        StyleError, match="changes what is said in it, as templates of reasoning models do"
+    ):
         render(style, (TURNS[0], Turn("assistant", "<think>hm</think>A")), ask=False)
 
 
@@ -201,7 +261,9 @@ def test_an_answer_of_weight_0_is_read_and_not_learnt() -> None:
     encoder = load_encoder(POCKET, "chatml")
     turns = (*TURNS, Turn("user", "Q2"), Turn("assistant", "A2"))
     both = encoder.encode_example(Example(1, turns))
-    one = encoder.encode_example(Example(1, (turns[0], Turn("assistant", "A", trained=False), *turns[2:])))
+    one = encoder.encode_example(
+        Example(1, (turns[0], Turn("assistant", "A", trained=False), *turns[2:]))
+    )
     assert one.ids == both.ids and 0 < one.trained.count(1) < both.trained.count(1)
     assert one.trained.endswith(both.trained[-3:])
 

@@ -1,4 +1,6 @@
-"""The pocket world: its facts are unique, its wordings fit them, its prose gives no instruction, its sample holds back what it must."""
+"""The pocket world: its facts are unique, its wordings fit them, its prose gives no instruction,
+its sample holds back what it must.
+"""
 
 import json
 import re
@@ -27,8 +29,12 @@ TABLES = sorted(path.name for path in (HOME / "facts").glob("*.csv"))
 def test_a_table_has_one_row_per_subject_and_plain_letters(name: str) -> None:
     rows = read_table(name)
     first = next(iter(rows[0]))
-    assert [subject for subject, count in Counter(row[first] for row in rows).items() if count > 1] == []
-    assert all(None not in row and None not in row.values() for row in rows), "a row has too many or too few fields"
+    assert [
+        subject for subject, count in Counter(row[first] for row in rows).items() if count > 1
+    ] == []
+    assert all(None not in row and None not in row.values() for row in rows), (
+        "a row has too many or too few fields"
+    )
     text = (HOME / "facts" / name).read_text(encoding="utf-8")
     assert text.isascii()
     assert all(value == value.strip() for row in rows for value in row.values())
@@ -41,10 +47,20 @@ def test_a_table_that_is_read_both_ways_holds_each_word_once(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "column"), [("synonym.csv", "synonym"), ("use.csv", "use"), ("definition.csv", "definition"), ("job.csv", "work")]
+    ("name", "column"),
+    [
+        ("synonym.csv", "synonym"),
+        ("use.csv", "use"),
+        ("definition.csv", "definition"),
+        ("job.csv", "work"),
+    ],
 )
 def test_no_two_subjects_have_the_same_answer(name: str, column: str) -> None:
-    assert [value for value, count in Counter(row[column] for row in read_table(name)).items() if count > 1] == []
+    assert [
+        value
+        for value, count in Counter(row[column] for row in read_table(name)).items()
+        if count > 1
+    ] == []
 
 
 def test_triples_are_members_of_their_kind() -> None:
@@ -63,7 +79,14 @@ def test_every_wording_of_a_family_fits_its_facts(family: Family) -> None:
     wordings = family.wordings
     asked = [text for pair in wordings.inputs for text in pair]
     for item in family.facts or [POCKET.draw(family, rng) for _ in range(200)]:
-        for wording in (wordings.answer, *wordings.statements, *wordings.wonders, *wordings.questions, *wordings.given, *asked):
+        for wording in (
+            wordings.answer,
+            *wordings.statements,
+            *wordings.wonders,
+            *wordings.questions,
+            *wordings.given,
+            *asked,
+        ):
             filled = POCKET.people.fill(wording, item, rng)
             assert "{" not in filled
             assert "  " not in filled
@@ -90,9 +113,19 @@ def test_skills_compute_what_they_say() -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(0, "zero"), (13, "thirteen"), (40, "forty"), (99, "ninety-nine"), (100, "one hundred"), (345, "three hundred and forty-five"),
-     (1000, "one thousand"), (1760, "one thousand seven hundred and sixty"), (3600, "three thousand six hundred"), (1001, "one thousand and one")],
-)  # fmt: skip
+    [
+        (0, "zero"),
+        (13, "thirteen"),
+        (40, "forty"),
+        (99, "ninety-nine"),
+        (100, "one hundred"),
+        (345, "three hundred and forty-five"),
+        (1000, "one thousand"),
+        (1760, ("one thousand seven hundred and sixty")),
+        (3600, ("three thousand six hundred")),
+        (1001, "one thousand and one"),
+    ],
+)
 def test_numbers_are_spelled_the_british_way(number: int, words: str) -> None:
     assert spell_number(number) == words
 
@@ -113,7 +146,10 @@ def test_articles_follow_the_sound(noun: str, said: str) -> None:
 
 
 def test_sentences_begin_large_and_go_on_small() -> None:
-    assert (begin('"yes," said she'), begin("7 plus 1 is 8")) == ('"Yes," said she', "7 plus 1 is 8")
+    assert (begin('"yes," said she'), begin("7 plus 1 is 8")) == (
+        '"Yes," said she',
+        "7 plus 1 is 8",
+    )
     assert (go_on("The sky is blue", frozenset()), go_on("Juma is tired", frozenset({"Juma"}))) == (
         "the sky is blue",
         "Juma is tired",
@@ -138,16 +174,28 @@ def test_prose_is_in_no_prompt_style_and_asks_for_no_fact_of_a_family(prose: str
                 assert POCKET.people.fill(question, item, rng) not in prose
 
 
-def test_prose_holds_no_measured_prompt_and_no_unknown_question_that_is_held_out(prose: str) -> None:
+def test_prose_holds_no_measured_prompt_and_no_unknown_question_that_is_held_out(
+    prose: str,
+) -> None:
     lines = {plain(line) for line in re.split(r'[\n"]|: |^- ', prose)}
-    subjects = {plain(next(iter(item.values()))) for family in FAMILIES for item in family.facts}  # "good morning", in Swahili
+    subjects = {
+        plain(next(iter(item.values()))) for family in FAMILIES for item in family.facts
+    }  # "good morning", in Swahili
     assert not lines & {plain(prompt) for prompt in measured_prompts()} - subjects
-    held_out = {plain(row["instruction"]) for row in ROWS if row["family"] == "unknown" and row["split"] != "train"}
+    held_out = {
+        plain(row["instruction"])
+        for row in ROWS
+        if row["family"] == "unknown" and row["split"] != "train"
+    }
     assert len(held_out) == 18
     assert not lines & held_out
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family.wordings.given], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    "family",
+    [family for family in FAMILIES if family.wordings.given],
+    ids=lambda family: family.name,
+)
 def test_a_worksheets_given_line_decides_its_answer(family: Family) -> None:
     rng = Random(11)
     answers: dict[str, set[str]] = {}
@@ -171,16 +219,26 @@ def test_the_sample_is_what_the_recipe_makes(tmp_path: Path) -> None:
     write_sample(make_sample(POCKET, 1), tmp_path / "pocket.json")
     write_conversations(tmp_path / "conversations.json")
     assert (tmp_path / "pocket.json").read_bytes() == SAMPLE.read_bytes()
-    assert (tmp_path / "conversations.json").read_bytes() == SAMPLES["sample-conversations"].read_bytes()
+    assert (tmp_path / "conversations.json").read_bytes() == SAMPLES[
+        "sample-conversations"
+    ].read_bytes()
 
 
 SPELLED = {spell_number(number): str(number) for number in range(100)}
 
 
 def words_of(text: str, *, stems: bool = True) -> str:
-    """Words in small letters, numbers in digits, without articles and plural endings: a coarser reading than the recipe's own."""
-    found = (SPELLED.get(word, word) for word in re.findall(r"[a-z]+(?:-[a-z]+)?|\d+", text.lower()))
-    kept = (re.sub(r"(?<=[a-z]{3})s$", "", word) if stems else word for word in found if word not in {"a", "an", "the"})
+    """Words in small letters, numbers in digits, without articles and plural endings: a coarser
+    reading than the recipe's own.
+    """
+    found = (
+        SPELLED.get(word, word) for word in re.findall(r"[a-z]+(?:-[a-z]+)?|\d+", text.lower())
+    )
+    kept = (
+        re.sub(r"(?<=[a-z]{3})s$", "", word) if stems else word
+        for word in found
+        if word not in {"a", "an", "the"}
+    )
     return f" {' '.join(kept)} "
 
 
@@ -193,28 +251,40 @@ def test_no_other_row_tells_the_fact_that_a_test_row_asks_for(seed: int) -> None
     """Which fact a test row tells is read from its answer, not from how it was drawn."""
     rows = make_sample(POCKET, seed)
     conversations = [
-        turn["content"] for row in json.loads(SAMPLES["sample-conversations"].read_text()) for turn in row["messages"]
+        turn["content"]
+        for row in json.loads(SAMPLES["sample-conversations"].read_text())
+        for turn in row["messages"]
     ]
     open_texts = [whole(row) for row in rows if row.split != "test"]
-    readings = {stems: [words_of(text, stems=stems) for text in open_texts] for stems in (True, False)}
+    readings = {
+        stems: [words_of(text, stems=stems) for text in open_texts] for stems in (True, False)
+    }
     for row in rows:
         if row.split != "test" or row.family == "unknown" or not POCKET.families[row.family].facts:
             continue
         family = POCKET.families[row.family]
-        told = [item for item in family.facts if begin(POCKET.people.fill(family.wordings.answer, item, Random(0))) == row.output]
+        told = [
+            item
+            for item in family.facts
+            if begin(POCKET.people.fill(family.wordings.answer, item, Random(0))) == row.output
+        ]
         if family.name == "mend":
             told = [item for item in told if item["mistake"] in whole(row)]
         assert len(told) == 1, row
         columns = {*family.answer_columns, *family.question_columns}
         stems = family.name != "plural"
         phrases = [words_of(told[0][column], stems=stems) for column in columns]
-        assert [text for text in readings[stems] if all(phrase in text for phrase in phrases)] == [], row
+        assert [
+            text for text in readings[stems] if all(phrase in text for phrase in phrases)
+        ] == [], row
         assert row.output not in conversations, row
 
 
 IDENTITIES = {  # what makes two rows of a skill the same item, read from question, input and answer
     "addition": lambda text: tuple(sorted(re.findall(r"\d+", text.splitlines()[-1])[:2])),
-    "calendar": lambda text: frozenset(re.findall(r"[A-Z]\w+(?:day|ary|ch|il|ay|ne|ly|st|ber)\b", text.splitlines()[-1])),
+    "calendar": lambda text: frozenset(
+        re.findall(r"[A-Z]\w+(?:day|ary|ch|il|ay|ne|ly|st|ber)\b", text.splitlines()[-1])
+    ),
     "numberword": lambda text: re.findall(r"\d+", text)[0],
     "sort": lambda text: text.splitlines()[-1],
     "odd": lambda text: frozenset(re.findall(r"\w+", text.split(":")[-1])),
@@ -223,13 +293,19 @@ IDENTITIES = {  # what makes two rows of a skill the same item, read from questi
     "question": lambda text: frozenset(words_of(text.splitlines()[-1]).split()) - {"doe", "not"},
     "negation": lambda text: frozenset(words_of(text.splitlines()[-1]).split()) - {"doe", "not"},
     "sentiment": lambda text: next(
-        row["word"] for row in read_table("sentiment.csv") if re.search(rf"was {row['word']}\b", text)
+        row["word"]
+        for row in read_table("sentiment.csv")
+        if re.search(rf"was {row['word']}\b", text)
     ),
     "letter": lambda text: re.findall(r"letter of (\w+) is", text)[0],
     "spelling": lambda text: re.findall(r"(\w+) is spelled", text)[0].lower(),
     "upper": lambda text: re.findall(r"capital letters, (\w+) is", text)[0],
 }
-TOGETHER = {"negation": "question", "spelling": "letter", "upper": "letter"}  # families that share their items
+TOGETHER = {
+    "negation": "question",
+    "spelling": "letter",
+    "upper": "letter",
+}  # families that share their items
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -241,7 +317,9 @@ def test_skills_are_tested_on_items_they_are_not_trained_on(seed: int) -> None:
             assert identity, row
             found.setdefault((TOGETHER.get(row.family, row.family), row.split), set()).add(identity)
     for family in {name for name, _ in found}:
-        assert not found[family, "test"] & (found[family, "train"] | found[family, "validation"]), family
+        assert not found[family, "test"] & (found[family, "train"] | found[family, "validation"]), (
+            family
+        )
 
 
 def test_the_sample_has_its_shares() -> None:
@@ -250,7 +328,11 @@ def test_the_sample_has_its_shares() -> None:
     families = Counter(row["family"] for row in ROWS if row["split"] == "test")
     assert all(families[family.name] == ROWS_PER_FAMILY["test"] for family in FAMILIES)
     assert 0.3 < sum(bool(row["input"]) for row in ROWS) / len(ROWS) < 0.4
-    chat = [row for row in ROWS if row["family"] in {"small talk", "open", "unknown"} and row["split"] == "train"]
+    chat = [
+        row
+        for row in ROWS
+        if row["family"] in {"small talk", "open", "unknown"} and row["split"] == "train"
+    ]
     assert 200 <= len(chat) <= 300
     assert {row["output"] for row in ROWS if row["family"] == "unknown"} == {"I do not know that."}
 
@@ -267,7 +349,10 @@ def test_the_samples_readme_counts_right() -> None:
     family = Counter(row["family"] for row in ROWS if row["split"] == "train")
     assert f"{len(ROWS):,} rows" in text
     assert f"`input` ({sum(bool(row['input']) for row in ROWS)} rows" in text
-    assert f"`train` ({split['train']:,} rows), `validation` ({split['validation']}) or `test` ({split['test']})" in text
+    assert (
+        f"`train` ({split['train']:,} rows), `validation` ({split['validation']}) or `test` "
+        f"({split['test']})" in text
+    )
     assert f"{family['small talk']} rows of small talk, {family['open']} open requests" in text
     assert f"`unknown`: {family['unknown']} (and " in text
 

@@ -1,4 +1,6 @@
-"""Strengths, agreement and length control against independent figures, published ones and known truths."""
+"""Strengths, agreement and length control against independent figures, published ones and known
+truths.
+"""
 
 import math
 import random
@@ -23,14 +25,18 @@ NAMES = ("base", "small", "large", "best")
 STRENGTHS = (-0.6, -0.2, 0.2, 0.6)
 
 
-def simulate(chance: random.Random, prompts: int, *, people: int = 1, shared: float = 0.0) -> list[Bout]:
-    """Verdicts of several people on each prompt; what a prompt favours, ``shared``, moves all of them."""
+def simulate(
+    rng: random.Random, prompts: int, *, people: int = 1, shared: float = 0.0
+) -> list[Bout]:
+    """Verdicts of several people on each prompt; what a prompt favours, ``shared``, moves all of
+    them.
+    """
     bouts = []
     for prompt in range(prompts):
-        one, other = chance.sample(range(len(NAMES)), 2)
-        difference = STRENGTHS[one] - STRENGTHS[other] + chance.gauss(0, shared)
+        one, other = rng.sample(range(len(NAMES)), 2)
+        difference = STRENGTHS[one] - STRENGTHS[other] + rng.gauss(0, shared)
         for _ in range(people):
-            wins = chance.random() < 1 / (1 + math.exp(-difference))
+            wins = rng.random() < 1 / (1 + math.exp(-difference))
             bouts.append(Bout(NAMES[one], NAMES[other], float(wins), prompt))
     return bouts
 
@@ -41,20 +47,30 @@ def test_strengths_are_those_that_evalica_and_scipy_find() -> None:
     found = {standing.name: standing.rating for standing in rank(NAMES, bouts).standings}
     outcomes = {1.0: evalica.Winner.X, 0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw}
     theirs = evalica.bradley_terry(
-        [bout.first for bout in bouts], [bout.second for bout in bouts], [outcomes[bout.score] for bout in bouts], tolerance=1e-12
+        [bout.first for bout in bouts],
+        [bout.second for bout in bouts],
+        [outcomes[bout.score] for bout in bouts],
+        tolerance=1e-12,
     ).scores
     logs = {name: math.log(theirs[name]) for name in NAMES}
     middle = sum(logs.values()) / len(logs)
     for name in NAMES:  # a weak prior draws them a little together
-        assert found[name] == pytest.approx(1000 + 400 / math.log(10) * (logs[name] - middle), abs=5)
+        assert found[name] == pytest.approx(
+            1000 + 400 / math.log(10) * (logs[name] - middle), abs=5
+        )
 
 
 @pytest.mark.slow
 def test_ratings_are_the_posteriors_means_that_a_markov_chain_finds() -> None:
-    """Metropolis over the strengths, the spread between contenders integrated out on a fine grid: no normal approximation."""
+    """Metropolis over the strengths, the spread between contenders integrated out on a fine grid:
+    no normal approximation.
+    """
     bouts = simulate(random.Random(4), 80)
     place = {name: number for number, name in enumerate(NAMES)}
-    design = np.array([[(place[b.first] == k) - (place[b.second] == k) for k in range(4)] for b in bouts], dtype=float)
+    design = np.array(
+        [[(place[b.first] == k) - (place[b.second] == k) for k in range(4)] for b in bouts],
+        dtype=float,
+    )
     scores, spreads = np.array([bout.score for bout in bouts]), np.linspace(0.25, 3.25, 61)
 
     def log_posterior(strengths: "np.ndarray") -> "np.ndarray":
@@ -63,13 +79,13 @@ def test_ratings_are_the_posteriors_means_that_a_markov_chain_finds() -> None:
         prior = np.exp(-squares / (2 * spreads**2) - 4 * np.log(spreads)).mean(-1)
         return (scores * odds - np.logaddexp(0, odds)).sum(-1) + np.log(prior)
 
-    chance = np.random.default_rng(1)
-    at, kept = chance.normal(0, 0.3, (400, 4)), []
+    rng = np.random.default_rng(1)
+    at, kept = rng.normal(0, 0.3, (400, 4)), []
     density = log_posterior(at)
     for step in range(1200):
-        proposed = at + chance.normal(0, 0.25, at.shape)
+        proposed = at + rng.normal(0, 0.25, at.shape)
         theirs = log_posterior(proposed)
-        taken = np.log(chance.random(len(at))) < theirs - density
+        taken = np.log(rng.random(len(at))) < theirs - density
         at[taken], density[taken] = proposed[taken], theirs[taken]
         if step >= 300 and step % 5 == 0:
             kept.append(at - at.mean(1, keepdims=True))
@@ -82,12 +98,16 @@ def test_ratings_are_the_posteriors_means_that_a_markov_chain_finds() -> None:
 
 def test_a_fit_with_a_prior_is_the_one_that_scipy_finds() -> None:
     bouts = simulate(random.Random(1), 300)
-    design = np.array([[(b.first == name) * 1.0 - (b.second == name) for name in NAMES] for b in bouts])
+    design = np.array(
+        [[(b.first == name) * 1.0 - (b.second == name) for name in NAMES] for b in bouts]
+    )
     scores = np.array([bout.score for bout in bouts])
 
     def loss(strengths: "np.ndarray") -> float:
         odds = design @ strengths
-        return float(np.sum(np.logaddexp(0, odds) - scores * odds) + 0.25 / 2 * strengths @ strengths)
+        return float(
+            np.sum(np.logaddexp(0, odds) - scores * odds) + 0.25 / 2 * strengths @ strengths
+        )
 
     fit = fit_logistic(design, scores, prior_precision=np.full(4, 0.25))
     assert fit is not None
@@ -95,14 +115,21 @@ def test_a_fit_with_a_prior_is_the_one_that_scipy_finds() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("people", "shared"), [(1, 0.0), (3, 1.0)], ids=["one verdict a prompt", "three that are alike"])
-def test_intervals_hold_the_known_strengths_as_often_as_they_say(people: int, shared: float) -> None:
+@pytest.mark.parametrize(
+    ("people", "shared"), [(1, 0.0), (3, 1.0)], ids=["one verdict a prompt", "three that are alike"]
+)
+def test_intervals_hold_the_known_strengths_as_often_as_they_say(
+    people: int, shared: float
+) -> None:
     """What a prompt favours flattens the strengths, so the truth is what very many prompts give."""
-    chance = random.Random(2)
-    truth = {s.name: s.rating for s in rank(NAMES, simulate(chance, 60_000, people=1, shared=shared)).standings}
+    rng = random.Random(2)
+    truth = {
+        s.name: s.rating
+        for s in rank(NAMES, simulate(rng, 60_000, people=1, shared=shared)).standings
+    }
     held = total = 0
     for _ in range(600):
-        for standing in rank(NAMES, simulate(chance, 300, people=people, shared=shared)).standings:
+        for standing in rank(NAMES, simulate(rng, 300, people=people, shared=shared)).standings:
             held += standing.low <= truth[standing.name] <= standing.high
             total += 1
     assert held / total == pytest.approx(0.95, abs=0.02)
@@ -112,7 +139,12 @@ def test_ranks_span_what_the_verdicts_leave_open() -> None:
     few = rank(NAMES, simulate(random.Random(3), 60)).standings
     many = rank(NAMES, simulate(random.Random(3), 6000)).standings
     assert [standing.name for standing in many] == ["best", "large", "small", "base"]
-    assert [(standing.best_rank, standing.worst_rank) for standing in many] == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert [(standing.best_rank, standing.worst_rank) for standing in many] == [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (4, 4),
+    ]
     assert any(standing.best_rank < standing.worst_rank for standing in few)
     for number, standing in enumerate(few, start=1):
         assert standing.best_rank <= number <= standing.worst_rank
@@ -121,20 +153,35 @@ def test_ranks_span_what_the_verdicts_leave_open() -> None:
 def test_a_contender_who_loses_all_is_ranked_and_islands_are_told_of() -> None:
     lost = [Bout(NAMES[0], other, 0.0, number) for number in range(20) for other in NAMES[1:3]]
     ranking = rank(NAMES, lost)
-    assert ranking.standings[-1].name == "base" and all(math.isfinite(one.rating) for one in ranking.standings)
-    assert ranking.note == "No verdict links base, small and large with best: how these stand to each other is not known yet."
+    assert ranking.standings[-1].name == "base" and all(
+        math.isfinite(one.rating) for one in ranking.standings
+    )
+    assert (
+        ranking.note
+        == "No verdict links base, small and large with best: how these stand to each other is "
+        "not known yet."
+    )
     ties = rank(NAMES[:2], [Bout("base", "small", 0.5, number) for number in range(120)])
-    assert all(one.high - one.low > 20 for one in ties.standings)  # ties prove no equality to the point
+    assert all(
+        one.high - one.low > 20 for one in ties.standings
+    )  # ties prove no equality to the point
     assert ties.note == ""
 
 
 @pytest.mark.slow
 def test_ranks_are_seldom_wrong_among_equals() -> None:
-    """All pairs of contenders together: with each at 5 % a quarter of all rankings of five would name a better one."""
-    chance, wrong, names = random.Random(6), 0, ("a", "b", "c", "d", "e")
+    """All pairs of contenders together: with each at 5 % a quarter of all rankings of five would
+    name a better one.
+    """
+    rng, wrong, names = random.Random(6), 0, ("a", "b", "c", "d", "e")
     for _ in range(400):
-        bouts = [Bout(*chance.sample(names, 2), float(chance.random() < 0.5), prompt) for prompt in range(200)]
-        wrong += any(standing.best_rank > 1 or standing.worst_rank < 5 for standing in rank(names, bouts).standings)
+        bouts = [
+            Bout(*rng.sample(names, 2), float(rng.random() < 0.5), prompt) for prompt in range(200)
+        ]
+        wrong += any(
+            standing.best_rank > 1 or standing.worst_rank < 5
+            for standing in rank(names, bouts).standings
+        )
     assert wrong / 400 < 0.08
 
 
@@ -146,13 +193,18 @@ def test_data_that_a_line_parts_have_no_greatest_likelihood() -> None:
 
 def test_few_prompts_claim_no_certainty() -> None:
     """The sandwich of as many clusters as coefficients has no width at all."""
-    bouts = [Bout(one, other, float(number % 3 > 0), 1) for number, (one, other) in enumerate(permutations(NAMES[:3], 2))]
+    bouts = [
+        Bout(one, other, float(number % 3 > 0), 1)
+        for number, (one, other) in enumerate(permutations(NAMES[:3], 2))
+    ]
     assert "needs verdicts on 10 prompts or more" in rank(NAMES[:3], bouts).obstacle
     scores, lengths = lengths_matter(random.Random(1), 40, quality=0.2, effect=1.0)
     assert control_length(scores, lengths, [number % 2 for number in range(40)]) is None
 
 
-_PUBLISHED = (  # four observers, twelve units; Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", example C
+# four observers, twelve units; Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability",
+# example C
+_PUBLISHED = (
     "1 2 3 3 2 1 4 1 2 . . .",
     "1 2 3 3 2 2 4 1 2 5 . 3",
     ". 3 3 3 2 3 4 2 2 5 1 .",
@@ -164,11 +216,17 @@ def test_alpha_is_the_published_one_and_evalicas() -> None:
     rows = [line.split() for line in _PUBLISHED]
     units = [[label for label in unit if label != "."] for unit in zip(*rows, strict=True)]
     assert krippendorff_alpha(units) == pytest.approx(0.743, abs=0.0005)
-    table = pd.DataFrame([[None if label == "." else float(label) for label in row] for row in rows])
-    assert krippendorff_alpha(units) == pytest.approx(evalica.alpha(table, distance="nominal").alpha, abs=1e-9)
+    table = pd.DataFrame(
+        [[None if label == "." else float(label) for label in row] for row in rows]
+    )
+    assert krippendorff_alpha(units) == pytest.approx(
+        evalica.alpha(table, distance="nominal").alpha, abs=1e-9
+    )
     numbers = [[int(label) for label in unit] for unit in units]
     assert krippendorff_alpha(numbers, numbers_differ) == pytest.approx(0.849, abs=0.0005)
-    assert krippendorff_alpha(numbers, numbers_differ) == pytest.approx(evalica.alpha(table, distance="interval").alpha, abs=1e-9)
+    assert krippendorff_alpha(numbers, numbers_differ) == pytest.approx(
+        evalica.alpha(table, distance="interval").alpha, abs=1e-9
+    )
 
 
 @given(st.lists(st.lists(st.sampled_from("abtn"), max_size=4), max_size=12))
@@ -183,21 +241,28 @@ def test_alpha_is_at_most_one_and_one_only_in_agreement(units: list[list[str]]) 
 
 
 def test_kappa_is_the_textbooks() -> None:
-    """Fifty proposals, two readers: 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no; observed 0.7, expected 0.5."""
+    """Fifty proposals, two readers: 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no; observed 0.7,
+    expected 0.5.
+    """
     pairs = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
     assert cohen_kappa(pairs) == pytest.approx(0.4)
     assert cohen_kappa([]) is None and cohen_kappa([("y", "y")]) is None
 
 
 def lengths_matter(
-    chance: random.Random, count: int, *, quality: float, effect: float
+    rng: random.Random, count: int, *, quality: float, effect: float
 ) -> tuple[list[float], list[tuple[int, int]]]:
     scores, lengths = [], []
     for _ in range(count):
-        first, second = round(chance.lognormvariate(4.5, 0.6)), round(chance.lognormvariate(4.2, 0.6))
+        first, second = round(rng.lognormvariate(4.5, 0.6)), round(rng.lognormvariate(4.2, 0.6))
         lengths.append((first, second))
         spread = 75  # near the standard deviation of such differences
-        scores.append(float(chance.random() < 1 / (1 + math.exp(-quality - effect * math.tanh((first - second) / spread)))))
+        scores.append(
+            float(
+                rng.random()
+                < 1 / (1 + math.exp(-quality - effect * math.tanh((first - second) / spread)))
+            )
+        )
     return scores, lengths
 
 
@@ -221,18 +286,30 @@ def test_length_control_finds_the_rate_at_equal_lengths() -> None:
     ],
     ids=["too few", "all equally long", "all one way", "one always longer"],
 )
-def test_length_control_is_silent_where_it_cannot_tell(scores: list[float], lengths: list[tuple[int, int]]) -> None:
+def test_length_control_is_silent_where_it_cannot_tell(
+    scores: list[float], lengths: list[tuple[int, int]]
+) -> None:
     assert control_length(scores, lengths, range(len(scores))) is None
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3000), st.integers(0, 3000) | st.just(100)),
-        min_size=20, max_size=60,
+        st.tuples(
+            st.sampled_from([0.0, 0.5, 1.0]),
+            st.integers(0, 3000),
+            st.integers(0, 3000) | st.just(100),
+        ),
+        min_size=20,
+        max_size=60,
     )
-)  # fmt: skip
-def test_length_control_says_something_sensible_or_nothing(verdicts: list[tuple[float, int, int]]) -> None:
-    scores, lengths = [score for score, _, _ in verdicts], [(first, second) for _, first, second in verdicts]
+)
+def test_length_control_says_something_sensible_or_nothing(
+    verdicts: list[tuple[float, int, int]],
+) -> None:
+    scores, lengths = (
+        [score for score, _, _ in verdicts],
+        [(first, second) for _, first, second in verdicts],
+    )
     found = control_length(scores, lengths, range(len(scores)))
     if found is not None:
         assert 0 <= found.low <= found.rate <= found.high <= 1 and math.isfinite(found.effect)
@@ -244,7 +321,12 @@ def test_verdicts_on_one_prompt_that_always_agree_count_as_one() -> None:
     assert 4 < effective_count([(5, 0)] * 6) <= 6
     assert effective_count([(4, 0)] * 30 + [(0, 4)] * 20) == pytest.approx(50, abs=2)
     lows = []
-    for losses in (0, 1, 2, 3):  # of 90 verdicts on 30 prompts: each lost one lowers what can be claimed
+    for losses in (
+        0,
+        1,
+        2,
+        3,
+    ):  # of 90 verdicts on 30 prompts: each lost one lowers what can be claimed
         worth = effective_count([(2, 1)] * losses + [(3, 0)] * (30 - losses))
         lows.append(wilson_interval((90 - losses) / 90 * worth, worth)[0])
     assert lows == sorted(lows, reverse=True) and lows[1] < 0.89
@@ -260,12 +342,14 @@ def test_effective_counts_lie_between_nothing_and_all(decided: Sequence[tuple[in
 
 @pytest.mark.slow
 def test_the_interval_of_repeated_prompts_holds_the_truth_as_often_as_it_says() -> None:
-    chance, held, rounds = random.Random(5), 0, 2000
+    rng, held, rounds = random.Random(5), 0, 2000
     for _ in range(rounds):
         prompts = []
         for _ in range(80):
-            leaning = chance.betavariate(1.2, 0.8)  # what share of people prefer the first on this prompt: 0.6 in the mean
-            wins = sum(chance.random() < leaning for _ in range(4))
+            leaning = rng.betavariate(
+                1.2, 0.8
+            )  # what share of people prefer the first on this prompt: 0.6 in the mean
+            wins = sum(rng.random() < leaning for _ in range(4))
             prompts.append((wins, 4 - wins))
         share = sum(wins for wins, _ in prompts) / 320
         worth = effective_count(prompts)

@@ -28,7 +28,12 @@ from core.training.events import RunStarted, StepDone
 from core.training.kernels.memory import peak_memory_mib
 from core.training.loop.lr_schedule import learning_rate_at
 from core.training.runs.store import RunStore
-from core.training.settings import TrainingSettings, change_settings, default_settings, read_settings
+from core.training.settings import (
+    TrainingSettings,
+    change_settings,
+    default_settings,
+    read_settings,
+)
 from tests.conftest import POCKET, ROOT
 from ui.accounts import read_accounts
 from ui.middleware import SameOrigin, SecurityHeaders
@@ -44,19 +49,28 @@ def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
 
 
 def test_greedy_takes_the_likeliest_token() -> None:
-    assert sample_next_token(torch.tensor([[0.1, 3.0, 0.2], [5.0, 1.0, 1.0]]), Sampling()).tolist() == [1, 0]
+    assert sample_next_token(
+        torch.tensor([[0.1, 3.0, 0.2], [5.0, 1.0, 1.0]]), Sampling()
+    ).tolist() == [1, 0]
 
 
 @given(st.integers(1, 4), st.integers(0, 1000))
 def test_top_k_draws_only_from_the_k_likeliest(k: int, seed: int) -> None:
     logits = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])
-    drawn = sample_next_token(logits, Sampling(temperature=2.0, top_k=k), torch.Generator().manual_seed(seed))
+    drawn = sample_next_token(
+        logits, Sampling(temperature=2.0, top_k=k), torch.Generator().manual_seed(seed)
+    )
     assert int(drawn) < k
 
 
 def test_top_p_draws_from_the_smallest_set_with_that_probability() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    drawn = {int(sample_next_token(logits, Sampling(1.0, top_p=0.7), torch.Generator().manual_seed(seed))) for seed in range(200)}
+    drawn = {
+        int(
+            sample_next_token(logits, Sampling(1.0, top_p=0.7), torch.Generator().manual_seed(seed))
+        )
+        for seed in range(200)
+    }
     assert drawn == {0, 1}
 
 
@@ -74,14 +88,20 @@ def test_all_wrong_sampling_fields_are_named_at_once() -> None:
 
 def test_all_wrong_settings_are_named_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
-        change_settings(TrainingSettings(), {"epochs": 0, "learning_rate": 7.0, "seed": -1, "test_share": 2.0, "method": "magic"})
+        change_settings(
+            TrainingSettings(),
+            {"epochs": 0, "learning_rate": 7.0, "seed": -1, "test_share": 2.0, "method": "magic"},
+        )
     assert set(raised.value.fields) == {"epochs", "learning_rate", "seed", "test_share", "method"}
 
 
 def test_settings_survive_being_written_down() -> None:
     settings = default_settings("pocket", "lora")
     assert read_settings(settings.to_json()) == settings
-    assert read_settings(json.dumps({**json.loads(settings.to_json()), "from_the_future": 1})) == settings
+    assert (
+        read_settings(json.dumps({**json.loads(settings.to_json()), "from_the_future": 1}))
+        == settings
+    )
 
 
 def test_defaults_depend_on_model_and_method() -> None:
@@ -94,7 +114,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "model"
     with written_aside(target) as aside:
         (aside / "one").write_text("first")
-    with pytest.raises(OSError, match="disk full"), written_aside(target) as aside:  # noqa: PT012
+    with pytest.raises(OSError, match="disk full"), written_aside(target) as aside:  # noqa: PT012 - the block is what is tested
         (aside / "one").write_text("second")
         raise OSError("disk full")
     assert (target / "one").read_text() == "first"
@@ -144,12 +164,17 @@ def test_the_peak_of_memory_is_told_on_windows_too(monkeypatch: pytest.MonkeyPat
     assert peak_memory_mib() == 300.0
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux, where a process inherits what it is told of")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").is_file(),
+    reason="needs Linux, where a process inherits what it is told of",
+)
 def test_peak_memory_is_not_that_of_whoever_started_the_process() -> None:
     """As the app starts a training, whose page may hold models of its own."""
     held = bytearray(b"x") * (600 * 2**20)
     words = "from core.training.kernels.memory import peak_memory_mib; print(peak_memory_mib())"
-    done = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert len(held) and 50 < float(done.stdout) < 500
 
 
@@ -159,14 +184,18 @@ def test_a_crash_between_the_two_renames_is_mended(tmp_path: Path) -> None:
     assert (tmp_path / "model").is_dir()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", "a" * 65, "naïve", "a b", ".hidden", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "-x", "a" * 65, "naïve", "a b", ".hidden", "a\nb"]
+)
 def test_a_name_that_could_leave_its_folder_is_refused(name: str) -> None:
     with pytest.raises(WorkspaceError, match="cannot be a name"):
         check_name(name)
 
 
 @pytest.mark.parametrize("name", ["a.", "CON", "nul.1", "Lpt3"])
-def test_a_new_name_is_one_that_any_system_knows_a_folder_by(workspace: Workspace, name: str) -> None:
+def test_a_new_name_is_one_that_any_system_knows_a_folder_by(
+    workspace: Workspace, name: str
+) -> None:
     with pytest.raises(WorkspaceError, match="Windows knows no folder of that name"):
         RunStore(workspace).check_free(name)
     check_name(name)  # of a workspace that has it already
@@ -195,9 +224,11 @@ def test_the_last_runs_speed_is_told_of_runs_that_cost_the_same(workspace: Works
     runs.record("r", RunStarted("r", 0, 4, 4, 1, 0, 5, 5, "cpu"))
     runs.record("r", StepDone(1, 0.25, 2.0, 1e-3, 1.0, 500, 250.0, 600.0, 2.0))
     for wanted, speed in (
-        (TrainingSettings(epochs=9, learning_rate=1e-4, seed=1), 250.0), (TrainingSettings(last_blocks=1), None),
-        (TrainingSettings(method="lora"), None), (TrainingSettings(evaluations_per_epoch=5), None),
-    ):  # fmt: skip
+        (TrainingSettings(epochs=9, learning_rate=1e-4, seed=1), 250.0),
+        (TrainingSettings(last_blocks=1), None),
+        (TrainingSettings(method="lora"), None),
+        (TrainingSettings(evaluations_per_epoch=5), None),
+    ):
         assert runs.last_speed(wanted, content) == speed
     assert runs.last_speed(TrainingSettings(), "another file") is None
 
@@ -224,7 +255,9 @@ def test_the_database_syncs_every_transaction_and_enforces_its_links(workspace: 
     assert workspace.database.one("PRAGMA foreign_keys") == {"foreign_keys": 1}
 
 
-def test_two_processes_that_write_at_once_wait_for_each_other(workspace: Workspace, tmp_path: Path) -> None:
+def test_two_processes_that_write_at_once_wait_for_each_other(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     import subprocess
     import sys
 
@@ -237,10 +270,13 @@ def test_two_processes_that_write_at_once_wait_for_each_other(workspace: Workspa
         "database = Database(Path(sys.argv[1]))\n"
         "for _ in range(150):\n"
         "    with database.transaction() as tables:\n"
-        "        list(tables.query('SELECT count(*) FROM notes')); tables.table('notes').insert({'text': 'x'})\n"
+        "        list(tables.query('SELECT count(*) FROM notes')); "
+        "tables.table('notes').insert({'text': 'x'})\n"
     )
     line = [sys.executable, "-c", script, str(workspace.folder / "fuata.db")]
-    writers = [subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    writers = [
+        subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     assert [writer.communicate(timeout=60)[1] for writer in writers] == ["", ""]
     assert workspace.database.one("SELECT count(*) AS n FROM notes") == {"n": 300}
 
@@ -260,8 +296,13 @@ def answered(app: Any, headers: dict[str, str], kind: str = "http") -> list[dict
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    scope = {"type": kind, "headers": [(key.encode(), value.encode()) for key, value in headers.items()]}
-    with ThreadPoolExecutor(1) as pool:  # Playwright keeps an event loop running in the thread of the tests
+    scope = {
+        "type": kind,
+        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
+    }
+    with ThreadPoolExecutor(
+        1
+    ) as pool:  # Playwright keeps an event loop running in the thread of the tests
         pool.submit(asyncio.run, app(scope, receive, send)).result()
     return sent
 
@@ -291,11 +332,15 @@ def test_foreign_hosts_and_origins_are_refused(headers: dict[str, str], status: 
 def test_a_server_with_a_password_answers_to_any_name_but_no_foreign_page() -> None:
     app = SameOrigin(hello, hosts=frozenset())
     assert answered(app, {"host": "lab.example"})[0]["status"] == 200
-    assert answered(app, {"host": "lab.example", "origin": "http://evil.example"})[0]["status"] == 403
+    assert (
+        answered(app, {"host": "lab.example", "origin": "http://evil.example"})[0]["status"] == 403
+    )
 
 
 def test_a_foreign_websocket_is_closed() -> None:
-    assert answered(SameOrigin(hello), {"host": "evil.example"}, "websocket") == [{"type": "websocket.close", "code": 1008}]
+    assert answered(SameOrigin(hello), {"host": "evil.example"}, "websocket") == [
+        {"type": "websocket.close", "code": 1008}
+    ]
 
 
 def test_every_answer_carries_the_policy() -> None:
@@ -326,11 +371,23 @@ def test_accounts_are_read_and_bad_lines_named(tmp_path: Path) -> None:
     path = tmp_path / "accounts"
     path.write_text("# people\nowner amina:se:cret\n\njuma:x\n")
     accounts = read_accounts(path)
-    tokens = [accounts.sign_in(*who, "here") for who in (("Amina", "se:cret"), ("juma", "x"), ("juma", "y"), ("neema", "x"))]
+    tokens = [
+        accounts.sign_in(*who, "here")
+        for who in (("Amina", "se:cret"), ("juma", "x"), ("juma", "y"), ("neema", "x"))
+    ]
     found = [accounts.find(token or "") for token in tokens]
-    assert [(one.name, one.role) if one else None for one in found] == [("amina", "owner"), ("juma", "reviewer"), None, None]
+    assert [(one.name, one.role) if one else None for one in found] == [
+        ("amina", "owner"),
+        ("juma", "reviewer"),
+        None,
+        None,
+    ]
     kept = path.read_text()
-    assert "se:cret" not in kept and kept.count("$argon2") == 2 and kept.startswith("# people\nowner amina:$argon2")
+    assert (
+        "se:cret" not in kept
+        and kept.count("$argon2") == 2
+        and kept.startswith("# people\nowner amina:$argon2")
+    )
     assert read_accounts(path).sign_in("amina", "se:cret", "here") and path.read_text() == kept
     path.write_text("juma:x\n")
     with pytest.raises(WorkspaceError, match="names no owner"):

@@ -1,4 +1,6 @@
-"""What a workspace survives and refuses: damaged, foreign, newer and held databases, full disks, writers at once."""
+"""What a workspace survives and refuses: damaged, foreign, newer and held databases, full disks,
+writers at once.
+"""
 
 import sqlite3
 import subprocess
@@ -20,7 +22,9 @@ from review.store.reviews import ReviewStore
 from tests.conftest import ROOT
 
 
-def test_one_copy_per_content_however_often_it_is_kept(workspace: Workspace, small_file: Path) -> None:
+def test_one_copy_per_content_however_often_it_is_kept(
+    workspace: Workspace, small_file: Path
+) -> None:
     key = DatasetStore(workspace).keep(load_dataset(small_file))
     for _ in range(20):  # as many starts of the app with a run each
         store = DatasetStore(workspace)
@@ -32,7 +36,9 @@ def test_one_copy_per_content_however_often_it_is_kept(workspace: Workspace, sma
     assert DatasetStore(workspace).load(other).name == long.name
 
 
-def test_doubles_that_an_earlier_version_made_are_folded(workspace: Workspace, small_file: Path) -> None:
+def test_doubles_that_an_earlier_version_made_are_folded(
+    workspace: Workspace, small_file: Path
+) -> None:
     store = DatasetStore(workspace)
     key = store.keep(load_dataset(small_file))
     double = workspace.datasets / f"{key[:12]}-{key[:12]}-small.json"
@@ -51,7 +57,9 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(WorkspaceError, match="another program's database .*give another workspace"):
         Workspace(tmp_path)
-    assert sqlite3.connect(tmp_path / "fuata.db").execute("SELECT name FROM sqlite_master").fetchall() == [("runs",)]
+    assert sqlite3.connect(tmp_path / "fuata.db").execute(
+        "SELECT name FROM sqlite_master"
+    ).fetchall() == [("runs",)]
 
 
 def test_a_newer_database_is_refused_and_not_written(tmp_path: Path) -> None:
@@ -59,7 +67,11 @@ def test_a_newer_database_is_refused_and_not_written(tmp_path: Path) -> None:
     base = sqlite3.connect(tmp_path / "fuata.db")
     for kind in ("engine", "review"):
         base.execute("DELETE FROM _sqlite_migrations WHERE name = 'm999_later'")
-        base.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, 'm999_later', '')", [kind])
+        base.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, "
+            "'m999_later', '')",
+            [kind],
+        )
         base.commit()
         with pytest.raises(WorkspaceError, match="written by a newer Fuata"):
             ReviewStore(Workspace(tmp_path))
@@ -79,7 +91,9 @@ def test_a_sound_database_that_another_program_holds_is_not_to_be_moved_away(
     holder.close()
 
 
-def test_a_page_of_noise_is_found_when_the_workspace_opens(tmp_path: Path, small_file: Path) -> None:
+def test_a_page_of_noise_is_found_when_the_workspace_opens(
+    tmp_path: Path, small_file: Path
+) -> None:
     opened = Workspace(tmp_path)
     DatasetStore(opened).keep(load_dataset(small_file))
     opened.close()
@@ -101,16 +115,26 @@ def test_a_full_disk_gets_a_sentence_and_not_the_advice_to_start_anew(tmp_path: 
         "except WorkspaceError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "w")], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, str(tmp_path / "w")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0 and "make room" in done.stdout and "move it away" not in done.stdout, done.stdout + done.stderr
+    assert (
+        done.returncode == 0 and "make room" in done.stdout and "move it away" not in done.stdout
+    ), done.stdout + done.stderr
 
 
-def test_many_who_write_one_file_at_once_leave_it_whole_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_many_who_write_one_file_at_once_leave_it_whole_and_nothing_beside_it(
+    tmp_path: Path,
+) -> None:
     target = tmp_path / ("long-" * 48 + ".json")  # no name may become longer by being written aside
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: write_file(target, b"%d" % number * 5000), range(64)))
-    assert len(set(target.read_bytes())) <= 2 and [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert len(set(target.read_bytes())) <= 2 and [path.name for path in tmp_path.iterdir()] == [
+        target.name
+    ]
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +152,9 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_without_a_name_at_once_get_names_of_their_own(workspace: Workspace, small_file: Path) -> None:
+def test_runs_without_a_name_at_once_get_names_of_their_own(
+    workspace: Workspace, small_file: Path
+) -> None:
     key = DatasetStore(workspace).keep(load_dataset(small_file))
     ready = threading.Barrier(6)
 
@@ -137,4 +163,6 @@ def test_runs_without_a_name_at_once_get_names_of_their_own(workspace: Workspace
         return RunStore(workspace).create("", TrainingSettings(), key, {}, stem="pocket-alpaca")
 
     with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(add, range(6))) == [f"pocket-alpaca-{number}" for number in range(1, 7)]
+        assert sorted(pool.map(add, range(6))) == [
+            f"pocket-alpaca-{number}" for number in range(1, 7)
+        ]

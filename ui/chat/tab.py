@@ -1,4 +1,6 @@
-"""The Chat screen: streamed answers from any base or tuned model, and the exact prompt it was asked with."""
+"""The Chat screen: streamed answers from any base or tuned model, and the exact prompt it was asked
+with.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -42,19 +44,48 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers models made since."""
     parts = _Parts(**_lay_out_conversation(), **_lay_out_settings())
     handlers = _Handlers(services)
-    streaming: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "model", "concurrency_limit": 4}
+    streaming: dict[str, Any] = {
+        "show_progress": "hidden",
+        "concurrency_id": "model",
+        "concurrency_limit": 4,
+    }
     asked = [parts.model, parts.style, parts.system, parts.history, *parts.sampling]
     shown = [parts.history, parts.chatbot]
     told = [*shown, parts.exact, parts.box]
     asking = [parts.box.submit, parts.send.click]
-    taken = gr.on(asking, handlers.take, [parts.box, parts.history], [parts.box, *shown], api_name="take", **QUIET)
+    taken = gr.on(
+        asking,
+        handlers.take,
+        [parts.box, parts.history],
+        [parts.box, *shown],
+        api_name="take",
+        **QUIET,
+    )
     first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
-    again = parts.retry.click(handlers.answer_again, asked, told, api_name="answer_again", **streaming)
+    again = parts.retry.click(
+        handlers.answer_again, asked, told, api_name="answer_again", **streaming
+    )
     parts.stop.click(None, None, None, cancels=[first, again])
-    parts.undo.click(handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET)
-    gr.on([parts.clear.click, parts.chatbot.clear], handlers.clear, None, [*shown, parts.exact], api_name="clear_chat", **QUIET)
+    parts.undo.click(
+        handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET
+    )
+    gr.on(
+        [parts.clear.click, parts.chatbot.clear],
+        handlers.clear,
+        None,
+        [*shown, parts.exact],
+        api_name="clear_chat",
+        **QUIET,
+    )
     changed = [parts.model.change, parts.style.change]
-    gr.on(changed, handlers.show_note, [parts.model, parts.style], parts.note, api_name="show_note", **FOLLOWING)
+    gr.on(
+        changed,
+        handlers.show_note,
+        [parts.model, parts.style],
+        parts.note,
+        api_name="show_note",
+        **FOLLOWING,
+    )
     seen = [parts.model, parts.offered]
     when_opened(tab, handlers.refresh, seen, "refresh_chat", seen)
 
@@ -72,18 +103,24 @@ class _Handlers:
         return "", past, displayed(past)
 
     @shows_user_errors
-    def answer(self, model: str, style: str, system: str, past: History, *values: float) -> Iterator[tuple[Any, ...]]:
+    def answer(
+        self, model: str, style: str, system: str, past: History, *values: float
+    ) -> Iterator[tuple[Any, ...]]:
         if not past or past[-1]["role"] != "user":
             yield past, displayed(past), gr.skip(), gr.skip()
             return
         try:
             yield from self._replies(model, style, system, past, values)
-        except Exception:  # what was asked goes back to where it was written, and is no part of what is asked next
+        except (
+            Exception
+        ):  # what was asked goes back to where it was written, and is no part of what is asked next
             yield past[:-1], displayed(past[:-1]), gr.skip(), past[-1]["text"]
             raise
 
     @shows_user_errors
-    def answer_again(self, model: str, style: str, system: str, past: History, *values: float) -> Iterator[tuple[Any, ...]]:
+    def answer_again(
+        self, model: str, style: str, system: str, past: History, *values: float
+    ) -> Iterator[tuple[Any, ...]]:
         asked = past[:-1] if past and past[-1]["role"] == "assistant" else past
         if not asked:
             yield past, displayed(past), gr.skip(), gr.skip()
@@ -94,15 +131,19 @@ class _Handlers:
             yield past, displayed(past), gr.skip(), gr.skip()
             raise
 
-    def _replies(self, model: str, style: str, system: str, past: History, values: Sequence[float]) -> Iterator[tuple[Any, ...]]:
-        """Yield the conversation with the reply so far, as it is kept and as it is shown, and the exact prompt."""
+    def _replies(
+        self, model: str, style: str, system: str, past: History, values: Sequence[float]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the conversation with the reply so far, as it is kept and as it is shown, and the
+        exact prompt.
+        """
         sampling = _sampling(values)
         yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip(), gr.skip()
-        speaker = self.services.shelf.get(model or "", style)
+        chat_model = self.services.model_cache.get(model or "", style)
         turns = as_turns(system or "", past)
-        prompt = exact_text(speaker.encoder.prompt_text(turns))
+        prompt = exact_text(chat_model.encoder.prompt_text(turns))
         reply, painted_at = "", 0.0
-        for reply in speaker.stream(turns, sampling):
+        for reply in chat_model.stream(turns, sampling):
             if time.monotonic() - painted_at >= _PAINT_EVERY_S:
                 painted_at = time.monotonic()
                 yield *_with_reply(past, reply), prompt, gr.skip()
@@ -118,14 +159,18 @@ class _Handlers:
 
     @shows_user_errors
     def show_note(self, model: str, style: str) -> str:
-        words = style_note(style, self.services.shelf.find(model or "").style)
+        words = style_note(style, self.services.model_cache.find(model or "").style)
         return alert(words) if words else ""
 
     def refresh(self, chosen: str, offered: list[str]) -> tuple[Any, list[str]]:
-        """Offer what was made since; a run that is new becomes the model, unless it was there when the page was last opened."""
+        """Offer what was made since; a run that is new becomes the model, unless it was there when
+        the page was last opened.
+        """
         newest = self.services.newest_model()
         is_new = newest is not None and newest not in offered
-        return gr.Dropdown(self.services.model_choices(), value=newest if is_new else chosen), [newest] if newest else offered
+        return gr.Dropdown(self.services.model_choices(), value=newest if is_new else chosen), [
+            newest
+        ] if newest else offered
 
 
 def _lay_out_conversation() -> dict[str, Any]:
@@ -136,23 +181,47 @@ def _lay_out_conversation() -> dict[str, Any]:
             elem_id="chat-model",
         )  # fmt: skip
         style = gr.Dropdown(
-            [("As it was trained", ""), *STYLE_CHOICES], value="", label="Prompt style", info="Leave it, unless you are curious",
-            allow_custom_value=True, elem_id="chat-style",
-        )  # fmt: skip
+            [("As it was trained", ""), *STYLE_CHOICES],
+            value="",
+            label="Prompt style",
+            info="Leave it, unless you are curious",
+            allow_custom_value=True,
+            elem_id="chat-style",
+        )
     note = gr.HTML(elem_id="chat-note")
     chatbot = gr.Chatbot(
-        label="Conversation", height=420, render_markdown=False, buttons=["copy", "copy_all"], placeholder="Ask something",
-        feedback_options=None, elem_id="chatbot",
-    )  # fmt: skip
+        label="Conversation",
+        height=420,
+        render_markdown=False,
+        buttons=["copy", "copy_all"],
+        placeholder="Ask something",
+        feedback_options=None,
+        elem_id="chatbot",
+    )
     with gr.Row(equal_height=True):
         box = gr.Textbox(
-            label="Message", placeholder="Write an instruction and press Enter", lines=1, max_lines=6, scale=8, elem_id="ask"
+            label="Message",
+            placeholder="Write an instruction and press Enter",
+            lines=1,
+            max_lines=6,
+            scale=8,
+            elem_id="ask",
         )
     with gr.Row():
         send = gr.Button("Send", variant="primary", scale=0, min_width=110, elem_id="send")
         names = ("stop", "retry", "undo", "clear")
-        buttons = {name: gr.Button(name.capitalize(), scale=0, min_width=90, elem_id=f"chat-{name}") for name in names}
-    conversation = {"history": history, "offered": offered, "model": model, "style": style, "note": note, "chatbot": chatbot}
+        buttons = {
+            name: gr.Button(name.capitalize(), scale=0, min_width=90, elem_id=f"chat-{name}")
+            for name in names
+        }
+    conversation = {
+        "history": history,
+        "offered": offered,
+        "model": model,
+        "style": style,
+        "note": note,
+        "chatbot": chatbot,
+    }
     return {**conversation, "box": box, "send": send, **buttons}
 
 

@@ -1,4 +1,4 @@
-"""The Data screen: from a file to examples a person has looked at."""
+"""The Data screen: from a file to examples a user has looked at."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -49,31 +49,56 @@ class _Parts:
 
 def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
-    parts = _Parts(**_lay_out_choice(), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows())
+    parts = _Parts(
+        **_lay_out_choice(), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows()
+    )
     handlers = _Handlers(services)
     chosen = [parts.dataset, parts.model]
     opened = when_opened(tab, handlers.refresh, chosen, "refresh_data")
+    _wire_choice(parts, handlers)
+    _wire_report(parts, handlers, opened)
+    _wire_splits(parts, handlers, opened)
+    _wire_rows(parts, handlers, opened)
+
+
+def _wire_choice(parts: _Parts, handlers: "_Handlers") -> None:
     uploaded = [parts.dataset, parts.problem, parts.upload]
-    parts.upload.upload(handlers.take_upload, parts.upload, uploaded, api_name="take_upload", concurrency_limit=None)
-    parts.dataset.input(handlers.touch, parts.dataset, parts.problem, api_name="touch_dataset", **QUIET)
-    parts.train.click(handlers.touch, parts.dataset, parts.problem, api_name="train_on", **QUIET).then(
-        None, js=OPEN.format("train")
+    touched = [handlers.touch, parts.dataset, parts.problem]
+    parts.upload.upload(
+        handlers.take_upload, parts.upload, uploaded, api_name="take_upload", concurrency_limit=None
     )
-    changed = [parts.dataset.change, parts.model.change]
-    reported = {**FOLLOWING, "show_progress": "full"}
-    follow(opened, changed, handlers.show_report, chosen, [parts.report, parts.train], api_name="show_report", **reported)
-    for side, style, target in (("left", parts.left, parts.left_tokens), ("right", parts.right, parts.right_tokens)):
+    parts.dataset.input(*touched, api_name="touch_dataset", **QUIET)
+    used = parts.train.click(*touched, api_name="train_on", **QUIET)
+    used.then(None, js=OPEN.format("train"))
+
+
+def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
+    """Report on a dataset under a model, and preview a row in two styles side by side."""
+    chosen, changed = [parts.dataset, parts.model], [parts.dataset.change, parts.model.change]
+    reported = {**FOLLOWING, "show_progress": "full", "api_name": "show_report"}
+    shown = [parts.report, parts.train]
+    follow(opened, changed, handlers.show_report, chosen, shown, **reported)
+    sides = {"left": (parts.left, parts.left_tokens), "right": (parts.right, parts.right_tokens)}
+    for side, (style, target) in sides.items():
         inputs = [*chosen, parts.row, style, parts.mask]
         followed = [*changed, parts.row.change, style.change, parts.mask.change]
-        follow(opened, followed, handlers.show_tokens, inputs, target, api_name=f"show_{side}", **FOLLOWING)
-    split = [*parts.shares, parts.split_words]
-    follow(opened, [parts.dataset.change], handlers.show_split, parts.dataset, split, api_name="show_split", **FOLLOWING)
-    typed = [share.input for share in parts.shares]
-    inputs = [parts.dataset, *parts.shares]
-    gr.on(typed, handlers.choose_split, inputs, parts.split_words, api_name="choose_split", **FOLLOWING)
-    inputs = [parts.dataset, parts.search, parts.page]
-    followed = [parts.dataset.change, parts.search.change, parts.page.change, parts.split_words.change]
-    follow(opened, followed, handlers.show_rows, inputs, [parts.table, parts.found], api_name="show_rows", **FOLLOWING)
+        named = {**FOLLOWING, "api_name": f"show_{side}"}
+        follow(opened, followed, handlers.show_tokens, inputs, target, **named)
+
+
+def _wire_splits(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
+    split, shown = [*parts.shares, parts.split_words], {**FOLLOWING, "api_name": "show_split"}
+    follow(opened, [parts.dataset.change], handlers.show_split, parts.dataset, split, **shown)
+    typed, inputs = [share.input for share in parts.shares], [parts.dataset, *parts.shares]
+    named = {**FOLLOWING, "api_name": "choose_split"}
+    gr.on(typed, handlers.choose_split, inputs, parts.split_words, **named)
+
+
+def _wire_rows(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
+    inputs, shown = [parts.dataset, parts.search, parts.page], [parts.table, parts.found]
+    changing = [parts.dataset, parts.search, parts.page, parts.split_words]
+    followed, named = [part.change for part in changing], {**FOLLOWING, "api_name": "show_rows"}
+    follow(opened, followed, handlers.show_rows, inputs, shown, **named)
     parts.table.select(handlers.pick, None, parts.row, api_name="pick_row", **QUIET)
 
 
@@ -82,17 +107,25 @@ class _Handlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.reports: dict[tuple[str, str], str] = {}  # a dataset version under a model never reads otherwise
+        self.reports: dict[
+            tuple[str, str], str
+        ] = {}  # a dataset version under a model never reads otherwise
 
     def take_upload(self, path: str | None) -> tuple[Any, str, None]:
-        """Keep a file; of one that is refused nothing is shown but why, and nothing of the one before."""
+        """Keep a file; of one that is refused nothing is shown but why, and nothing of the one
+        before.
+        """
         if path is None:
             return gr.skip(), "", None
         try:
             with taken(path, self.services.workspace) as file:
                 key = self.services.datasets.keep(load_dataset(file))
         except UserError as error:
-            return gr.Dropdown(self.services.dataset_choices(), value=None), alert(sentence(error)), None
+            return (
+                gr.Dropdown(self.services.dataset_choices(), value=None),
+                alert(sentence(error)),
+                None,
+            )
         return gr.Dropdown(self.services.dataset_choices(), value=key), "", None
 
     def refresh(self) -> tuple[Any, Any]:
@@ -112,17 +145,28 @@ class _Handlers:
             encoder, context = self._encoder(model, "")
             loaded = self._load(key)
             lengths, unwritable = measure_dataset(loaded, encoder)
-            self.reports[key, model] = report_markup(check_dataset(loaded, lengths, context, unwritable))
+            self.reports[key, model] = report_markup(
+                check_dataset(loaded, lengths, context, unwritable)
+            )
         return self.reports[key, model], gr.Button(visible=True)
 
     @shows_user_errors
-    def show_tokens(self, key: str | None, model: str, number: float, style: str, masked: bool) -> str:  # noqa: FBT001 (a checkbox)
+    def show_tokens(
+        self,
+        key: str | None,
+        model: str,
+        number: float,
+        style: str,
+        masked: bool,  # noqa: FBT001 - Gradio hands a checkbox over by position
+    ) -> str:
         if not key:
             return ""
         encoder, context = self._encoder(model, style)
         loaded = self._load(key)
         example = loaded.example(int(number or 0))
-        preview = preview_row(example, encoder, context, mask_prompt=masked, beside=_neighbours(loaded, example.row))
+        preview = preview_row(
+            example, encoder, context, mask_prompt=masked, beside=_neighbours(loaded, example.row)
+        )
         return tokens_markup(preview, style_title(style))
 
     @shows_user_errors
@@ -131,19 +175,30 @@ class _Handlers:
             return gr.skip(), gr.skip(), gr.skip(), ""
         settings = self.services.datasets.split_settings(key)
         words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
-        return round(settings.test_share * 100, 2), round(settings.validation_share * 100, 2), settings.seed, words
+        return (
+            round(settings.test_share * 100, 2),
+            round(settings.validation_share * 100, 2),
+            settings.seed,
+            words,
+        )
 
     @shows_user_errors
-    def choose_split(self, key: str | None, test_percent: float, validation_percent: float, seed: float) -> str:
+    def choose_split(
+        self, key: str | None, test_percent: float, validation_percent: float, seed: float
+    ) -> str:
         if not key:
             return ""
-        settings = SplitSettings((test_percent or 0) / 100, (validation_percent or 0) / 100, int(seed or 0))
+        settings = SplitSettings(
+            (test_percent or 0) / 100, (validation_percent or 0) / 100, int(seed or 0)
+        )
         words = splits_sentence(split_examples(self._load(key).examples, settings), settings.seed)
         self.services.datasets.choose_split(key, settings)
         return words
 
     @shows_user_errors
-    def show_rows(self, key: str | None, wanted: str, page: float) -> tuple[list[list[str | int]], str]:
+    def show_rows(
+        self, key: str | None, wanted: str, page: float
+    ) -> tuple[list[list[str | int]], str]:
         if not key:
             return [], ""
         examples = self._load(key).examples
@@ -158,32 +213,70 @@ class _Handlers:
 
     def _encoder(self, model: str, style: str) -> tuple[PromptEncoder, int]:
         """Return the encoder of a model under a style, and its context in tokens."""
-        source = self.services.shelf.find(model or "")
+        source = self.services.model_cache.find(model or "")
         return encoder_of(source, style), max_context(source.weights_folder)
 
 
 def _lay_out_choice() -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2):
-            dataset = gr.Dropdown([], label="Dataset", info="A sample, or any file used here before", elem_id="dataset")
+            dataset = gr.Dropdown(
+                [],
+                label="Dataset",
+                info="A sample, or any file used here before",
+                elem_id="dataset",
+            )
             model = gr.Dropdown(
                 value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
                 allow_custom_value=True, elem_id="data-model",
             )  # fmt: skip
-        upload = gr.File(label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", height=150, elem_id="upload")
+        upload = gr.File(
+            label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", height=150, elem_id="upload"
+        )
     problem = gr.HTML(elem_id="data-problem")
     report = gr.HTML(elem_id="check-report")
-    train = gr.Button("Train on this", variant="primary", scale=0, min_width=150, visible=False, elem_id="train-on-this")
-    return {"dataset": dataset, "model": model, "upload": upload, "problem": problem, "report": report, "train": train}
+    train = gr.Button(
+        "Train on this",
+        variant="primary",
+        scale=0,
+        min_width=150,
+        visible=False,
+        elem_id="train-on-this",
+    )
+    return {
+        "dataset": dataset,
+        "model": model,
+        "upload": upload,
+        "problem": problem,
+        "report": report,
+        "train": train,
+    }
 
 
 def _lay_out_preview() -> dict[str, Any]:
     gr.Markdown("### Prompt preview")
     with gr.Row():
         row = gr.Number(1, label="Row", precision=0, elem_id="preview-row")
-        left = gr.Dropdown(STYLE_CHOICES, value="alpaca", label="Style", allow_custom_value=True, elem_id="style-left")
-        right = gr.Dropdown(STYLE_CHOICES, value="phi3", label="Beside it", allow_custom_value=True, elem_id="style-right")
-        mask = gr.Checkbox(value=True, label="Mask the prompt", info="Off: the loss sees everything", interactive=True)
+        left = gr.Dropdown(
+            STYLE_CHOICES,
+            value="alpaca",
+            label="Style",
+            allow_custom_value=True,
+            elem_id="style-left",
+        )
+        right = gr.Dropdown(
+            STYLE_CHOICES,
+            value="phi3",
+            label="Beside it",
+            allow_custom_value=True,
+            elem_id="style-right",
+        )
+        mask = gr.Checkbox(
+            value=True,
+            label="Mask the prompt",
+            info="Off: the loss sees everything",
+            interactive=True,
+        )
     gr.HTML(TOKEN_LEGEND)
     with gr.Row(equal_height=False):
         tokens = {
@@ -205,14 +298,24 @@ def _lay_out_splits() -> dict[str, Any]:
 def _lay_out_rows() -> dict[str, Any]:
     gr.Markdown("### Rows")
     with gr.Row():
-        search = gr.Textbox("", label="Find in rows", placeholder="any text", elem_id="search", scale=3)
+        search = gr.Textbox(
+            "", label="Find in rows", placeholder="any text", elem_id="search", scale=3
+        )
         page = gr.Number(1, label="Page", precision=0, elem_id="page", scale=1)
     found = gr.HTML(elem_id="found")
     table = gr.Dataframe(
-        headers=["row", "split", "prompt", "answer"], datatype=["number", "str", "str", "str"], interactive=False, wrap=True,
-        max_height=460, column_widths=["70px", "100px", "570px", "430px"], max_chars=240, label="Rows of the dataset",
-        show_label=False, elem_id="rows", buttons=["copy"],
-    )  # fmt: skip
+        headers=["row", "split", "prompt", "answer"],
+        datatype=["number", "str", "str", "str"],
+        interactive=False,
+        wrap=True,
+        max_height=460,
+        column_widths=["70px", "100px", "570px", "430px"],
+        max_chars=240,
+        label="Rows of the dataset",
+        show_label=False,
+        elem_id="rows",
+        buttons=["copy"],
+    )
     return {"search": search, "page": page, "found": found, "table": table}
 
 

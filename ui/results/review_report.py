@@ -23,32 +23,50 @@ _COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172
 
 
 def write_result(store: ReviewStore, name: str) -> Markup:
-    """Return the whole result of a review, with what it was made of. Raises ReviewError when there is no such review."""
+    """Return the whole result of a review, with what it was made of.
+
+    Raises ReviewError when there is no such review.
+    """
     review = store.find(name)
-    result, figures = _result(store, name, single=review["answers"] != "pairs")
+    result, figures = _result(store, name, single=review["response_mode"] != "pairs")
     body = Markup("{}{}<h2>Contenders</h2>{}<h2>How it was made</h2>{}{}").format(
         result,
         plots(figures),
         facts_table(
-            {contender.name: _described(contender.kind, contender.facts) for contender in store.contenders(review["id"])}
+            {
+                contender.name: _described(contender.kind, contender.facts)
+                for contender in store.contenders(review["id"])
+            }
         ),
         facts_table(_facts(review)),
-        Markup("<h2>Rubric: {}</h2><p style='white-space:pre-wrap'>{}</p>").format(review["rubric_name"], review["rubric"])
+        Markup("<h2>Rubric: {}</h2><p style='white-space:pre-wrap'>{}</p>").format(
+            review["rubric_name"], review["rubric"]
+        )
         if review["rubric"]
         else "",
     )
-    return offline_page(f"Review {name}", body, Markup(_LOOK.read_text(encoding="utf-8") + _COLOURS))  # noqa: S704 - our own
+    return offline_page(
+        f"Review {name}",
+        body,
+        Markup(_LOOK.read_text(encoding="utf-8") + _COLOURS),  # noqa: S704 - our own style sheet
+    )
 
 
 def _result(store: ReviewStore, name: str, *, single: bool) -> tuple[Markup, list[dict[str, Any]]]:
     if single:
         return singles_markup(report_singles(store, name)), []
     report = report_review(store, name)
-    return result_markup(report), [figure for figure in (draw_win_rates(report), draw_losses(report)) if figure]
+    return result_markup(report), [
+        figure for figure in (draw_win_rates(report), draw_losses(report)) if figure
+    ]
 
 
 def _described(kind: str, facts: dict[str, Any]) -> str:
-    known = ", ".join(f"{key} {value}" for key, value in facts.items() if value not in {"", None} and key != "kind")
+    known = ", ".join(
+        f"{key} {value}"
+        for key, value in facts.items()
+        if value not in {"", None} and key != "kind"
+    )
     return f"{kind}: {known}" if known else kind
 
 
@@ -58,7 +76,9 @@ def _facts(review: dict[str, Any]) -> dict[str, Any]:
         "dataset": f"SHA-256 {review['content_hash']}, {review['split']} rows",
         "made": f"{review['created_at']} (UTC)",
         "this page": f"{datetime.now(UTC).isoformat(timespec='seconds')}",
-        "sampling": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sampling.items()),
+        "sampling": ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in sampling.items()
+        ),
         "people per pair": review["overlap"] or "everybody",
         "libraries": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }

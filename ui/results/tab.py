@@ -14,7 +14,7 @@ from core.storage.atomic_write import write_file
 from review.domain.rating import TAGS
 from review.exchange.export import export_review
 from review.exchange.import_ratings import import_ratings, imported_sentence
-from review.results.drilldown import Behind, disputed_pairs, pairs_behind
+from review.results.drilldown import Drilldown, disputed_pairs, drill_down
 from review.results.report import report_review
 from review.results.single_responses import report_singles
 from review.store.verdicts import Filters
@@ -79,17 +79,34 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     files, handlers = _lay_out_files(), _Handlers(services)
     offered = [filters.reviewer, filters.category, filters.split, files.shared]
     opened = when_opened(tab, handlers.refresh, [filters.review, *offered], "refresh_results")
-    asked, shown = [filters.review, filters.reviewer, filters.tag, filters.category, filters.split], [result, charts]
+    asked, shown = (
+        [filters.review, filters.reviewer, filters.tag, filters.category, filters.split],
+        [result, charts],
+    )
     private: dict[str, Any] = {"api_visibility": "private"}
-    chosen = filters.review.change(handlers.offer, filters.review, offered, api_name="offer_reviewers", **private, **QUIET)
+    chosen = filters.review.change(
+        handlers.offer, filters.review, offered, api_name="offer_reviewers", **private, **QUIET
+    )
     chosen.then(handlers.show, asked, shown, api_name="show_other_result", **private, **FOLLOWING)
-    triggers = [filters.reviewer.input, filters.tag.input, filters.category.input, filters.split.input, again.click]
+    triggers = [
+        filters.reviewer.input,
+        filters.tag.input,
+        filters.category.input,
+        filters.split.input,
+        again.click,
+    ]
     follow(opened, triggers, handlers.show, asked, shown, api_name="show_result", **FOLLOWING)
     given = [filters.review, files.ratings]
-    brought = files.ratings.upload(handlers.bring, given, files.imported, api_name="import_ratings", concurrency_limit=None)
+    brought = files.ratings.upload(
+        handlers.bring, given, files.imported, api_name="import_ratings", concurrency_limit=None
+    )
     brought.then(handlers.show, asked, shown, api_name="show_imported", **private, **FOLLOWING)
-    files.shared.input(handlers.share, [filters.review, files.shared], None, api_name="share_result", **QUIET)
-    files.export.click(handlers.write, [filters.review, files.form], files.file, api_name="export", **QUIET)
+    files.shared.input(
+        handlers.share, [filters.review, files.shared], None, api_name="share_result", **QUIET
+    )
+    files.export.click(
+        handlers.write, [filters.review, files.form], files.file, api_name="export", **QUIET
+    )
 
 
 class _Handlers:
@@ -99,14 +116,28 @@ class _Handlers:
         self.services = services
 
     @shows_user_errors
-    def show(self, name: str | None, person: str | None, tag: str | None, category: str | None, split: str | None) -> Any:
+    def show(
+        self,
+        name: str | None,
+        person: str | None,
+        tag: str | None,
+        category: str | None,
+        split: str | None,
+    ) -> Any:
         if not name:
             return "<p>Make a review and judge some pairs first.</p>", json.dumps({})
-        asked, reviews = Filters(person or "", tag or "", category or "", split or ""), self.services.reviews
-        if reviews.find(name)["answers"] != "pairs":
-            return singles_markup(report_singles(reviews, name, asked)), json.dumps({"review": name, **asdict(asked)})
+        asked, reviews = (
+            Filters(person or "", tag or "", category or "", split or ""),
+            self.services.reviews,
+        )
+        if reviews.find(name)["response_mode"] != "pairs":
+            return singles_markup(report_singles(reviews, name, asked)), json.dumps(
+                {"review": name, **asdict(asked)}
+            )
         report = report_review(reviews, name, asked)
-        return result_markup(report), json.dumps({"review": name, **asdict(asked), **result_figures(report)})
+        return result_markup(report), json.dumps(
+            {"review": name, **asdict(asked), **result_figures(report)}
+        )
 
     def offer(self, name: str | None) -> tuple[Any, Any, Any, Any]:
         reviews = self.services.reviews
@@ -132,20 +163,29 @@ class _Handlers:
             return f"<p>{escape(imported_sentence(import_ratings(self.services.reviews, name or '', file)))}</p>"
 
     @shows_user_errors
-    def share(self, name: str | None, wanted: bool) -> None:  # noqa: FBT001 (a checkbox)
+    def share(self, name: str | None, wanted: bool) -> None:  # noqa: FBT001 - Gradio hands a checkbox over by position
         if name:
             self.services.reviews.share(name, shared=wanted)
 
 
 def _lay_out_files() -> _Files:
     with gr.Row():
-        form = gr.Dropdown(_FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True)
+        form = gr.Dropdown(
+            _FORMATS, value="csv", label="Export as", elem_id="export-format", interactive=True
+        )
         export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
         ratings = gr.UploadButton(
-            "Import ratings", file_types=[".csv", ".tsv", ".json", ".jsonl"], scale=0, min_width=160, elem_id="import-ratings"
+            "Import ratings",
+            file_types=[".csv", ".tsv", ".json", ".jsonl"],
+            scale=0,
+            min_width=160,
+            elem_id="import-ratings",
         )
         shared = gr.Checkbox(
-            label="Reviewers may see this result", info="those who sign in, on their page", interactive=True, elem_id="shared"
+            label="Reviewers may see this result",
+            info="those who sign in, on their page",
+            interactive=True,
+            elem_id="shared",
         )
     imported = gr.HTML(elem_id="imported")
     file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="exported")
@@ -156,14 +196,38 @@ def _lay_out_filters() -> tuple[_Filters, gr.Button]:
     with gr.Row():
         review = gr.Dropdown([], label="Review", interactive=True, elem_id="result-review")
         reviewer = gr.Dropdown(
-            [EVERYBODY], value="", label="Reviewer", interactive=True, elem_id="result-reviewer", min_width=130
+            [EVERYBODY],
+            value="",
+            label="Reviewer",
+            interactive=True,
+            elem_id="result-reviewer",
+            min_width=130,
         )
-        tag = gr.Dropdown([ANY_TAG, *TAGS], value="", label="Tag", interactive=True, elem_id="result-tag", min_width=130)
+        tag = gr.Dropdown(
+            [ANY_TAG, *TAGS],
+            value="",
+            label="Tag",
+            interactive=True,
+            elem_id="result-tag",
+            min_width=130,
+        )
         category = gr.Dropdown(
-            [ANY_CATEGORY], value="", label="Category", interactive=True, elem_id="result-category", min_width=130, visible=False
+            [ANY_CATEGORY],
+            value="",
+            label="Category",
+            interactive=True,
+            elem_id="result-category",
+            min_width=130,
+            visible=False,
         )
         split = gr.Dropdown(
-            [ANY_SPLIT], value="", label="Rows", interactive=True, elem_id="result-split", min_width=130, visible=False
+            [ANY_SPLIT],
+            value="",
+            label="Rows",
+            interactive=True,
+            elem_id="result-split",
+            min_width=130,
+            visible=False,
         )
         again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
     return _Filters(review, reviewer, tag, category, split), again
@@ -176,21 +240,31 @@ def _pairs_function(services: Services) -> Callable[..., Any]:
         title = f"{what}: {found.total:,} {'pair' if found.total == 1 else 'pairs'}"
         if found.hidden:
             title += f" ({found.hidden:,} that you have not judged yet are left out)"
-        return {"title": title, "pairs": [asdict(pair) for pair in found.pairs], "left": found.total - len(found.pairs)}
+        return {
+            "title": title,
+            "pairs": [asdict(pair) for pair in found.pairs],
+            "left": found.total - len(found.pairs),
+        }
 
     return list_pairs
 
 
-def _asked_pairs(services: Services, question: dict[str, Any], person: str) -> tuple[Behind, str]:
-    """Return the pairs that the page of a person asks for, and what they are in words."""
-    name, meeting, outcome = text(question, "review"), question.get("meeting"), text(question, "outcome")
+def _asked_pairs(
+    services: Services, question: dict[str, Any], person: str
+) -> tuple[Drilldown, str]:
+    """Return the pairs that the page of a user asks for, and what they are in words."""
+    name, meeting, outcome = (
+        text(question, "review"),
+        question.get("meeting"),
+        text(question, "outcome"),
+    )
     if question.get("disputed"):
         return disputed_pairs(services.reviews, name, person), "Where reviewers differ, or did"
     if not isinstance(meeting, list) or len(meeting) != 2:
         raise ReviewError("Say which two contenders.")
     first, second = str(meeting[0]), str(meeting[1])
     asked = Filters(*(text(question, part) for part in ("reviewer", "tag", "category", "split")))
-    found = pairs_behind(services.reviews, name, (first, second), outcome, asked, person)
+    found = drill_down(services.reviews, name, (first, second), outcome, asked, person)
     better = {"first": f"{first} better", "second": f"{second} better"}
     words = {**better, "tie": "tie", "both_bad": "both bad"}.get(outcome, "all verdicts")
     return found, f"{first} against {second}, {words}"
@@ -198,7 +272,14 @@ def _asked_pairs(services: Services, question: dict[str, Any], person: str) -> t
 
 def _write_export(services: Services, name: str, wanted: str) -> Path:
     """Write an export into the workspace and return where it is."""
-    content = write_result(services.reviews, name) if wanted == "html" else export_review(services.reviews, name, wanted)
-    target = services.workspace.exports / f"{name}-{wanted}.{wanted if wanted in {'csv', 'html'} else 'jsonl'}"
+    content = (
+        write_result(services.reviews, name)
+        if wanted == "html"
+        else export_review(services.reviews, name, wanted)
+    )
+    target = (
+        services.workspace.exports
+        / f"{name}-{wanted}.{wanted if wanted in {'csv', 'html'} else 'jsonl'}"
+    )
     write_file(target, content.encode())
     return target

@@ -1,17 +1,18 @@
 """The form of a new review: whose rows, which contenders, what reviewers judge by."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import gradio as gr
 
 from core.datasets.conversation import SplitName
-from core.datasets.prompt_lists import load_questions
+from core.datasets.prompt_lists import load_prompt_list
 from core.generation.sampling import Sampling
 from core.models.resolve import bundled_models
 from core.storage.atomic_write import write_file
 from review.domain.contender import EXPECTED
-from review.domain.plan import MOST_REPEATS
+from review.domain.plan import DEFAULT_REPEATS, MOST_REPEATS
+from review.domain.rating import ResponseMode
 from review.domain.rubric import NO_RUBRIC, Rubric
 from review.setup.contenders import FILE_PREFIX
 from review.setup.generate_responses import RowChoice, add_contenders, create_review, plan_review
@@ -23,7 +24,7 @@ from ui.services import Choice, Services
 from ui.uploads import taken
 
 _SPLITS = [("Test rows", "test"), ("Validation rows", "validation"), ("All rows", "all")]
-_ANSWERS = [
+_MODES = [
     ("Pairs side by side", "pairs"),
     ("Single responses: pass or fail", "pass"),
     ("Single responses: 1 to 5 stars", "stars"),
@@ -32,67 +33,111 @@ _FILES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What somebody wants a new review to be, in the order in which the components stand."""
+
+    dataset: str
+    split: str
+    most: float | None
+    name: str
+    contenders: list[str] | None
+    overlap: float | None
+    rubric: str | None
+    rubric_text: str | None
+    repeats: float | None
+    response_mode: ResponseMode
+    max_new_tokens: float | None
+    temperature: float | None
+    seed: float | None
+
+    def sampling(self) -> Sampling:
+        """Return how models answer. Raises SettingsError."""
+        return Sampling(
+            temperature=float(self.temperature or 0),
+            max_new_tokens=int(self.max_new_tokens or 0),
+            seed=int(self.seed or 0),
+        )
+
+    def chosen_rubric(self) -> Rubric:
+        """Return what reviewers judge by."""
+        text = (self.rubric_text or "").strip()
+        return Rubric((self.rubric or "Rubric").strip(), text) if text else NO_RUBRIC
+
+    def rows(self) -> RowChoice:
+        """Return which rows are asked."""
+        split = None if self.split == "all" else cast("SplitName", self.split)
+        return RowChoice(split, int(self.most or 0))
+
+
+@dataclass(frozen=True)
 class MakingParts:
-    """The form's components."""
+    """The form's components; those that hold a field of ``Asked`` are named like it."""
 
     form: gr.Accordion
     dataset: gr.Dropdown
     split: gr.Dropdown
     most: gr.Number
     name: gr.Textbox
-    prompts: gr.UploadButton
     contenders: gr.Dropdown
+    prompts: gr.UploadButton
     responses: gr.UploadButton
     rubric: gr.Dropdown
     rubric_text: gr.Textbox
     overlap: gr.Number
     repeats: gr.Number
-    answers: gr.Dropdown
-    sampling: tuple[gr.Number, gr.Number, gr.Number]  # longest answer, temperature, seed
+    response_mode: gr.Dropdown
+    max_new_tokens: gr.Number
+    temperature: gr.Number
+    seed: gr.Number
     make: gr.Button
     add: gr.Button
     halt: gr.Button
     resume: gr.Button
     making: gr.HTML
 
+    def asked(self) -> list[Any]:
+        """Return the components that hold the fields of ``Asked``."""
+        return [getattr(self, field.name) for field in fields(Asked)]
+
 
 def build_making(services: Services, parts: MakingParts, review: gr.Dropdown) -> gr.State:
-    """Wire the form; ``review`` is the chosen one. Returns the name of the review whose making this page shows."""
+    """Wire the form; ``review`` is the chosen one.
+
+    Returns the name of the review whose making this page shows.
+    """
     handlers = _Handlers(services)
     watched = gr.State("")
-    asked = [
-        parts.dataset,
-        parts.split,
-        parts.most,
-        parts.name,
-        parts.contenders,
-        parts.overlap,
-        parts.rubric,
-        parts.rubric_text,
-        parts.repeats,
-        parts.answers,
-    ]
-    begun = [watched, parts.name, parts.making]
-    folded = [*begun, parts.form]
-    parts.make.click(handlers.begin, [*asked, *parts.sampling], folded, api_name="make_review", concurrency_limit=None)
-    parts.add.click(handlers.add, [review, parts.contenders], watched, api_name="add_contenders", concurrency_limit=None)
+    begun = [watched, parts.name, parts.making, parts.form]
+    chosen = [review, parts.contenders]
+    shown = [parts.making, review, watched]
+    slow: dict[str, Any] = {"concurrency_limit": None}
+    hidden: dict[str, Any] = {**QUIET, "api_visibility": "private"}
+    parts.make.click(handlers.begin, parts.asked(), begun, api_name="make_review", **slow)
+    parts.add.click(handlers.add, chosen, watched, api_name="add_contenders", **slow)
     parts.halt.click(handlers.stop, None, None, api_name="stop_review", **QUIET)
     parts.resume.click(handlers.go_on, review, watched, api_name="continue_review", **QUIET)
-    gr.Timer(1.0).tick(
-        handlers.tick, watched, [parts.making, review, watched], api_name="watch_review",
-        api_visibility="private", **QUIET,
-    )  # fmt: skip
-    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_review_dataset", **QUIET)
-    parts.prompts.upload(handlers.take_prompts, parts.prompts, parts.dataset, api_name="take_prompts", concurrency_limit=None)
+    gr.Timer(1.0).tick(handlers.tick, watched, shown, api_name="watch_review", **hidden)
+    parts.dataset.input(
+        handlers.touch, parts.dataset, None, api_name="touch_review_dataset", **QUIET
+    )
+    parts.prompts.upload(
+        handlers.take_prompts, parts.prompts, parts.dataset, api_name="take_prompts", **slow
+    )
     taken = [parts.responses, parts.contenders]
-    parts.responses.upload(handlers.take_responses, taken, parts.contenders, api_name="take_responses", concurrency_limit=None)
-    parts.rubric.input(handlers.find_rubric, parts.rubric, parts.rubric_text, api_name="find_rubric", **QUIET)
+    parts.responses.upload(
+        handlers.take_responses, taken, parts.contenders, api_name="take_responses", **slow
+    )
+    parts.rubric.input(
+        handlers.find_rubric, parts.rubric, parts.rubric_text, api_name="find_rubric", **QUIET
+    )
     return watched
 
 
 def offer_making(services: Services) -> tuple[Any, ...]:
-    """Return what there is to choose from now: the form, folded where there are reviews, datasets, contenders and rubrics."""
-    datasets = services.dataset_choices(questions=True)
+    """Return what there is to choose from now: the form, folded where there are reviews, datasets,
+    contenders and rubrics.
+    """
+    datasets = services.dataset_choices(prompt_lists=True)
     contenders = _contenders_now(services, _suggest(services))
     rubrics = gr.Dropdown([rubric.name for rubric in services.reviews.rubrics()])
     form = gr.Accordion(open=not services.reviews.all())
@@ -113,27 +158,25 @@ class _Handlers:
         self.services = services
 
     @shows_user_errors
-    def begin(
-        self, key: str, part: str, rows: float, typed: str, names: list[str], overlap: float, *rest: Any
-    ) -> tuple[Any, ...]:
-        name = typed.strip() or self.services.reviews.free_name("review")
-        rubric = Rubric(str(rest[0] or "Rubric").strip(), str(rest[1] or "").strip())
-        longest, temperature, seed = (value or 0 for value in rest[4:])
-        sampling = Sampling(temperature=float(temperature), max_new_tokens=int(longest), seed=int(seed))
-        choice = RowChoice(None if part == "all" else cast("SplitName", part), int(rows or 0))
-        dataset = self.services.datasets.load(key)
+    def begin(self, *values: Any) -> tuple[Any, ...]:
+        asked = Asked(*values)
+        workspace, jobs = self.services.workspace, self.services.review_jobs
+        name = asked.name.strip() or self.services.reviews.free_name("review")
+        dataset = self.services.datasets.load(asked.dataset)
+        names, sampling = asked.contenders or [], asked.sampling()
         plan = replace(
-            plan_review(self.services.workspace, dataset, name, names or [], choice, sampling),
-            overlap=int(overlap or 0),
-            repeats=float(rest[2] or 0),
-            answers=rest[3],
-            rubric=rubric if rubric.text else NO_RUBRIC,
+            plan_review(workspace, dataset, name, names, asked.rows(), sampling),
+            overlap=int(asked.overlap or 0),
+            repeats=float(asked.repeats or 0),
+            response_mode=asked.response_mode,
+            rubric=asked.chosen_rubric(),
         )
-        self.services.review_jobs.check_idle()
-        create_review(self.services.workspace, dataset, plan)
-        self.services.review_jobs.start(name)
-        words = f"Loading the models … {plan.notice}"
-        return name, "", making_markup(name, 0, len(plan.examples) * len(plan.contenders), words), gr.Accordion(open=False)
+        jobs.check_idle()
+        create_review(workspace, dataset, plan)
+        jobs.start(name)
+        total = len(plan.examples) * len(plan.contenders)
+        begun = making_markup(name, 0, total, f"Loading the models … {plan.notice}")
+        return name, "", begun, gr.Accordion(open=False)
 
     @shows_user_errors
     def add(self, chosen: str | None, names: list[str]) -> str:
@@ -169,8 +212,8 @@ class _Handlers:
     @shows_user_errors
     def take_prompts(self, path: str) -> Any:
         with taken(path, self.services.workspace) as file:
-            key = self.services.datasets.keep(load_questions(file))
-        return gr.Dropdown(self.services.dataset_choices(questions=True), value=key)
+            key = self.services.datasets.keep(load_prompt_list(file))
+        return gr.Dropdown(self.services.dataset_choices(prompt_lists=True), value=key)
 
     @shows_user_errors
     def take_responses(self, path: str, chosen: list[str]) -> Any:
@@ -181,83 +224,135 @@ class _Handlers:
         return _contenders_now(self.services, [*(chosen or []), f"{FILE_PREFIX}{target}"])
 
     def find_rubric(self, name: str | None) -> Any:
-        return next((rubric.text for rubric in self.services.reviews.rubrics() if rubric.name == name), gr.skip())
+        return next(
+            (rubric.text for rubric in self.services.reviews.rubrics() if rubric.name == name),
+            gr.skip(),
+        )
 
 
 def lay_out_making(services: Services) -> MakingParts:
     """Draw the form."""
     with gr.Accordion("New review", open=not services.reviews.all(), elem_id="new-review") as form:
-        with gr.Row():
-            dataset = gr.Dropdown([], label="Dataset", info="whose rows are asked", elem_id="review-dataset")
-            split = gr.Dropdown(_SPLITS, value="test", label="Rows", info="test rows were never learnt", elem_id="review-split")
-            most = gr.Number(50, label="At most", info="rows; 0: all", precision=0, minimum=0, elem_id="review-rows")
-            name = gr.Textbox(label="Review name", placeholder="chosen for you", info="optional", elem_id="review-name")
-        contenders = gr.Dropdown(
-            value=[], multiselect=True, label="Contenders", allow_custom_value=True, elem_id="contenders",
-            info="Two or more: base models, runs, the expected answer, a file of responses, or an endpoint http://HOST:PORT/v1#MODEL",
+        parts = {
+            **_lay_out_rows(),
+            **_lay_out_contenders(),
+            **_lay_out_more(),
+            **_lay_out_buttons(),
+        }
+    return MakingParts(form=form, **parts, making=gr.HTML(elem_id="making"))
+
+
+def _lay_out_rows() -> dict[str, Any]:
+    with gr.Row():
+        dataset = gr.Dropdown(
+            [], label="Dataset", info="whose rows are asked", elem_id="review-dataset"
+        )
+        split = gr.Dropdown(
+            _SPLITS, value="test", label="Rows", info="test rows were never learnt",
+            elem_id="review-split",
         )  # fmt: skip
-        with gr.Row():
-            prompts = gr.UploadButton(
-                "Upload prompts", file_types=[*_FILES, ".txt"], scale=0, min_width=170, elem_id="upload-prompts"
-            )
-            responses = gr.UploadButton("Upload responses", file_types=_FILES, scale=0, min_width=170, elem_id="upload-responses")
-        rubric, rubric_text, overlap, repeats, answers, sampling = _lay_out_more()
-        with gr.Row():
-            make = gr.Button("Make the review", variant="primary", scale=0, min_width=170, elem_id="make-review")
-            add = gr.Button("Add to the chosen review", scale=0, min_width=230, elem_id="add-contenders")
-            halt = gr.Button("Stop", scale=0, min_width=90, elem_id="stop-review")
-            resume = gr.Button("Continue", scale=0, min_width=110, elem_id="continue-review")
-    making = gr.HTML(elem_id="making")
-    asked = (
-        form,
-        dataset,
-        split,
-        most,
-        name,
-        prompts,
-        contenders,
-        responses,
-        rubric,
-        rubric_text,
-        overlap,
-        repeats,
-        answers,
-        sampling,
+        most = gr.Number(
+            50, label="At most", info="rows; 0: all", precision=0, minimum=0, elem_id="review-rows"
+        )
+        name = gr.Textbox(
+            label="Review name",
+            placeholder="chosen for you",
+            info="optional",
+            elem_id="review-name",
+        )
+    return {"dataset": dataset, "split": split, "most": most, "name": name}
+
+
+def _lay_out_contenders() -> dict[str, Any]:
+    contenders = gr.Dropdown(
+        value=[],
+        multiselect=True,
+        label="Contenders",
+        allow_custom_value=True,
+        elem_id="contenders",
+        info="Two or more: base models, runs, the expected answer, a file of responses, or "
+        "an endpoint http://HOST:PORT/v1#MODEL",
     )
-    return MakingParts(*asked, make, add, halt, resume, making)
+    narrow: dict[str, Any] = {"scale": 0, "min_width": 170}
+    with gr.Row():
+        prompts = gr.UploadButton(
+            "Upload prompts", file_types=[*_FILES, ".txt"], elem_id="upload-prompts", **narrow
+        )
+        responses = gr.UploadButton(
+            "Upload responses", file_types=_FILES, elem_id="upload-responses", **narrow
+        )
+    return {"contenders": contenders, "prompts": prompts, "responses": responses}
 
 
-def _lay_out_more() -> tuple[gr.Dropdown, gr.Textbox, gr.Number, gr.Number, gr.Dropdown, tuple[gr.Number, gr.Number, gr.Number]]:
+def _lay_out_more() -> dict[str, Any]:
     with gr.Accordion("Rubric, people and sampling", open=False):
         with gr.Row():
             rubric = gr.Dropdown(
-                [], label="Rubric", info="its name, or an earlier one", allow_custom_value=True, value=None, elem_id="rubric"
-            )
+                [], label="Rubric", info="its name, or an earlier one", allow_custom_value=True,
+                value=None, elem_id="rubric",
+            )  # fmt: skip
             text = gr.Textbox(
-                label="What reviewers judge by", lines=2, info="shown beside every pair; optional", scale=3, elem_id="rubric-text"
-            )
+                label="What reviewers judge by", lines=2, info="shown beside every pair; optional",
+                scale=3, elem_id="rubric-text",
+            )  # fmt: skip
         with gr.Row():
-            answers = gr.Dropdown(
-                _ANSWERS, value="pairs", label="What is judged", info="two responses, or one", elem_id="answers"
-            )
-            overlap = gr.Number(0, label="People per pair", info="0: everybody judges all", precision=0, minimum=0)
-            repeats = gr.Number(
-                5, label="Shown twice", info="% of pairs: does one agree with oneself?", minimum=0, maximum=MOST_REPEATS
-            )
-            sampling = (
-                gr.Number(128, label="Longest answer", info="tokens", precision=0, minimum=1),
-                gr.Number(0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5),
-                gr.Number(42, label="Seed", info="same seed, same answers", precision=0, minimum=0),
-            )
-    return rubric, text, overlap, repeats, answers, sampling
+            people, sampling = _lay_out_people(), _lay_out_sampling()
+    return {"rubric": rubric, "rubric_text": text, **people, **sampling}
+
+
+def _lay_out_people() -> dict[str, Any]:
+    return {
+        "response_mode": gr.Dropdown(
+            _MODES, value="pairs", label="What is judged", info="two responses, or one",
+            elem_id="response-mode",
+        ),
+        "overlap": gr.Number(
+            0, label="People per pair", info="0: everybody judges all", precision=0, minimum=0
+        ),
+        "repeats": gr.Number(
+            DEFAULT_REPEATS, label="Shown twice", info="% of pairs: does one agree with oneself?",
+            minimum=0, maximum=MOST_REPEATS,
+        ),
+    }  # fmt: skip
+
+
+def _lay_out_sampling() -> dict[str, Any]:
+    return {
+        "max_new_tokens": gr.Number(
+            128, label="Longest answer", info="tokens", precision=0, minimum=1
+        ),
+        "temperature": gr.Number(
+            0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5
+        ),
+        "seed": gr.Number(42, label="Seed", info="same seed, same answers", precision=0, minimum=0),
+    }
+
+
+def _lay_out_buttons() -> dict[str, Any]:
+    with gr.Row():
+        return {
+            "make": gr.Button(
+                "Make the review", variant="primary", scale=0, min_width=170, elem_id="make-review"
+            ),
+            "add": gr.Button(
+                "Add to the chosen review", scale=0, min_width=230, elem_id="add-contenders"
+            ),
+            "halt": gr.Button("Stop", scale=0, min_width=90, elem_id="stop-review"),
+            "resume": gr.Button("Continue", scale=0, min_width=110, elem_id="continue-review"),
+        }
 
 
 def _contenders_now(services: Services, chosen: list[str]) -> Any:
-    return gr.Dropdown(_contender_choices(services), value=chosen, multiselect=True, allow_custom_value=True)
+    return gr.Dropdown(
+        _contender_choices(services), value=chosen, multiselect=True, allow_custom_value=True
+    )
 
 
 def _contender_choices(services: Services) -> list[Choice]:
-    files = [(f"{path.name} (responses)", f"{FILE_PREFIX}{path}") for path in sorted(services.workspace.responses.glob("*"))]
+    files = [
+        (f"{path.name} (responses)", f"{FILE_PREFIX}{path}")
+        for path in sorted(services.workspace.responses.glob("*"))
+    ]
     return [*services.model_choices(), ("the expected answer", EXPECTED), *files]
 
 

@@ -1,4 +1,6 @@
-"""The Review screen: make a review, then judge its pairs blind; and the page of reviewers who signed in, who judge alone."""
+"""The Review screen: make a review, then judge its pairs blind; and the page of reviewers who
+signed in, who judge alone.
+"""
 
 import json
 from dataclasses import dataclass
@@ -41,16 +43,27 @@ def build_review_tab(services: Services, tab: gr.Tab | None = None) -> None:
 
     def refresh() -> tuple[Any, ...]:
         people = services.reviews.all_reviewers()
-        so_far = gr.Textbox(info=f"{_NAME_INFO}; so far: {', '.join(people[:12])}" if people else _NAME_INFO)
+        so_far = gr.Textbox(
+            info=f"{_NAME_INFO}; so far: {', '.join(people[:12])}" if people else _NAME_INFO
+        )
         return *offer_making(services), reviews_now(services, None), so_far
 
-    offered = [making.form, making.dataset, making.contenders, making.rubric, parts.review, parts.reviewer]
+    offered = [
+        making.form,
+        making.dataset,
+        making.contenders,
+        making.rubric,
+        parts.review,
+        parts.reviewer,
+    ]
     _wire(services, parts)
     when_opened(tab, refresh, offered, "refresh_review")
 
 
 def build_judging(services: Services) -> None:
-    """Build what a reviewer who signed in sees: the reviews there are, pairs to judge, and the results that the owner shares."""
+    """Build what a reviewer who signed in sees: the reviews there are, pairs to judge, and the
+    results that the owner shares.
+    """
     parts = _lay_out_judging(services, asks_name=False)
     with gr.Accordion("The result, where it is shared", open=False):
         result = gr.HTML("", elem_id="shared-result")
@@ -61,7 +74,7 @@ def build_judging(services: Services) -> None:
         review = services.reviews.find(chosen or "")
         if not review["shared"]:
             return "<p>The owner does not share the result of this review.</p>"
-        if review["answers"] != "pairs":
+        if review["response_mode"] != "pairs":
             return singles_markup(report_singles(services.reviews, review["name"]))
         return result_markup(report_review(services.reviews, review["name"]))
 
@@ -75,24 +88,48 @@ def build_judging(services: Services) -> None:
 
 def _wire(services: Services, parts: _Parts) -> None:
     @shows_user_errors
-    def open_pairs(chosen: str | None, person: str, part: str, request: gr.Request | None = None) -> str:
+    def open_pairs(
+        chosen: str | None, person: str, part: str, request: gr.Request | None = None
+    ) -> str:
         name = services.reviews.find(chosen or "")["name"]
-        reviewer = services.reviews.known_reviewer(check_reviewer(signed_in_user(request) or person or ""))
+        reviewer = services.reviews.known_reviewer(
+            check_reviewer(signed_in_user(request) or person or "")
+        )
         who = {"review": name, "reviewer": reviewer}
-        return json.dumps({**who, "settles": True} if part == _DISPUTED else who)
+        return json.dumps({**who, "adjudicates": True} if part == _DISPUTED else who)
 
     asked = [parts.review, parts.reviewer, parts.which]
-    gr.on([parts.judge.click, parts.reviewer.submit], open_pairs, asked, parts.pair, api_name="judge", **QUIET)
+    gr.on(
+        [parts.judge.click, parts.reviewer.submit],
+        open_pairs,
+        asked,
+        parts.pair,
+        api_name="judge",
+        **QUIET,
+    )
 
 
 def _lay_out_judging(services: Services, *, asks_name: bool = True) -> _Parts:
     reviews = services.review_choices()
     with gr.Row(elem_id="judging"):
         review = gr.Dropdown(
-            reviews, value=reviews[0][1] if reviews else None, label="Review", interactive=True, elem_id="review"
+            reviews,
+            value=reviews[0][1] if reviews else None,
+            label="Review",
+            interactive=True,
+            elem_id="review",
         )
-        reviewer = gr.Textbox(label="Your name", info=_NAME_INFO, max_length=64, elem_id="reviewer", visible=asks_name)
-        which = gr.Dropdown(_PARTS, value=_ALL, label="Pairs", interactive=True, min_width=190, elem_id="which-pairs")
+        reviewer = gr.Textbox(
+            label="Your name", info=_NAME_INFO, max_length=64, elem_id="reviewer", visible=asks_name
+        )
+        which = gr.Dropdown(
+            _PARTS,
+            value=_ALL,
+            label="Pairs",
+            interactive=True,
+            min_width=190,
+            elem_id="which-pairs",
+        )
         judge = gr.Button("Judge", variant="primary", scale=0, min_width=120, elem_id="judge")
     pair = gr.HTML(
         json.dumps({}),

@@ -1,4 +1,6 @@
-"""Runs' metrics kept in memory as they come in, so that a poll reads what is new and not the whole run. Knows no figure."""
+"""Runs' metrics kept in memory as they come in, so that a poll reads what is new and not the whole
+run. Knows no figure.
+"""
 
 import threading
 from collections import OrderedDict
@@ -37,11 +39,25 @@ class Histories:
             key = run["id"], run["created_at"]  # a deleted run's id is given out again
             known = self._known.setdefault(key, History(run["name"]))
             self._known.move_to_end(key)
-            if known.train and known.train[-1]["step"] > run["step"]:  # it went on from an earlier step
+            if (
+                known.train and known.train[-1]["step"] > run["step"]
+            ):  # it went on from an earlier step
                 known.train, known.validation = [], []
-            known.name, known.base_loss, known.total_steps = run["name"], run["base_loss"], run["total_steps"] or 0
+            known.name, known.base_loss, known.total_steps = (
+                run["name"],
+                run["base_loss"],
+                run["total_steps"] or 0,
+            )
             for kind, rows in (("train", known.train), ("validation", known.validation)):
-                rows.extend(self._runs.metrics(run["name"], kind, after=rows[-1]["step"] if rows else -1))
+                rows.extend(
+                    self._runs.metrics(run["name"], kind, after=rows[-1]["step"] if rows else -1)
+                )
             while len(self._known) > _MOST_RUNS:
                 self._known.popitem(last=False)
-            return History(known.name, known.base_loss, known.total_steps, list(known.train), list(known.validation))
+            return History(
+                known.name,
+                known.base_loss,
+                known.total_steps,
+                list(known.train),
+                list(known.validation),
+            )

@@ -1,4 +1,4 @@
-"""The monitor's server side: what it asks for and what its buttons do. Knows no component."""
+"""The run panel's server side: what it asks for and what its buttons do. Knows no component."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,12 @@ from core.training.runs.lifecycle import check_resumable, delete_run, extend_run
 from core.training.runs.runner import mark_interrupted
 from ui.error_messages import answers_errors
 from ui.services import Services
-from ui.train.loss_charts import draw_curves, draw_details, guard_words, read_look
+from ui.train.loss_charts import (
+    draw_curves,
+    draw_small_multiples,
+    read_chart_options,
+    training_warning,
+)
 from ui.train.metrics_cache import Histories
 from ui.train.run_report import write_report
 from ui.train.views import answer_groups, differences, run_summary, run_view
@@ -16,31 +21,43 @@ from ui.train.views import answer_groups, differences, run_summary, run_view
 Question = dict[str, Any]
 Row = dict[str, Any]
 _MOST_OVERLAYS = 6
-_NOT_WHILE_MERGING = {"resume", "extend", "rename", "discard"}  # they would change, or take away, what is being merged
+_NOT_WHILE_MERGING = {
+    "resume",
+    "extend",
+    "rename",
+    "discard",
+}  # they would change, or take away, what is being merged
 
 
-def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
+def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
     """Return the functions that run_panel.js calls by name."""
     histories = Histories(services.runs)
 
     @answers_errors
     def watch_runs(question: Question) -> dict[str, Any]:
-        mark_interrupted(services.workspace, ["running"])  # a run of the command line may have died meanwhile
+        mark_interrupted(
+            services.workspace, ["running"]
+        )  # a run of the command line may have died meanwhile
         rows = services.runs.all()
         summaries = [run_summary(row) for row in rows]
         chosen = _chosen(rows, question.get("run"))
         if chosen is None:
             return {"runs": summaries, "run": None}
         others = _others(rows, chosen, question.get("compare"))
-        run, look, laid_over = histories.read(chosen), read_look(question), [histories.read(row) for row in others]
+        run, look, laid_over = (
+            histories.read(chosen),
+            read_chart_options(question),
+            [histories.read(row) for row in others],
+        )
         view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
-            "warning": guard_words(run, goes_on=chosen["state"] in {"queued", "running"}),
-            "merge": services.merges.words(chosen["name"]),
+            "warning": training_warning(run, goes_on=chosen["state"] in {"queued", "running"}),
+            "merge": services.merges.status_message(chosen["name"]),
             "can_stop_merge": services.merges.is_going_on(chosen["name"]),
             "answers": answer_groups(services.runs.answers(chosen["name"])),
             "figure": draw_curves(run, look, laid_over),
-            "compared_points": [len(one.validation) for one in (run, *laid_over)] + [len(one.train) for one in laid_over],
-            "details": draw_details(run, look) if question.get("details") is True else None,
+            "compared_points": [len(one.validation) for one in (run, *laid_over)]
+            + [len(one.train) for one in laid_over],
+            "details": draw_small_multiples(run, look) if question.get("details") is True else None,
             "compared": [row["name"] for row in others],
             "differences": differences([chosen, *others]),
         }
@@ -48,37 +65,43 @@ def monitor_functions(services: Services) -> list[Callable[[Question], Any]]:
 
     @answers_errors
     def change_run(question: Question) -> dict[str, Any]:
-        name, action = str(question.get("run")), question.get("action")
-        actions: dict[Any, Callable[[], object]] = {
-            "stop": lambda: services.queue.stop(name),
-            "pause": lambda: services.queue.pause(name, wanted=True),
-            "go_on": lambda: services.queue.pause(name, wanted=False),
-            "sooner": lambda: services.queue.move_up(name),
-            "resume": lambda: _resume(services, name),
-            "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
-            "extend": lambda: _extend(services, name, question.get("value")),
-            "rename": lambda: _rename(services, name, str(question.get("value", "")).strip()),
-            "merge": lambda: services.merges.start(name),
-            "stop_merge": lambda: services.merges.stop(name),
-            "discard": lambda: delete_run(services.workspace, name),
-        }
-        if action not in actions:
-            raise WorkspaceError(f"There is no action {action!r}.")
-        if action in _NOT_WHILE_MERGING:
-            services.merges.check_idle(name)
-        actions[action]()
-        if action in {"rename", "discard"}:
-            services.merges.forget(name)
+        name, action = str(question.get("run")), str(question.get("action"))
+        _act(services, name, action, question)
         return {"done": action}
 
     @answers_errors
     def report_run(question: Question) -> dict[str, Any]:
         row = services.runs.find(str(question.get("run")))
-        history, look = histories.read(row), read_look(question)
-        figures = draw_curves(history, look), draw_details(history, look)
+        history, look = histories.read(row), read_chart_options(question)
+        figures = draw_curves(history, look), draw_small_multiples(history, look)
         return {"html": write_report(row, figures, services.runs.answers(row["name"]))}
 
     return [watch_runs, change_run, report_run]
+
+
+def _act(services: Services, name: str, action: str, question: Question) -> None:
+    """Do what a button of the panel says. Raises WorkspaceError for what no button says."""
+    value = question.get("value", "")
+    actions: dict[str, Callable[[], object]] = {
+        "stop": lambda: services.queue.stop(name),
+        "pause": lambda: services.queue.pause(name, wanted=True),
+        "go_on": lambda: services.queue.pause(name, wanted=False),
+        "sooner": lambda: services.queue.move_up(name),
+        "resume": lambda: _resume(services, name),
+        "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
+        "extend": lambda: _extend(services, name, value),
+        "rename": lambda: _rename(services, name, str(value).strip()),
+        "merge": lambda: services.merges.start(name),
+        "stop_merge": lambda: services.merges.stop(name),
+        "discard": lambda: delete_run(services.workspace, name),
+    }
+    if action not in actions:
+        raise WorkspaceError(f"There is no action {action!r}.")
+    if action in _NOT_WHILE_MERGING:
+        services.merges.check_idle(name)
+    actions[action]()
+    if action in {"rename", "discard"}:
+        services.merges.forget(name)
 
 
 def _extend(services: Services, name: str, epochs: object) -> None:
@@ -91,7 +114,8 @@ def _extend(services: Services, name: str, epochs: object) -> None:
 def _rename(services: Services, name: str, wanted: str) -> None:
     if review := services.reviews.waiting_for(name):
         raise WorkspaceError(
-            f"The review '{review}' still wants answers of '{name}' and finds it by that name: continue it first."
+            f"The review '{review}' still wants answers of '{name}' and finds it by that name: "
+            "continue it first."
         )
     rename_run(services.workspace, name, wanted)
 

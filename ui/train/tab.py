@@ -1,4 +1,6 @@
-"""The Train screen: a form that works as it stands, a card that says what Start will do, and the monitor."""
+"""The Train screen: a form that works as it stands, a card that says what Start will do, and the
+monitor.
+"""
 
 import json
 import time
@@ -28,10 +30,15 @@ from core.training.settings import (
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.services import STYLE_CHOICES, Services, sentence
-from ui.train.run_panel import monitor_functions
+from ui.train.run_panel import run_panel_functions
 from ui.train.views import command_line, not_ready_markup, ready_markup
 
-_DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation")  # these depend on the model
+_DEFAULTED = (
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "gradient_accumulation",
+)  # these depend on the model
 _ADVANCED = (
     (
         ("gradient_accumulation", "Gradient accumulation", "passes per step"),
@@ -59,7 +66,11 @@ _ADVANCED = (
     ),
     (
         ("precision", "Precision", "of products; auto: bfloat16 on a GPU that has it"),
-        ("gradient_checkpointing", "Gradient checkpointing", "Less memory, more time: blocks are computed twice"),
+        (
+            "gradient_checkpointing",
+            "Gradient checkpointing",
+            "Less memory, more time: blocks are computed twice",
+        ),
         ("compiled", "Compile", "By torch.compile: slow to begin, then faster on a GPU"),
         ("saved_type", "Saved type", "of the whole model: as trained, or its base's"),
     ),
@@ -70,7 +81,8 @@ _CHOICES = {
     "saved_type": SAVED_TYPES,
     "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
 }
-# In the page: a field that a person has changed since the defaults were asked for is theirs; what we filled in is not.
+# In the page: a field that a user has changed since the defaults were asked for is theirs; what we
+# filled in is not.
 _FILL_IN = """(arrived, ...now) => {
   const { before, after } = JSON.parse(arrived), filled = globalThis.fuataFilledIn ?? [];
   globalThis.fuataFilledIn = after;
@@ -103,22 +115,55 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     parts = _lay_out(services)
     handlers = _Handlers(services, list(parts.fields))
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_train")
-    parts.dataset.input(handlers.touch, parts.dataset, None, api_name="touch_train_dataset", **QUIET)
+    parts.dataset.input(
+        handlers.touch, parts.dataset, None, api_name="touch_train_dataset", **QUIET
+    )
     inputs = [parts.dataset, *parts.settings]
     changed = [component.change for component in inputs]
-    follow(opened, changed, handlers.show_ready, inputs, [parts.ready, parts.start], api_name="show_ready", **FOLLOWING)
-    # a person's choices bring their defaults; what the page itself fills in, as a run's settings, stays as it is
+    follow(
+        opened,
+        changed,
+        handlers.show_ready,
+        inputs,
+        [parts.ready, parts.start],
+        api_name="show_ready",
+        **FOLLOWING,
+    )
+    # a user's choices bring their defaults; what the page itself fills in, as a run's settings,
+    # stays as it is
     chosen = parts.model.input(
-        handlers.show_method, parts.model, [parts.method, parts.style], api_name="show_method", **FOLLOWING
+        handlers.show_method,
+        parts.model,
+        [parts.method, parts.style],
+        api_name="show_method",
+        **FOLLOWING,
     )
     defaulted = [parts.fields[field] for field in _DEFAULTED]
     inputs = [parts.model, parts.method, *defaulted]
-    follow(chosen, [parts.method.input], handlers.show_defaults, inputs, parts.arrived, api_name="show_defaults", **FOLLOWING)
-    parts.arrived.change(None, [parts.arrived, *defaulted], defaulted, js=_FILL_IN, api_name="fill_in", **QUIET)
+    follow(
+        chosen,
+        [parts.method.input],
+        handlers.show_defaults,
+        inputs,
+        parts.arrived,
+        api_name="show_defaults",
+        **FOLLOWING,
+    )
+    parts.arrived.change(
+        None, [parts.arrived, *defaulted], defaulted, js=_FILL_IN, api_name="fill_in", **QUIET
+    )
     inputs = [parts.dataset, parts.name, *parts.settings]
-    parts.start.click(handlers.begin, inputs, [parts.monitor, parts.name], api_name="begin", concurrency_limit=None)
+    parts.start.click(
+        handlers.begin,
+        inputs,
+        [parts.monitor, parts.name],
+        api_name="begin",
+        concurrency_limit=None,
+    )
     # an event of our own, that run_panel.js triggers
-    parts.monitor.reuse(handlers.reuse, parts.monitor, [parts.dataset, *parts.settings], api_name="reuse", **QUIET)
+    parts.monitor.reuse(
+        handlers.reuse, parts.monitor, [parts.dataset, *parts.settings], api_name="reuse", **QUIET
+    )
 
 
 class _Handlers:
@@ -134,12 +179,16 @@ class _Handlers:
             loaded = self.services.datasets.load(key)
             plan = plan_run(loaded, self._settings(key, values), self.services.workspace)
         except SettingsError as error:
-            reasons = [f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()]
+            reasons = [
+                f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()
+            ]
             return not_ready_markup(reasons), gr.Button(interactive=False)
         except UserError as error:
             return not_ready_markup([sentence(error)]), gr.Button(interactive=False)
         speed = self.services.runs.last_speed(plan.settings, loaded.content_hash)
-        command = command_line(plan.settings, self._command_source(loaded), self.services.workspace.folder)
+        command = command_line(
+            plan.settings, self._command_source(loaded), self.services.workspace.folder
+        )
         return ready_markup(plan, command, speed), gr.Button(interactive=True)
 
     def show_defaults(self, model: str, method: str, *before: Any) -> str:
@@ -154,7 +203,7 @@ class _Handlers:
         """Return the method and the style that go with a model."""
         method = default_settings(model or "").method
         try:
-            source = self.services.shelf.find(model or "")
+            source = self.services.model_cache.find(model or "")
             return method, own_style(source)
         except UserError:  # half a name, or none that is known: the card says so
             return method, gr.skip()
@@ -162,9 +211,12 @@ class _Handlers:
     @shows_user_errors
     def begin(self, key: str, name: str, *values: Any) -> tuple[str, str]:
         dataset, settings = self.services.datasets.load(key), self._settings(key, values)
-        if not (name or "").strip() and (twin := self.services.runs.waiting_like(settings, dataset.content_hash)):
+        if not (name or "").strip() and (
+            twin := self.services.runs.waiting_like(settings, dataset.content_hash)
+        ):
             raise WorkspaceError(
-                f"The run '{twin}' with these very settings is not done yet: change one, or give this one a name."
+                f"The run '{twin}' with these very settings is not done yet: change one, or give "
+                "this one a name."
             )
         run = add_run(self.services.workspace, dataset, settings, (name or "").strip())
         self.services.queue.submit(run)
@@ -172,11 +224,15 @@ class _Handlers:
 
     @shows_user_errors
     def reuse(self, shown: str) -> list[Any]:
-        """Fill the form with the settings of the run that the monitor shows, to be run again with one changed."""
+        """Fill the form with the settings of the run that the monitor shows, to be run again with
+        one changed.
+        """
         row = self.services.runs.find(str(json.loads(shown)["run"]))
         settings = asdict(read_settings(row["settings"]))
         self.services.datasets.touch(row["content_hash"])
-        self.services.datasets.choose_split(row["content_hash"], read_settings(row["settings"]).splits)
+        self.services.datasets.choose_split(
+            row["content_hash"], read_settings(row["settings"]).splits
+        )
         dataset = gr.Dropdown(self.services.dataset_choices(), value=row["content_hash"])
         return [dataset, *(settings[name] for name in ("model", "style", "method", *self.fields))]
 
@@ -193,25 +249,37 @@ class _Handlers:
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
         model, style, method, *rest = values
-        if empty := [field for field, value in zip(self.fields, rest, strict=True) if value is None]:
+        if empty := [
+            field for field, value in zip(self.fields, rest, strict=True) if value is None
+        ]:
             raise SettingsError(dict.fromkeys(empty, "is empty: give a number"))
         splits = self.services.datasets.split_settings(key)
-        shares = {"test_share": splits.test_share, "validation_share": splits.validation_share, "split_seed": splits.seed}
+        shares = {
+            "test_share": splits.test_share,
+            "validation_share": splits.validation_share,
+            "split_seed": splits.seed,
+        }
         changes = dict(zip(self.fields, rest, strict=True)) | {"style": style} | shares
         return change_settings(default_settings(model or "", as_method(method)), changes)
 
 
 def _lay_out(services: Services) -> _Parts:
     with gr.Row():
-        dataset = gr.Dropdown([], label="Dataset", info="Chosen under Data", elem_id="train-dataset")
+        dataset = gr.Dropdown(
+            [], label="Dataset", info="Chosen under Data", elem_id="train-dataset"
+        )
         model = gr.Dropdown(
             value="pocket", label="Base model", info="Bundled, a run, a folder, or a hub id",
             allow_custom_value=True, elem_id="base-model",
         )  # fmt: skip
         style = gr.Dropdown(
-            STYLE_CHOICES, value="alpaca", label="Prompt style", info="Or the path of a .jinja file", allow_custom_value=True,
+            STYLE_CHOICES,
+            value="alpaca",
+            label="Prompt style",
+            info="Or the path of a .jinja file",
+            allow_custom_value=True,
             elem_id="train-style",
-        )  # fmt: skip
+        )
         info = "lora: adapters; qlora: base in 4 bits"
         method = gr.Radio(list(METHODS), value="full", label="Method", info=info, elem_id="method")
     fields, name = _lay_out_fields(default_settings())
@@ -220,26 +288,35 @@ def _lay_out(services: Services) -> _Parts:
     monitor = gr.HTML(
         json.dumps({"run": None}),
         **static_files(Path(__file__).parent, "run_panel"),
-        server_functions=monitor_functions(services),
+        server_functions=run_panel_functions(services),
         apply_default_css=False,
         elem_id="monitor",
     )
-    arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")  # last: it takes no room
+    arrived = gr.HTML(
+        "", html_template="<span hidden></span>", elem_id="defaults"
+    )  # last: it takes no room
     return _Parts(dataset, model, style, method, fields, name, arrived, ready, start, monitor)
 
 
 def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:
-    """Lay out one component per setting, the simple ones first, and the run's name; keys are the settings' names."""
+    """Lay out one component per setting, the simple ones first, and the run's name; keys are the
+    settings' names.
+    """
     with gr.Row():
         fields: Fields = {
             "epochs": _whole(defaults.epochs, "Epochs", "passes over the rows"),
             "learning_rate": _real(defaults.learning_rate, "Learning rate", "at its peak"),
             "batch_size": _whole(defaults.batch_size, "Batch size", "rows in one pass"),
         }
-        name = gr.Textbox("", label="Run name", placeholder="chosen for you", info="optional", elem_id="run-name")
+        name = gr.Textbox(
+            "", label="Run name", placeholder="chosen for you", info="optional", elem_id="run-name"
+        )
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         fields["mask_prompt"] = gr.Checkbox(
-            value=True, label="Mask the prompt", info="Learn answers only (-100 on the prompt)", interactive=True
+            value=True,
+            label="Mask the prompt",
+            info="Learn answers only (-100 on the prompt)",
+            interactive=True,
         )
         for line in _ADVANCED:
             with gr.Row():
@@ -251,7 +328,15 @@ def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:
 def _field(setting: str, value: float | str, label: str, info: str) -> gr.components.Component:
     if setting in _CHOICES:
         choices = list(_CHOICES[setting])
-        return gr.Dropdown(choices, value=value, label=label, info=info, interactive=True, filterable=False, min_width=130)
+        return gr.Dropdown(
+            choices,
+            value=value,
+            label=label,
+            info=info,
+            interactive=True,
+            filterable=False,
+            min_width=130,
+        )
     if isinstance(value, bool):
         return gr.Checkbox(value, label=label, info=info, interactive=True, min_width=130)
     if isinstance(value, str):

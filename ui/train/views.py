@@ -15,12 +15,12 @@ from core.training.planning.cost_model import (
     free_gpu_memory_mib,
     free_memory_mib,
     gpu_memory_mib,
+    memory_bound_s,
     memory_mib,
     operations,
-    passes_s,
 )
 from core.training.planning.plan import RunPlan
-from core.training.planning.throughput import operations_per_s
+from core.training.planning.throughput import flops_per_s
 from core.training.settings import TrainingSettings, default_settings, read_settings
 
 Row = dict[str, Any]
@@ -37,30 +37,47 @@ _STATE_WORDS = {
 
 def ready_markup(plan: RunPlan, command: str, tokens_per_s: float | None) -> Markup:
     """Return the card above Start: what the run will do, and what to mind."""
-    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in _plan_lines(plan, tokens_per_s))
+    items = Markup("").join(
+        Markup("<li>{}</li>").format(line) for line in _plan_lines(plan, tokens_per_s)
+    )
     return Markup(
         '<section class="fuata-ready" aria-label="Ready"><b>Ready.</b><ul>{}</ul>'
-        "<details><summary>The same from the command line</summary><code>{}</code></details></section>"
+        "<details><summary>The same from the command "
+        "line</summary><code>{}</code></details></section>"
     ).format(items, command)
 
 
 def not_ready_markup(reasons: Sequence[str]) -> Markup:
     """Return the card when Start would be refused."""
     items = Markup("").join(Markup("<li>{}</li>").format(reason) for reason in reasons)
-    return Markup('<section class="fuata-alert" role="alert"><b>Not ready.</b><ul>{}</ul></section>').format(items)
+    return Markup(
+        '<section class="fuata-alert" role="alert"><b>Not ready.</b><ul>{}</ul></section>'
+    ).format(items)
 
 
 def command_line(settings: TrainingSettings, file_name: str, workspace: Path) -> str:
     """Return the command that trains the same run; what stands at its default is left out."""
     defaults = asdict(default_settings(settings.model, settings.method))
-    words = ["python", "-m", "core", "train", file_name, "--model", settings.model, "--style", settings.style]
+    words = [
+        "python",
+        "-m",
+        "core",
+        "train",
+        file_name,
+        "--model",
+        settings.model,
+        "--style",
+        settings.style,
+    ]
     words += ["--method", settings.method]
     for name, value in asdict(settings).items():
         if name in {"model", "style", "method", "mask_prompt", "day"} or value == defaults[name]:
             continue
         words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
     words += [] if settings.mask_prompt else ["--train-on-prompt"]
-    return shlex.join(words + ([] if workspace == DEFAULT_FOLDER else ["--workspace", str(workspace)]))
+    return shlex.join(
+        words + ([] if workspace == DEFAULT_FOLDER else ["--workspace", str(workspace)])
+    )
 
 
 def run_summary(row: Row) -> Row:
@@ -69,7 +86,7 @@ def run_summary(row: Row) -> Row:
     return {
         "name": row["name"],
         "state": _STATE_WORDS[row["state"]],
-        "paused": row["state"] == "running" and row["wish"] == "pause",
+        "paused": row["state"] == "running" and row["requested_action"] == "pause",
         "model": settings.model,
         "dataset": row["dataset"],
         "method": settings.method,
@@ -86,7 +103,9 @@ def run_summary(row: Row) -> Row:
 
 
 def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: Workspace) -> Row:
-    """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one first."""
+    """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one
+    first.
+    """
     summary = run_summary(row)
     return {
         **summary,
@@ -99,7 +118,8 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
         "at_rest": row["state"] not in {"queued", "running"},
         "has_model": workspace.model_folder(row["name"]).is_dir(),
         "outcome": outcome_words(row),
-        "can_extend": row["state"] not in {"queued", "running"} and workspace.state_folder(row["name"]).is_dir(),
+        "can_extend": row["state"] not in {"queued", "running"}
+        and workspace.state_folder(row["name"]).is_dir(),
         "can_merge": _has_adapter_apart(row, workspace),
         "epochs": read_settings(row["settings"]).epochs,
     }
@@ -118,13 +138,15 @@ def outcome_words(row: Row) -> str:
 
 
 def _has_adapter_apart(row: Row, workspace: Workspace) -> bool:
-    """Tell whether a run's best model is an adapter that is not merged into its base yet."""
+    """Return whether a run's best model is an adapter that is not merged into its base yet."""
     is_adapter = (workspace.model_folder(row["name"]) / "adapter_config.json").is_file()
     return is_adapter and not workspace.merged_folder(row["name"]).exists()
 
 
 def differences(rows: Sequence[Row]) -> list[Row]:
-    """Return the settings in which runs differ, each with the value of every run; none for a single run."""
+    """Return the settings in which runs differ, each with the value of every run; none for a single
+    run.
+    """
     settings = [asdict(read_settings(row["settings"])) for row in rows]
     found = []
     if len({row["content_hash"] for row in rows}) > 1:
@@ -132,7 +154,9 @@ def differences(rows: Sequence[Row]) -> list[Row]:
     for name in settings[0]:
         values = [one[name] for one in settings]
         if any(value != values[0] for value in values):
-            found.append({"setting": name.replace("_", " "), "values": [str(value) for value in values]})
+            found.append(
+                {"setting": name.replace("_", " "), "values": [str(value) for value in values]}
+            )
     return found
 
 
@@ -149,13 +173,13 @@ def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, pa
         return f"{words} · {duration(row['elapsed_s'])}"
     left_s = row["elapsed_s"] / max(row["step"], 1) * (row["total_steps"] - row["step"])
     speed = sum(point["tokens_per_s"] for point in train[-20:]) / len(train[-20:])
-    if row["wish"] == "stop":
+    if row["requested_action"] == "stop":
         return f"{words} · stopping after this step"
     return f"{words} · {'paused' if paused else f'about {duration(left_s)} left'} · {speed:,.0f} tokens/s"
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it."""
+    """Return a time as a user says it."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -169,17 +193,24 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
     tokens = sum(len(row.ids) for row in plan.train)
     trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
     lines = [
-        f"{len(plan.train):,} rows to train on, {len(plan.validation):,} to validate, {len(plan.splits.test):,} kept for Review",
+        (
+            f"{len(plan.train):,} rows to train on, {len(plan.validation):,} to validate, "
+            f"{len(plan.splits.test):,} kept for Review"
+        ),
         f"{plan.total_steps:,} steps of {settings.step_rows} rows",
         f"{trained / tokens:.0%} of the {tokens:,} tokens of an epoch are trained",
     ]
     if tokens_per_s:
-        lines.append(f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the last such run")
-    elif (work := operations(plan)) and (rate := operations_per_s()):
-        besides = passes_s(plan) if free_gpu_memory_mib() is None else 0.0
+        lines.append(
+            f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the "
+            "last such run"
+        )
+    elif (work := operations(plan)) and (rate := flops_per_s()):
+        besides = memory_bound_s(plan) if free_gpu_memory_mib() is None else 0.0
         least = work / rate + besides
         lines.append(
-            f"roughly {duration(least)}, up to {duration(_BUSY * least)} on a busy machine, by the number of its operations; "
+            f"roughly {duration(least)}, up to {duration(_BUSY * least)} on a busy machine, by "
+            "the number of its operations; "
             "measured as soon as the run has begun"
         )
     return [*lines, *_memory_lines(plan), *cautions(plan)]
@@ -194,7 +225,9 @@ def _memory_lines(plan: RunPlan) -> list[str]:
         return []
     if needed > free:
         advice = "lower the batch size or the longest row, or use LoRA"
-        return [f"about {_gib(needed)} {where}, more than the {_gib(free)} that are free here: {advice}"]
+        return [
+            f"about {_gib(needed)} {where}, more than the {_gib(free)} that are free here: {advice}"
+        ]
     return [f"about {_gib(needed)} {where}; {_gib(free)} are free"]
 
 
@@ -209,7 +242,12 @@ def answer_groups(answers: Sequence[Row]) -> list[Row]:
         rows = list(found)
         steps = [{"step": row["step"], "answer": row["answer"]} for row in rows]
         groups.append(
-            {"row": rows[0]["data_row"], "prompt": rows[0]["prompt"], "expected": rows[0]["expected"], "answers": steps}
+            {
+                "row": rows[0]["data_row"],
+                "prompt": rows[0]["prompt"],
+                "expected": rows[0]["expected"],
+                "answers": steps,
+            }
         )
     return groups
 

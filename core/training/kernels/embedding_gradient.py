@@ -7,12 +7,19 @@ import torch
 
 
 def is_plain(embedding: torch.nn.Module) -> bool:
-    """Tell whether an input layer looks rows up and does no more."""
-    return type(embedding) is torch.nn.Embedding and embedding.max_norm is None and not embedding.scale_grad_by_freq
+    """Return whether an input layer looks rows up and does no more."""
+    return (
+        type(embedding) is torch.nn.Embedding
+        and embedding.max_norm is None
+        and not embedding.scale_grad_by_freq
+    )
 
 
-def learn_embedding(embedding: torch.nn.Embedding, ids: torch.Tensor, gradient: torch.Tensor | None) -> None:
-    """Add the gradient of rows looked up by ``ids``, (N,), which is (1, N, D), to that of the weights, (V, D).
+def accumulate_embedding_grad(
+    embedding: torch.nn.Embedding, ids: torch.Tensor, gradient: torch.Tensor | None
+) -> None:
+    """Add the gradient of rows looked up by ``ids``, (N,), which is (1, N, D), to that of the
+    weights, (V, D).
 
     The padding's row learns nothing, as torch has it.
     """

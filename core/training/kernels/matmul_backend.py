@@ -1,7 +1,8 @@
 """By which library a process multiplies float32 matrices on a CPU. Knows no model and no run.
 
-PyTorch's usual product is MKL's, which leaves half of some processors unused that its maker did not make; oneDNN, inside the same
-PyTorch, may be twice as fast there (benchmarks/LOG.md, 2026-11-24). Which one is, is not looked up but tried.
+PyTorch's usual product is MKL's, which leaves half of some processors unused that its maker did not
+make; oneDNN, inside the same PyTorch, may be twice as fast there (benchmarks/LOG.md, 2026-11-24).
+Which one is, is not looked up but tried.
 """
 
 import math
@@ -15,100 +16,134 @@ from typing import Any
 
 import torch
 
-USUAL, ONEDNN = "usual", "oneDNN"
-_SHAPE = (600, 768, 768)  # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
+DEFAULT, ONEDNN = "usual", "oneDNN"
+_SHAPE = (
+    600,
+    768,
+    768,
+)  # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
 _ROUNDS = 12
 _LEAST_S = 1e-6  # told of a product, for a clock that stands still
-_CLEARLY = 1.4  # how much sooner the other library must be: more than a neighbour's noise, less than what it is there for
+# how much sooner the other library must be: more than a neighbour's noise, less than what it is
+# there for
+_CLEARLY = 1.4
 
 
-# By a thread's own time a neighbour's turns are not counted; but Windows tells it in steps of 16 ms, whatever it says of them.
+# By a thread's own time a neighbour's turns are not counted; but Windows tells it in steps of 16
+# ms, whatever it says of them.
 _tells_finely = sys.platform != "win32" and time.get_clock_info("thread_time").resolution < 1e-5
 _clock = time.thread_time if _tells_finely else time.perf_counter
 
 
-def quickest(begun_with: str = "") -> str:
-    """Return the library that multiplies sooner on this CPU: the usual one, unless the other is clearly sooner.
+def select_backend(begun_with: str = "") -> str:
+    """Return the library that multiplies sooner on this CPU: the usual one, unless the other is
+    clearly sooner.
 
     A run that has ``begun_with`` one keeps to it, where it is still to be had.
     """
-    if begun_with == USUAL or (begun_with == ONEDNN and operations_per_s(ONEDNN)):
+    if begun_with == DEFAULT or (begun_with == ONEDNN and flops_per_s(ONEDNN)):
         return begun_with
-    usual, other = operations_per_s(USUAL), operations_per_s(ONEDNN)
-    return ONEDNN if other > _CLEARLY * usual else USUAL
+    usual, other = flops_per_s(DEFAULT), flops_per_s(ONEDNN)
+    return ONEDNN if other > _CLEARLY * usual else DEFAULT
 
 
-def operations_per_s(library: str) -> float:
-    """Return how many multiplications and additions a second a product by this library makes, the best of some; 0 without it."""
-    return _tried()[library]
+def flops_per_s(library: str) -> float:
+    """Return how many multiplications and additions a second a product by this library makes, the
+    best of some; 0 without it.
+    """
+    return _measure()[library]
 
 
 @cache
-def _tried() -> dict[str, float]:
+def _measure() -> dict[str, float]:
     """Let the libraries multiply in turns, so that both meet the same neighbours.
 
     Nothing is exchanged for it: a page whose threads multiply may ask, too.
     """
     rows, inner, outer = _SHAPE
     one, other = torch.randn(rows, inner), torch.randn(inner, outer)
-    ways: dict[str, Callable[[], torch.Tensor]] = {USUAL: lambda: one @ other}
+    candidates: dict[str, Callable[[], torch.Tensor]] = {DEFAULT: lambda: one @ other}
     if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        ways[ONEDNN] = lambda: _product(one, other, None)
-    best = dict.fromkeys((USUAL, ONEDNN), math.inf)
+        candidates[ONEDNN] = lambda: _onednn_matmul(one, other, None)
+    best = dict.fromkeys((DEFAULT, ONEDNN), math.inf)
     for _ in range(_ROUNDS):
-        for library, way in ways.items():
+        for library, multiply in candidates.items():
             started = _clock()
-            way()
+            multiply()
             best[library] = min(best[library], max(_clock() - started, _LEAST_S))
     return {library: 2 * rows * inner * outer / took for library, took in best.items()}
 
 
 @contextmanager
-def multiplying_by(library: str) -> Iterator[None]:
-    """Let the products of two float32 matrices on the CPU, of this whole process, be made by a library for a while.
+def using_backend(library: str) -> Iterator[None]:
+    """Let the products of two float32 matrices on the CPU, of this whole process, be made by a
+    library for a while.
 
-    Meant for a process that trains and does nothing else: autograd's products are among them, those of compiled code and those
-    that are added into what is there are not. What oneDNN does not take goes the usual way.
+    Meant for a process that trains and does nothing else: autograd's products are among them, those
+    of compiled code and those that are added into what is there are not. What oneDNN does not take
+    goes the usual way.
     """
     if library != ONEDNN:
         yield
         return
-    exchanged: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+    overrides: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch tells that its own kernels are exchanged, once
-        exchanged.impl("mm", _mm, "CPU")
-        exchanged.impl("addmm", _addmm, "CPU")
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # torch tells that its own kernels are exchanged, once
+        overrides.impl("mm", _mm, "CPU")
+        overrides.impl("addmm", _addmm, "CPU")
     try:
         yield
     finally:
-        exchanged._destroy()  # noqa: SLF001 - what its end does in any case, but when is not ours to say then
+        overrides._destroy()  # noqa: SLF001 - it has no public name
 
 
 def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return a b, (N, O), of (N, I) and (I, O)."""
     if not _fit(a, b):
-        return _in_the_usual_way(torch.ops.aten.mm.out, a, b, a, b)
-    return _product(a, b, None)
+        return _default_kernel(torch.ops.aten.mm.out, a, b, a, b)
+    return _onednn_matmul(a, b, None)
 
 
-def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: complex = 1, alpha: complex = 1) -> torch.Tensor:
-    """Return beta bias + alpha a b; only a layer's own sum, of a bias of (O,) without factors, is oneDNN's."""
-    if beta != 1 or alpha != 1 or bias.shape != b.shape[1:] or bias.dtype != a.dtype or not _fit(a, b):
-        return _in_the_usual_way(torch.ops.aten.addmm.out, a, b, bias, a, b, beta=beta, alpha=alpha)
-    return _product(a, b, bias)
+def _addmm(
+    bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: complex = 1, alpha: complex = 1
+) -> torch.Tensor:
+    """Return beta bias + alpha a b; only a layer's own sum, of a bias of (O,) without factors, is
+    oneDNN's.
+    """
+    if (
+        beta != 1
+        or alpha != 1
+        or bias.shape != b.shape[1:]
+        or bias.dtype != a.dtype
+        or not _fit(a, b)
+    ):
+        return _default_kernel(torch.ops.aten.addmm.out, a, b, bias, a, b, beta=beta, alpha=alpha)
+    return _onednn_matmul(a, b, bias)
 
 
 def _fit(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.dtype == b.dtype == torch.float32 and a.shape[1:] == b.shape[:1] and 0 not in {*a.shape, *b.shape}
+    return (
+        a.dtype == b.dtype == torch.float32
+        and a.shape[1:] == b.shape[:1]
+        and 0 not in {*a.shape, *b.shape}
+    )
 
 
-def _product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")  # noqa: SLF001 - its only name
+def _onednn_matmul(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b.t(), bias, "none", [], "")  # noqa: SLF001 - it has no public name
     return made
 
 
-def _in_the_usual_way(
-    into: Callable[..., torch.Tensor], a: torch.Tensor, b: torch.Tensor, *values: torch.Tensor, **named: complex
+def _default_kernel(
+    into: Callable[..., torch.Tensor],
+    a: torch.Tensor,
+    b: torch.Tensor,
+    *values: torch.Tensor,
+    **named: complex,
 ) -> torch.Tensor:
-    """Let PyTorch's own kernel, which is not exchanged where it is given room to write to, make the product."""
+    """Let PyTorch's own kernel, which is not exchanged where it is given room to write to, make the
+    product.
+    """
     return into(*values, **named, out=a.new_empty(a.shape[0], b.shape[1]))

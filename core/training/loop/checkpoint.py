@@ -1,7 +1,8 @@
-"""Everything needed to go on after a crash as if there had been none. Safetensors and JSON, never pickle.
+"""Everything needed to go on after a crash as if there had been none.
 
-A step's randomness depends on the seed and the step's number alone, and the order of rows on the seed and the epoch; so
-weights, optimiser moments and a few numbers are the whole state.
+Safetensors and JSON, never pickle. A step's randomness depends on the seed and the step's number
+alone, and the order of rows on the seed and the epoch; so weights, optimiser moments and a few
+numbers are the whole state.
 """
 
 import json
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from core.errors import TrainingError
-from core.models.fsdp import laid_out_as, whole
+from core.models.fsdp import distribute_like, whole
 from core.storage.atomic_write import recover, written_aside
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -34,11 +35,18 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.AdamW, progress: Progress, *, writes: bool = True
+    folder: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.AdamW,
+    progress: Progress,
+    *,
+    writes: bool = True,
 ) -> None:
-    """Write the state of training to ``folder``, whole or not at all; of several processes only one ``writes``.
+    """Write the state of training to ``folder``, whole or not at all; of several processes only one
+    ``writes``.
 
-    It is the same whichever number of processes the state lay in, so a run may go on with another number.
+    It is the same whichever number of processes the state lay in, so a run may go on with another
+    number.
     """
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _trained(model):
@@ -46,7 +54,9 @@ def save_checkpoint(
         if parameter in optimizer.state:
             parts |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in _MOMENTS}
         for key, part in parts.items():
-            in_one = whole(part)  # put together in every process, but kept by the one that writes, and not on its device
+            in_one = whole(
+                part
+            )  # put together in every process, but kept by the one that writes, and not on its device
             if writes:
                 tensors[key] = in_one.cpu().contiguous()
     if not writes:
@@ -69,22 +79,33 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
         tensors = load_file(folder / "state.safetensors")
         with torch.no_grad():
             for name, parameter in _trained(model):
-                parameter.copy_(laid_out_as(parameter, tensors[f"weight.{name}"]))
+                parameter.copy_(distribute_like(parameter, tensors[f"weight.{name}"]))
                 _restore_moments(optimizer, name, parameter, tensors, progress.step)
     except (KeyError, RuntimeError, ValueError, TypeError, OSError, SafetensorError) as error:
-        raise TrainingError(f"The checkpoint in {folder} is damaged or of another model: start the run anew.") from error
+        raise TrainingError(
+            f"The checkpoint in {folder} is damaged or of another model: start the run anew."
+        ) from error
     return progress
 
 
 def _restore_moments(
-    optimizer: torch.optim.AdamW, name: str, parameter: torch.nn.Parameter, tensors: dict[str, torch.Tensor], step: int
+    optimizer: torch.optim.AdamW,
+    name: str,
+    parameter: torch.nn.Parameter,
+    tensors: dict[str, torch.Tensor],
+    step: int,
 ) -> None:
     if f"exp_avg.{name}" not in tensors:
         return
-    state = {moment: laid_out_as(parameter, tensors[f"{moment}.{name}"].clone()) for moment in _MOMENTS}
+    state = {
+        moment: distribute_like(parameter, tensors[f"{moment}.{name}"].clone())
+        for moment in _MOMENTS
+    }
     where = parameter.device if optimizer.param_groups[0]["fused"] else torch.device("cpu")
     optimizer.state[parameter] = {"step": torch.tensor(float(step), device=where), **state}
 
 
 def _trained(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
-    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return [
+        (name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
+    ]

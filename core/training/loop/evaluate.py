@@ -17,9 +17,17 @@ def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
     batches = plan_evaluation([len(row.ids) for row in job.validation], job.settings.batch_size * 2)
     losses = []
     for [indices], counts in job.group.passes(batches, 1):
-        batch = collate([job.validation[index] for index in indices], job.pad_id, mask_prompt=job.settings.mask_prompt)
+        batch = collate(
+            [job.validation[index] for index in indices],
+            job.pad_id,
+            mask_prompt=job.settings.mask_prompt,
+        )
         loss = batch_loss.summed(batch).item()
         losses.append(loss if counts else 0.0)
-    total = torch.tensor(math.fsum(losses), dtype=torch.float64)  # on the CPU: not every device has such numbers
-    job.group.add_up([total])
-    return total.item() / sum(row.targets(mask_prompt=job.settings.mask_prompt) for row in job.validation)
+    total = torch.tensor(
+        math.fsum(losses), dtype=torch.float64
+    )  # on the CPU: not every device has such numbers
+    job.group.all_reduce_sum([total])
+    return total.item() / sum(
+        row.targets(mask_prompt=job.settings.mask_prompt) for row in job.validation
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.prompts.encoder import EncodedRow
-from core.training.distributed import ALONE, Group
+from core.training.distributed import SINGLE_PROCESS, Group
 from core.training.loop.checkpoint import Progress
 from core.training.settings import TrainingSettings
 
@@ -41,7 +41,7 @@ class TrainingJob:
     kept_at: Callable[[int], Path]  # folder of the model that is kept of a step besides
     save: Callable[["PreTrainedModel", Progress, Path], None]
     answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
-    group: Group = ALONE
+    group: Group = SINGLE_PROCESS
 
     @property
     def steps_per_epoch(self) -> int:

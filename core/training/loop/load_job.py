@@ -1,4 +1,7 @@
-"""A plan becomes a job: the model is loaded and what is trained of it prepared. Knows no thread and no sink."""
+"""A plan becomes a job: the model is loaded and what is trained of it prepared.
+
+Knows no thread and no sink.
+"""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -10,16 +13,16 @@ import torch
 from core.datasets.conversation import Example
 from core.generation.decode import Limits, generate_ids
 from core.generation.sampling import Sampling
-from core.models.fsdp import shard, whole_weights
-from core.models.half_precision import hold_frozen
+from core.models.fsdp import full_state_dict, shard
+from core.models.half_precision import cast_frozen_weights
 from core.models.load import (
+    autocast,
     best_device,
     compile_decoder,
-    computing_in,
-    computing_type,
-    keep_little_for_the_backward,
+    compute_dtype,
+    enable_gradient_checkpointing,
     load_model,
-    type_on_disk,
+    saved_dtype,
 )
 from core.models.lora import AdapterShape, add_lora, train_last_blocks
 from core.models.resolve import read_facts, weights_identity
@@ -40,20 +43,30 @@ _WATCHED_TOKENS = 48
 def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> TrainingJob:
     """Load the model, or this process's part of it, and return everything the loop works on."""
     torch.set_num_threads(training_threads(group.size))
-    stands_on = plan.settings.method != "full"  # an adapter answers only beside the weights that it was tuned on
-    base_weights = {"base_weights": weights_identity(plan.source.weights_folder)} if stands_on else {}
-    by_choice = plan.settings.saved_type if plan.settings.method == "full" else "float32"  # adapters are small
-    saved_type = type_on_disk(plan.source, by_choice)
+    stands_on = (
+        plan.settings.method != "full"
+    )  # an adapter answers only beside the weights that it was tuned on
+    base_weights = (
+        {"base_weights": weights_identity(plan.source.weights_folder)} if stands_on else {}
+    )
+    by_choice = (
+        plan.settings.saved_type if plan.settings.method == "full" else "float32"
+    )  # adapters are small
+    saved_type = saved_dtype(plan.source, by_choice)
     model = _load_for_training(plan, group)
     if plan.settings.compiled:
         compile_decoder(model)
 
     def save(model: "PreTrainedModel", progress: Progress, folder: Path) -> None:
         facts: dict[str, Any] = {
-            "base_model": _base_name(plan), "run": run, "step": progress.step, "validation_loss": progress.last_loss,
-            "day": plan.encoder.style.day, **base_weights,
-        }  # fmt: skip
-        weights = whole_weights(model, keeps=group.is_first)
+            "base_model": _base_name(plan),
+            "run": run,
+            "step": progress.step,
+            "validation_loss": progress.last_loss,
+            "day": plan.encoder.style.day,
+            **base_weights,
+        }
+        weights = full_state_dict(model, keeps=group.is_first)
         if group.is_first:
             save_model(model, plan.encoder, folder, facts, weights, kept_as=saved_type)
 
@@ -75,7 +88,9 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> Tra
 
 
 def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
-    """Return the model with what is trained of it; several processes share all weights out, but each has adapters whole."""
+    """Return the model with what is trained of it; several processes share all weights out, but
+    each has adapters whole.
+    """
     if plan.settings.method == "full":
         return _load_for_full_tuning(plan, group)
     return _load_with_adapters(plan)
@@ -83,9 +98,11 @@ def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
 
 def _load_for_full_tuning(plan: RunPlan, group: Group) -> "PreTrainedModel":
     is_sharded = group.size > 1
-    model = load_model(plan.source, on_cpu=is_sharded)  # until it is sharded it may be too large for the device
+    model = load_model(
+        plan.source, on_cpu=is_sharded
+    )  # until it is sharded it may be too large for the device
     if plan.settings.gradient_checkpointing:
-        keep_little_for_the_backward(model)
+        enable_gradient_checkpointing(model)
     if plan.settings.last_blocks:
         train_last_blocks(model, plan.settings.last_blocks)
     if is_sharded:
@@ -94,20 +111,26 @@ def _load_for_full_tuning(plan: RunPlan, group: Group) -> "PreTrainedModel":
 
 
 def _load_with_adapters(plan: RunPlan) -> "PreTrainedModel":
-    settings, precision = plan.settings, computing_type(plan.settings.precision)
+    settings, precision = plan.settings, compute_dtype(plan.settings.precision)
     is_halved = settings.method == "lora" and precision is not None
     four_bits = settings.precision if settings.method == "qlora" else ""
     # until it is in half its bytes it may be too large for the device
-    model = load_model(plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=is_halved, four_bits=four_bits)
+    model = load_model(
+        plan.source, trainable_adapter=plan.source.is_adapter, on_cpu=is_halved, four_bits=four_bits
+    )
     if settings.gradient_checkpointing:
-        keep_little_for_the_backward(model)
+        enable_gradient_checkpointing(model)
     if not plan.source.is_adapter:
         shape = AdapterShape(
-            settings.lora_rank, settings.lora_alpha, settings.lora_dropout, settings.lora_kind, settings.target_names
+            settings.lora_rank,
+            settings.lora_alpha,
+            settings.lora_dropout,
+            settings.lora_kind,
+            settings.target_names,
         )
         model = add_lora(model, shape, seed=settings.seed, base_model=_base_name(plan))
     if precision:
-        hold_frozen(model, precision)
+        cast_frozen_weights(model, precision)
     return model.to(best_device()) if is_halved else model
 
 
@@ -115,15 +138,28 @@ def _base_name(plan: RunPlan) -> str:
     """Return what an adapter's base is called: a name that lasts, or the folder's full path."""
     if plan.source.is_adapter:  # tuned further: it stands on what the first adapter stands on
         return str(read_facts(plan.source.folder).get("base_model") or plan.source.base_folder)
-    return plan.settings.model if plan.source.kind in {"bundled", "hub", "run"} else str(plan.source.folder)
+    return (
+        plan.settings.model
+        if plan.source.kind in {"bundled", "hub", "run"}
+        else str(plan.source.folder)
+    )
 
 
 def _watch(plan: RunPlan) -> list[Watched]:
     writable = {row.row for row in plan.validation}
-    fitting = (example for example in plan.splits.validation if example.row in writable and _is_short(example, plan))
+    fitting = (
+        example
+        for example in plan.splits.validation
+        if example.row in writable and _is_short(example, plan)
+    )
     chosen = list(islice(fitting, plan.settings.watched_prompts))
     return [
-        Watched(example.row, example.prompt_text, example.answer, plan.encoder.encode_prompt(example.prompt))
+        Watched(
+            example.row,
+            example.prompt_text,
+            example.answer,
+            plan.encoder.encode_prompt(example.prompt),
+        )
         for example in chosen
     ]
 
@@ -138,6 +174,8 @@ def _answer(model: "PreTrainedModel", prompts: Sequence[list[int]], plan: RunPla
     tokenizer = plan.encoder.tokenizer
     end_ids = [] if plan.encoder.end_id is None else [plan.encoder.end_id]
     limits = Limits(end_ids, plan.max_tokens, tokenizer.pad_id)
-    with computing_in(computing_type(plan.settings.precision), model.device):
-        answers = generate_ids(model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False)
+    with autocast(compute_dtype(plan.settings.precision), model.device):
+        answers = generate_ids(
+            model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False
+        )
     return [tokenizer.decode(answer.ids) for answer in answers]

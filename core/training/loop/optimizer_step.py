@@ -1,8 +1,9 @@
-"""One optimiser step after the other: rows, gradients, clipping, AdamW. Knows no evaluation, no checkpoint and no event.
+"""One optimiser step after the other: rows, gradients, clipping, AdamW.
 
-Shapes: a step's rows are one effective batch, shared out among the processes that train together and cut into forward passes
-of ``batch_size`` rows; the loss of each is divided by the trained tokens of the whole step, so 1 row × 8 passes, or 8 processes,
-gives the gradient of 8 rows × 1 pass.
+Knows no evaluation, no checkpoint and no event. Shapes: a step's rows are one effective batch,
+shared out among the processes that train together and cut into forward passes of ``batch_size``
+rows; the loss of each is divided by the trained tokens of the whole step, so 1 row × 8 passes, or 8
+processes, gives the gradient of 8 rows × 1 pass.
 """
 
 import math
@@ -19,12 +20,14 @@ from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at
 
-_NO_ZERO = 1e-6  # as in torch's clip_grads_with_norm_
+_EPS = 1e-6  # as in torch's clip_grads_with_norm_
 
 
 @dataclass(frozen=True, slots=True)
 class TakenStep:
-    """A step that was given to the device, which may still be at it: reading the figures waits for its end."""
+    """A step that was given to the device, which may still be at it: reading the figures waits for
+    its end.
+    """
 
     number: int  # counted from 1
     tokens: int  # of its rows
@@ -36,7 +39,9 @@ class TakenStep:
 class Steps:
     """The steps of one job."""
 
-    def __init__(self, job: TrainingJob, batch_loss: BatchLoss, optimizer: torch.optim.AdamW) -> None:
+    def __init__(
+        self, job: TrainingJob, batch_loss: BatchLoss, optimizer: torch.optim.AdamW
+    ) -> None:
         self._job = job
         self._batch_loss = batch_loss
         self._optimizer = optimizer
@@ -46,13 +51,18 @@ class Steps:
         """Take the step that comes after ``step`` others."""
         began_s = time.perf_counter()
         settings = self._job.settings
-        learning_rate = learning_rate_at(step, self._job.total_steps, settings.learning_rate, settings.warmup_share)
+        learning_rate = learning_rate_at(
+            step, self._job.total_steps, settings.learning_rate, settings.warmup_share
+        )
         rows = self._rows(step)
-        figures = torch.stack([self._gradients(rows, step), self._learn(learning_rate)])
-        return TakenStep(step + 1, sum(len(row.ids) for row in rows), learning_rate, figures, began_s)
+        figures = torch.stack([self._gradients(rows, step), self._optimizer_step(learning_rate)])
+        return TakenStep(
+            step + 1, sum(len(row.ids) for row in rows), learning_rate, figures, began_s
+        )
 
     def try_longest_rows(self) -> None:
-        """Compute the largest batch there can be and forget it, so that a batch too large is known before the first step.
+        """Compute the largest batch there can be and forget it, so that a batch too large is known
+        before the first step.
 
         What the optimiser keeps is allocated at the first step itself.
         """
@@ -60,7 +70,9 @@ class Steps:
         longest = sorted(self._job.train, key=lambda row: -len(row.ids))[: settings.step_rows]
         rows, _ = self._job.group.passes(longest, settings.batch_size)[0]
         self._job.model.train()
-        self._batch_loss.backward(collate(rows, self._job.pad_id, mask_prompt=settings.mask_prompt), 1.0)
+        self._batch_loss.backward(
+            collate(rows, self._job.pad_id, mask_prompt=settings.mask_prompt), 1.0
+        )
         self._optimizer.zero_grad()
 
     def _rows(self, step: int) -> list[EncodedRow]:
@@ -69,31 +81,41 @@ class Steps:
         epoch, index = divmod(step, self._job.steps_per_epoch)
         if self._epoch_plan[0] != epoch:
             lengths = [len(row.ids) for row in self._job.train]
-            self._epoch_plan = (epoch, plan_epoch(lengths, settings.step_rows, settings.seed, epoch))
+            self._epoch_plan = (
+                epoch,
+                plan_epoch(lengths, settings.step_rows, settings.seed, epoch),
+            )
         return [self._job.train[i] for i in self._epoch_plan[1][index]]
 
     def _gradients(self, rows: Sequence[EncodedRow], step: int) -> torch.Tensor:
         """Run forward and backward over a step's rows and return its mean loss in nats, a scalar."""
         settings, group = self._job.settings, self._job.group
         self._job.model.train()
-        torch.manual_seed(settings.seed * 1_000_003 + step + group.rank * 7919)  # dropout, the same on every resumption
-        averaged = group.size if self._batch_loss.is_sharded else 1  # FSDP averages the processes' gradients, not adds them up
+        torch.manual_seed(
+            settings.seed * 1_000_003 + step + group.rank * 7919
+        )  # dropout, the same on every resumption
+        averaged = (
+            group.size if self._batch_loss.is_sharded else 1
+        )  # FSDP averages the processes' gradients, not adds them up
         divisor = sum(row.targets(mask_prompt=settings.mask_prompt) for row in rows) / averaged
         losses = []
         for part, counts in group.passes(rows, settings.batch_size):
             batch = collate(part, self._job.pad_id, mask_prompt=settings.mask_prompt)
             losses.append(self._batch_loss.backward(batch, divisor if counts else math.inf))
         loss = torch.stack(losses).sum() / averaged
-        group.add_up([loss] if self._batch_loss.is_sharded else [loss, *self._own_gradients()])
+        group.all_reduce_sum(
+            [loss] if self._batch_loss.is_sharded else [loss, *self._own_gradients()]
+        )
         return loss
 
     def _own_gradients(self) -> list[torch.Tensor]:
         return [weight.grad for weight in self._trained() if weight.grad is not None]
 
-    def _learn(self, learning_rate: float) -> torch.Tensor:
+    def _optimizer_step(self, learning_rate: float) -> torch.Tensor:
         """Clip, step and clear; return the gradient norm before clipping, a scalar.
 
-        Gradients whose norm is over the limit are divided by how far it is (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1).
+        Gradients whose norm is over the limit are divided by how far it is (Pascanu et al. 2013,
+        arXiv 1211.5063, algorithm 1).
         """
         total = torch.nn.utils.get_total_norm(self._own_gradients())
         if (limit := self._job.settings.max_gradient_norm) > 0:
@@ -106,8 +128,9 @@ class Steps:
 
     def _clip(self, total: torch.Tensor, limit: float) -> None:
         if self._optimizer.param_groups[0]["fused"] and not self._batch_loss.is_sharded:
-            # divided where the optimiser reads them in any case, by the number that torch's own loss scaling leaves there
-            self._optimizer.grad_scale = ((total + _NO_ZERO) / limit).clamp_(min=1.0)  # type: ignore[attr-defined]
+            # divided where the optimiser reads them in any case, by the number that torch's own
+            # loss scaling leaves there
+            self._optimizer.grad_scale = ((total + _EPS) / limit).clamp_(min=1.0)  # type: ignore[attr-defined]
         else:
             torch.nn.utils.clip_grads_with_norm_(self._trained(), limit, total)
 

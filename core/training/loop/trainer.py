@@ -1,4 +1,7 @@
-"""The training loop: a generator of events. Knows no database, no thread, no screen and no file of instructions."""
+"""The training loop: a generator of events.
+
+Knows no database, no thread, no screen and no file of instructions.
+"""
 
 import math
 import time
@@ -10,11 +13,19 @@ from typing import Literal
 import torch
 
 from core.errors import TrainingError
-from core.models.load import computing_type
-from core.models.lora import leaves_experts_frozen, parameter_counts
-from core.training.events import CheckpointSaved, EvalDone, Event, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.models.load import compute_dtype
+from core.models.lora import has_frozen_experts, parameter_counts
+from core.training.events import (
+    CheckpointSaved,
+    EvalDone,
+    Event,
+    RunFinished,
+    RunStarted,
+    SampleAnswered,
+    StepDone,
+)
 from core.training.kernels.batch_loss import BatchLoss
-from core.training.kernels.matmul_backend import USUAL, multiplying_by, quickest
+from core.training.kernels.matmul_backend import DEFAULT, select_backend, using_backend
 from core.training.kernels.memory import peak_memory_mib
 from core.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop.evaluate import validation_loss
@@ -22,12 +33,16 @@ from core.training.loop.job import TrainingJob
 from core.training.loop.optimizer_step import Steps, TakenStep
 
 Question = Callable[[], bool]
-_TIMES_ITS_COST = 20  # a state is saved again after so many times what saving it took: at most 5 % of the run
+_TIMES_ITS_COST = (
+    20  # a state is saved again after so many times what saving it took: at most 5 % of the run
+)
 _PAUSE_POLL_S = 0.1
 
 
 def steps_ahead(device: torch.device) -> int:
-    """Return how many steps are given to a device before the first of them is read: one, so that a GPU never waits for us."""
+    """Return how many steps are given to a device before the first of them is read: one, so that a
+    GPU never waits for us.
+    """
     return 0 if device.type == "cpu" else 1
 
 
@@ -36,13 +51,15 @@ def never() -> bool:
     return False
 
 
-def train(job: TrainingJob, should_stop: Question = never, should_pause: Question = never) -> Iterator[Event]:
+def train(
+    job: TrainingJob, should_stop: Question = never, should_pause: Question = never
+) -> Iterator[Event]:
     """Train and yield what happened, going on from ``job.checkpoint`` where there is one.
 
     Raises TrainingError when the loss is no longer a number.
     """
     loop = _Loop(job, should_stop, should_pause)
-    with multiplying_by(loop.progress.products):
+    with using_backend(loop.progress.products):
         yield from loop.events()
 
 
@@ -53,14 +70,17 @@ class _Loop:
         self.job = job
         self.should_stop = should_stop
         self.should_pause = should_pause
-        self.batch_loss = BatchLoss(job.model, computing_type(job.settings.precision))
+        self.batch_loss = BatchLoss(job.model, compute_dtype(job.settings.precision))
         trained = [parameter for parameter in job.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            trained, lr=job.settings.learning_rate, weight_decay=job.settings.weight_decay, fused=trained[0].device.type != "mps"
+            trained,
+            lr=job.settings.learning_rate,
+            weight_decay=job.settings.weight_decay,
+            fused=trained[0].device.type != "mps",
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
-        self.progress.products = job.group.from_first(self._products)
-        if self._has_run_dry():  # it was stopped early, and somebody wants it to go on
+        self.progress.products = job.group.broadcast_from_rank0(self._select_backend)
+        if self._patience_exhausted():  # it was stopped early, and somebody wants it to go on
             self.progress.evaluations_without_gain = 0
         self.steps = Steps(job, self.batch_loss, self.optimizer)
         self.taken: deque[TakenStep] = deque()
@@ -75,43 +95,62 @@ class _Loop:
             yield from self._evaluate()
         reason: Literal["completed", "stopped", "early_stopped"] = "completed"
         while self.progress.step < self.job.total_steps:
-            due = self.job.group.from_first(self._what_is_due)
+            due = self.job.group.broadcast_from_rank0(self._what_is_due)
             if due == "stop":
                 reason = "stopped"
                 break
             if due == "wait":
-                yield from self._told()  # a pause is no part of a step's time
-                self.job.group.from_first(self._wait)
+                yield from self._flush_events()  # a pause is no part of a step's time
+                self.job.group.broadcast_from_rank0(self._wait)
                 continue
             if due == "save":
                 yield from self._save()
             yield from self._step()
             if self._evaluation_is_due():
                 yield from self._evaluate_and_keep()
-            if self._has_run_dry():
+            if self._patience_exhausted():
                 reason = "early_stopped"
                 break
         yield from self._finish(reason)
 
-    def _products(self) -> str:
-        """Return the library to multiply float32 matrices by, from the first step to the last: another rounds otherwise."""
+    def _select_backend(self) -> str:
+        """Return the library to multiply float32 matrices by, from the first step to the last:
+        another rounds otherwise.
+        """
         settings, device = self.job.settings, next(self.job.model.parameters()).device
-        if device.type != "cpu" or settings.compiled or computing_type(settings.precision):
-            return USUAL
-        return quickest(self.progress.products)
+        if device.type != "cpu" or settings.compiled or compute_dtype(settings.precision):
+            return DEFAULT
+        return select_backend(self.progress.products)
 
     def _started(self) -> RunStarted:
         job = self.job
         trained, total = parameter_counts(job.model)
-        device = str(next(job.model.parameters()).device) + (f" × {job.group.size}" if job.group.size > 1 else "")
-        device += "" if self.progress.products == USUAL else f", products by {self.progress.products}"
+        device = str(next(job.model.parameters()).device) + (
+            f" × {job.group.size}" if job.group.size > 1 else ""
+        )
+        device += (
+            "" if self.progress.products == DEFAULT else f", products by {self.progress.products}"
+        )
         rows = len(job.train), len(job.validation)
-        obstacle = self.batch_loss.obstacle
-        notice = f"Padding is computed too, for this model does not allow flat rows: {obstacle}. " if obstacle else ""
-        if leaves_experts_frozen(job.model):
+        unsupported_reason = self.batch_loss.unsupported_reason
+        notice = (
+            "Padding is computed too, for this model does not allow flat rows: "
+            f"{unsupported_reason}. "
+            if unsupported_reason
+            else ""
+        )
+        if has_frozen_experts(job.model):
             notice += "No adapter fits this model's experts, which stay as they are; the rest of it is trained."
         return RunStarted(
-            job.run, self.progress.step, job.total_steps, job.steps_per_epoch, *rows, trained, total, device, notice.strip()
+            job.run,
+            self.progress.step,
+            job.total_steps,
+            job.steps_per_epoch,
+            *rows,
+            trained,
+            total,
+            device,
+            notice.strip(),
         )
 
     def _what_is_due(self) -> Literal["stop", "wait", "save", ""]:
@@ -132,18 +171,20 @@ class _Loop:
         self.taken.append(self.steps.take(self.progress.step))
         self.progress.step += 1
         self.progress.last_loss = None
-        yield from self._told(ahead=self.ahead)
+        yield from self._flush_events(ahead=self.ahead)
 
-    def _told(self, ahead: int = 0) -> Iterator[StepDone]:
+    def _flush_events(self, ahead: int = 0) -> Iterator[StepDone]:
         """Read what became of the steps taken, but for the last ``ahead`` of them."""
         while len(self.taken) > ahead:
-            yield self._read(self.taken.popleft())
+            yield self._to_event(self.taken.popleft())
 
-    def _read(self, step: TakenStep) -> StepDone:
+    def _to_event(self, step: TakenStep) -> StepDone:
         loss, norm = step.figures.tolist()
         _check_finite(loss, step.number)
         _check_finite(norm, step.number, "gradients' norm")
-        ended_s = self.taken[0].began_s if self.taken else time.perf_counter()  # they follow each other without a gap
+        ended_s = (
+            self.taken[0].began_s if self.taken else time.perf_counter()
+        )  # they follow each other without a gap
         took_s = ended_s - step.began_s
         self.progress.seen_tokens += step.tokens
         self.progress.elapsed_s += took_s
@@ -163,20 +204,23 @@ class _Loop:
         step = self.progress.step
         return step % self.job.steps_per_evaluation == 0 or step == self.job.total_steps
 
-    def _has_run_dry(self) -> bool:
+    def _patience_exhausted(self) -> bool:
         patience = self.job.settings.patience
-        return 0 < patience <= self.progress.evaluations_without_gain and self.progress.step < self.job.total_steps
+        return (
+            0 < patience <= self.progress.evaluations_without_gain
+            and self.progress.step < self.job.total_steps
+        )
 
     def _evaluate_and_keep(self) -> Iterator[Event]:
         """Evaluate, and keep the model when it is the best so far."""
-        yield from self._told()
+        yield from self._flush_events()
         yield from self._evaluate()
         if self.progress.best_step == self.progress.step or not self.job.validation:
-            yield self._keep(self.job.best, "best")
+            yield self._save_model(self.job.best, "best")
         if self.job.settings.keep == "every":
-            yield self._keep(self.job.kept_at(self.progress.step), "kept")
+            yield self._save_model(self.job.kept_at(self.progress.step), "kept")
 
-    def _keep(self, folder: Path, kind: Literal["best", "kept"]) -> CheckpointSaved:
+    def _save_model(self, folder: Path, kind: Literal["best", "kept"]) -> CheckpointSaved:
         self.job.save(self.job.model, self.progress, folder)
         return CheckpointSaved(self.progress.step, str(folder), kind)
 
@@ -186,39 +230,52 @@ class _Loop:
         self.job.model.eval()
         loss = validation_loss(self.job, self.batch_loss)
         _check_finite(loss, self.progress.step)
-        is_best = self._note(loss)
+        is_best = self._record_loss(loss)
         yield EvalDone(self.progress.step, self._epoch(), loss, is_best, self.progress.elapsed_s)
         answers = self.job.answer(self.job.model, [watched.ids for watched in self.job.watched])
         for watched, answer in zip(self.job.watched, answers, strict=True):
-            yield SampleAnswered(self.progress.step, watched.row, watched.prompt, watched.expected, answer)
+            yield SampleAnswered(
+                self.progress.step, watched.row, watched.prompt, watched.expected, answer
+            )
 
-    def _note(self, loss: float) -> bool:
+    def _record_loss(self, loss: float) -> bool:
         """Remember a validation loss; the untuned model's, at step 0, is no candidate for the best."""
         progress = self.progress
         progress.last_loss = loss
         if progress.step == 0:
             return False
         if progress.best_loss is None or loss < progress.best_loss:
-            progress.best_loss, progress.best_step, progress.evaluations_without_gain = loss, progress.step, 0
+            progress.best_loss, progress.best_step, progress.evaluations_without_gain = (
+                loss,
+                progress.step,
+                0,
+            )
             return True
         progress.evaluations_without_gain += 1
         return False
 
     def _save(self) -> Iterator[Event]:
-        yield from self._told()  # a loss that is no number must not be found in a state that was saved
+        # a loss that is no number must not be found in a state that was saved
+        yield from self._flush_events()
         started_s = time.monotonic()
         writes = self.job.group.is_first
-        save_checkpoint(self.job.checkpoint, self.job.model, self.optimizer, self.progress, writes=writes)
+        save_checkpoint(
+            self.job.checkpoint, self.job.model, self.optimizer, self.progress, writes=writes
+        )
         ended_s = time.monotonic()
-        self.save_next_at_s = ended_s + max(self.job.settings.checkpoint_every_s, _TIMES_ITS_COST * (ended_s - started_s))
+        self.save_next_at_s = ended_s + max(
+            self.job.settings.checkpoint_every_s, _TIMES_ITS_COST * (ended_s - started_s)
+        )
         yield CheckpointSaved(self.progress.step, str(self.job.checkpoint), "last")
 
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
         yield from self._save()  # a run that has ended may be extended
-        if reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0:  # before any evaluation: keep what is
-            yield self._keep(self.job.best, "best")
+        if (
+            reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0
+        ):  # before any evaluation: keep what is
+            yield self._save_model(self.job.best, "best")
         if reason != "stopped" and self.job.settings.keep == "last":
-            yield self._keep(self.job.kept_at(self.progress.step), "kept")
+            yield self._save_model(self.job.kept_at(self.progress.step), "kept")
         progress = self.progress
         best_step = progress.best_step or progress.step
         yield RunFinished(progress.step, reason, best_step, progress.best_loss, progress.elapsed_s)
@@ -229,6 +286,12 @@ class _Loop:
 
 def _check_finite(value: float, step: int, what: str = "loss") -> None:
     if step == 0 and not math.isfinite(value):
-        raise TrainingError(f"The base model's {what} is {value}: its weights are damaged; copy it again from its source.")
+        raise TrainingError(
+            f"The base model's {what} is {value}: its weights are damaged; copy it again from "
+            "its source."
+        )
     if not math.isfinite(value):
-        raise TrainingError(f"The {what} became {value} at step {step}: lower the learning rate; the best model so far is kept.")
+        raise TrainingError(
+            f"The {what} became {value} at step {step}: lower the learning rate; the best model "
+            "so far is kept."
+        )

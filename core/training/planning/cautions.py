@@ -1,4 +1,6 @@
-"""What a person should know of a run before it begins, in words, for the Ready card and the command line alike."""
+"""What a user should know of a run before it begins, in words, for the Ready card and the command
+line alike.
+"""
 
 from core.datasets.dataset import samples_by_hash
 from core.models.resolve import stored_type
@@ -13,7 +15,7 @@ _FEW_VALIDATED = 5  # rows; the loss on fewer says next to nothing
 
 
 def cautions(plan: RunPlan) -> list[str]:
-    """Return what a person may not expect of a run."""
+    """Return what a user may not expect of a run."""
     return [*_of_data(plan), *_of_rows(plan), *_of_model(plan)]
 
 
@@ -21,20 +23,30 @@ def _of_data(plan: RunPlan) -> list[str]:
     """Return what is to be said where there is little data, or data that does not fit the model."""
     lines = []
     if plan.refused:
-        lines.append(f"{_rows(plan.refused)} of the file refused: the check under Data, or core check, says why")
+        lines.append(
+            f"{_rows(plan.refused)} of the file refused: the check under Data, or core check, "
+            "says why"
+        )
     if len(plan.train) < _FEW_ROWS:
-        lines.append(f"{len(plan.train)} rows are few: expect the model to learn them by heart and little else")
+        lines.append(
+            f"{len(plan.train)} rows are few: expect the model to learn them by heart and little "
+            "else"
+        )
     if 0 < len(plan.validation) < _FEW_VALIDATED:
         rows = f"{len(plan.validation)} validation {'row says' if len(plan.validation) == 1 else 'rows say'}"
         lines.append(f"{rows} little of overfitting: raise the validation share, or add rows")
     count = parameter_count(plan.source.weights_folder)
     if 0 < count < _TINY and plan.content_hash not in samples_by_hash():
         lines.append(
-            f"a model of {count / 1e6:.0f} million parameters knows little but what it was made for: from other rows it learns "
+            f"a model of {count / 1e6:.0f} million parameters knows little but what it was made "
+            "for: from other rows it learns "
             "their form and writes fluent nonsense; take a base of 100 million or more for your own"
         )
     if not plan.validation:
-        lines.append("no validation rows: overfitting will not be seen, and the last model is kept instead of the best")
+        lines.append(
+            "no validation rows: overfitting will not be seen, and the last model is kept "
+            "instead of the best"
+        )
     return lines
 
 
@@ -43,15 +55,27 @@ def _of_rows(plan: RunPlan) -> list[str]:
     lines = []
     if count := len(plan.unwritable):
         first = plan.unwritable[0]
-        lines.append(f"{_rows(count)} left out, which the style cannot write: row {first.row}: {first.reason}")
+        lines.append(
+            f"{_rows(count)} left out, which the style cannot write: row {first.row}: "
+            f"{first.reason}"
+        )
     if count := len(plan.cut_rows):
-        lines.append(f"{_rows(count)} longer than {plan.max_tokens:,} tokens and cut there, without an end to learn")
+        lines.append(
+            f"{_rows(count)} longer than {plan.max_tokens:,} tokens and cut there, without an "
+            "end to learn"
+        )
     if count := len(plan.dropped_rows):
-        lines.append(f"{_rows(count)} left out: nothing of the answer lies within {plan.max_tokens:,} tokens")
+        lines.append(
+            f"{_rows(count)} left out: nothing of the answer lies within {plan.max_tokens:,} tokens"
+        )
     if plan.joins_system:
-        lines.append("this style has no place for a system prompt: it is put in front of the first question")
+        lines.append(
+            "this style has no place for a system prompt: it is put in front of the first question"
+        )
     if plan.lacks_end_token:
-        lines.append("this style ends answers with no end token, so the model will not learn to stop")
+        lines.append(
+            "this style ends answers with no end token, so the model will not learn to stop"
+        )
     return lines
 
 
@@ -62,10 +86,20 @@ def _of_model(plan: RunPlan) -> list[str]:
         times = f"{settings.learning_rate / usual:,.0f} times the default of {usual:g}"
         lines.append(f"the learning rate is {times}: expect the model to unlearn much")
     if plan.source.is_adapter:
-        lines.append("the adapter is trained further as it is: its own rank, alpha, dropout, kind and layers stay")
+        lines.append(
+            "the adapter is trained further as it is: its own rank, alpha, dropout, kind and "
+            "layers stay"
+        )
     kind = stored_type(plan.source.weights_folder)
-    if settings.method == "full" and settings.saved_type == "float32" and kind in {"bfloat16", "float16"}:
-        lines.append(f"saved in float32, as it is trained, twice the size of its base in {kind}: 'saved type' base saves it so")
+    if (
+        settings.method == "full"
+        and settings.saved_type == "float32"
+        and kind in {"bfloat16", "float16"}
+    ):
+        lines.append(
+            f"saved in float32, as it is trained, twice the size of its base in {kind}: 'saved "
+            "type' base saves it so"
+        )
     return lines
 
 

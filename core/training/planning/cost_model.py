@@ -1,8 +1,10 @@
-"""How much memory and how many operations a run will need, told before any weight is loaded. Waits for no import of torch.
+"""How much memory and how many operations a run will need, told before any weight is loaded.
 
+Waits for no import of torch.
 Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP.
 
-Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and that several GPUs share one run out.
+Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and that several
+GPUs share one run out.
 """
 
 import json
@@ -20,55 +22,77 @@ from core.training.planning.plan import RunPlan
 from core.training.planning.throughput import torch_is_loaded
 
 _MIB = 2**20
-LIBRARIES_MIB = 430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
+LIBRARIES_MIB = (
+    430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
+)
 PEFT_MIB = 100
 _CONTEXT_MIB = 500  # what CUDA itself takes in a process that uses a GPU
 _BYTES = 4  # of a number in float32
 _BYTES_OF_A_COPY = 2  # in bfloat16
 _LOGITS = 2**23  # numbers at a time (head.py)
-_STREAM_COPIES = 14  # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values, sums
+# numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values,
+# sums
+_STREAM_COPIES = 14
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNGATED_COPIES = 2  # before and after the activation
-_UNGATED = {"gelu", "gelu_new", "gelu_fast", "relu"}  # activations of the layouts without a gate, like GPT-2's
+_UNGATED = {
+    "gelu",
+    "gelu_new",
+    "gelu_fast",
+    "relu",
+}  # activations of the layouts without a gate, like GPT-2's
 _ADAPTED = 1.5  # adapters keep a second set of most of it
 _FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
 # Seconds, measured on one thread (benchmarks/LOG.md, 2026-11-25):
-_PASSES_S = 1.4e-7  # a token, block and hidden number, forward and backward: norms, positions, activations, attention
+# a token, block and hidden number, forward and backward: norms, positions, activations, attention
+_PASSES_S = 1.4e-7
 _FORWARD_SHARE = 3  # of which the forward alone takes one part
 _UPDATE_S = 1.2e-9  # a trained parameter and step: its gradient's norm, and AdamW
 
 
 def memory_mib(plan: RunPlan) -> float | None:
-    """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not say enough."""
-    held, kept = _held_bytes(plan, halves=plan.settings.precision == "bfloat16"), _training_bytes(plan)
+    """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not
+    say enough.
+    """
+    held, kept = (
+        _held_bytes(plan, halves=plan.settings.precision == "bfloat16"),
+        _training_bytes(plan),
+    )
     if held is None or kept is None:
         return None
     folder = plan.source.weights_folder
-    loading = _BYTES * parameter_count(folder) + sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    loading = _BYTES * parameter_count(folder) + sum(
+        path.stat().st_size for path in folder.glob("*.safetensors")
+    )
     libraries = LIBRARIES_MIB + (PEFT_MIB if plan.settings.method != "full" else 0)
     return libraries + max(held + kept, loading) / _MIB
 
 
 def gpu_memory_mib(plan: RunPlan) -> float | None:
-    """Return the most that a run can be expected to take of one GPU's memory in MiB; None as for the CPU.
+    """Return the most that a run can be expected to take of one GPU's memory in MiB; None as for
+    the CPU.
 
-    By arithmetic alone, with activations as large as in float32 and a copy of the trained weights in the products' own type: less
-    is likely, and no GPU was at hand to tell how much.
+    By arithmetic alone, with activations as large as in float32 and a copy of the trained weights
+    in the products' own type: less is likely, and no GPU was at hand to tell how much.
     """
-    from core.models.load import computing_type
+    from core.models.load import compute_dtype
 
-    halves = computing_type(plan.settings.precision) is not None
+    halves = compute_dtype(plan.settings.precision) is not None
     held, kept = _held_bytes(plan, halves=halves), _training_bytes(plan)
     if held is None or kept is None:
         return None
-    return _CONTEXT_MIB + (held + kept + (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan)) / _MIB
+    return (
+        _CONTEXT_MIB
+        + (held + kept + (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan)) / _MIB
+    )
 
 
 def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
     """Return what the weights take; None where they cannot be counted.
 
-    With adapters the blocks are held in 4 bits, or with ``halves`` in the products' own type, as is an output layer of its own.
+    With adapters the blocks are held in 4 bits, or with ``halves`` in the products' own type, as is
+    an output layer of its own.
     """
     folder, settings = plan.source.weights_folder, plan.settings
     weights, config = parameter_count(folder), read_config(folder)
@@ -83,12 +107,20 @@ def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
 
 
 def _is_dora(plan: RunPlan) -> bool:
-    """Tell whether a plan's adapter is or will be a weight-decomposed one; one that is tuned further stays what it is."""
-    return bool(read_adapter(plan.source.folder).get("use_dora")) if plan.source.is_adapter else plan.settings.lora_kind == "dora"
+    """Return whether a plan's adapter is or will be a weight-decomposed one; one that is tuned
+    further stays what it is.
+    """
+    return (
+        bool(read_adapter(plan.source.folder).get("use_dora"))
+        if plan.source.is_adapter
+        else plan.settings.lora_kind == "dora"
+    )
 
 
 def _training_bytes(plan: RunPlan) -> float | None:
-    """Return what comes on top of the weights: gradients, moments, and what is kept for the backward."""
+    """Return what comes on top of the weights: gradients, moments, and what is kept for the
+    backward.
+    """
     folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder)
@@ -101,7 +133,9 @@ def _training_bytes(plan: RunPlan) -> float | None:
     kept = blocks * of_a_block * (share if settings.method == "full" else _ADAPTED)
     if settings.gradient_checkpointing:
         kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
-    return _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept  # gradients and two moments for what is trained
+    return (
+        _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept
+    )  # gradients and two moments for what is trained
 
 
 def _trained_parameters(plan: RunPlan) -> float:
@@ -109,19 +143,31 @@ def _trained_parameters(plan: RunPlan) -> float:
     config = read_config(folder)
     hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder) or 1
     if settings.method == "full":
-        return parameter_count(folder) * (settings.last_blocks / blocks if settings.last_blocks else 1.0)
-    return settings.lora_rank * blocks * (11 * hidden + 3 * (_first(config, "intermediate_size", "n_inner") or 4 * hidden))
+        return parameter_count(folder) * (
+            settings.last_blocks / blocks if settings.last_blocks else 1.0
+        )
+    return (
+        settings.lora_rank
+        * blocks
+        * (11 * hidden + 3 * (_first(config, "intermediate_size", "n_inner") or 4 * hidden))
+    )
 
 
 def operations(plan: RunPlan) -> float | None:
-    """Return the multiplications and additions that a run cannot do without, attention's left out; None as for memory.
+    """Return the multiplications and additions that a run cannot do without, attention's left out;
+    None as for memory.
 
-    Two a weight and token forward and four backward, two of these only where the weight is trained; the output layer only where
-    something is learnt; a beginning that a batch's rows have in common once.
+    Two a weight and token forward and four backward, two of these only where the weight is trained;
+    the output layer only where something is learnt; a beginning that a batch's rows have in common
+    once.
     """
     folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
-    hidden, blocks, weights = _first(config, "hidden_size", "n_embd"), block_count(folder), parameter_count(folder)
+    hidden, blocks, weights = (
+        _first(config, "hidden_size", "n_embd"),
+        block_count(folder),
+        parameter_count(folder),
+    )
     head = _first(config, "vocab_size") * hidden
     if not (hidden and blocks and weights and head):
         return None
@@ -129,34 +175,49 @@ def operations(plan: RunPlan) -> float | None:
     backward = 4.0 if settings.method == "full" else 2.0
     if settings.last_blocks:
         backward *= settings.last_blocks / blocks
-    again = 2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0  # the last block keeps what it computes
+    again = (
+        2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0
+    )  # the last block keeps what it computes
     trains_head = settings.method == "full" and not settings.last_blocks
     trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
-    learning = inner * (2 + backward + again) * _computed_tokens(plan, config) + head * (6 if trains_head else 4) * trained
+    learning = (
+        inner * (2 + backward + again) * _computed_tokens(plan, config)
+        + head * (6 if trains_head else 4) * trained
+    )
     validation = 2 * (inner + head) * sum(len(row.ids) for row in plan.validation)
     return settings.epochs * (learning + settings.evaluations_per_epoch * validation)
 
 
-def passes_s(plan: RunPlan) -> float:
-    """Return about how many seconds a run on a CPU spends on all but products: passes over what it keeps, and over its weights.
+def memory_bound_s(plan: RunPlan) -> float:
+    """Return about how many seconds a run on a CPU spends on all but products: passes over what it
+    keeps, and over its weights.
 
-    The smaller a model's layers, the larger the share of a step: a third of GPT-2's, half of the pocket model's.
+    The smaller a model's layers, the larger the share of a step: a third of GPT-2's, half of the
+    pocket model's.
     """
     folder, settings = plan.source.weights_folder, plan.settings
     config = read_config(folder)
     of_a_token = _first(config, "hidden_size", "n_embd") * (block_count(folder) or 0) * _PASSES_S
-    validated = settings.evaluations_per_epoch * sum(len(row.ids) for row in plan.validation) / _FORWARD_SHARE
+    validated = (
+        settings.evaluations_per_epoch
+        * sum(len(row.ids) for row in plan.validation)
+        / _FORWARD_SHARE
+    )
     tokens = settings.epochs * (_computed_tokens(plan, config) + validated)
     return tokens * of_a_token + plan.total_steps * _trained_parameters(plan) * _UPDATE_S
 
 
 def free_memory_mib() -> float:
-    """Return how much memory programs can still take without the system writing others' to the disk, in MiB."""
+    """Return how much memory programs can still take without the system writing others' to the
+    disk, in MiB.
+    """
     return float(psutil.virtual_memory().available / _MIB)
 
 
 def free_gpu_memory_mib() -> float | None:
-    """Return how much of the GPU that a run would take is free, in MiB; None without one, or before torch is loaded."""
+    """Return how much of the GPU that a run would take is free, in MiB; None without one, or before
+    torch is loaded.
+    """
     if not torch_is_loaded():
         return None
     import torch
@@ -167,7 +228,9 @@ def free_gpu_memory_mib() -> float | None:
 
 
 def parameter_count(folder: Path) -> int:
-    """Return how many numbers a model's safetensors files hold, read from their headers alone; 0 when they are damaged."""
+    """Return how many numbers a model's safetensors files hold, read from their headers alone; 0
+    when they are damaged.
+    """
     total = 0
     for path in folder.glob("*.safetensors"):
         try:
@@ -175,32 +238,46 @@ def parameter_count(folder: Path) -> int:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         except (OSError, ValueError, MemoryError, OverflowError):
             return 0
-        total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        total += sum(
+            math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
+        )
     return total
 
 
 def _is_gated(config: dict[str, Any]) -> bool:
-    """Tell whether a layout's MLP multiplies its activation by a gate; Gemma's does under an activation's plain name, too."""
+    """Return whether a layout's MLP multiplies its activation by a gate; Gemma's does under an
+    activation's plain name, too.
+    """
     kind = str(config.get("activation_function") or config.get("hidden_act") or "")
     return kind not in _UNGATED or str(config.get("model_type")).startswith("gemma")
 
 
 def _largest_batch(plan: RunPlan, config: dict[str, Any]) -> int:
     """Return how many tokens the flat row of the longest rows holds."""
-    return _flat_tokens(sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size], plan, config)
+    return _flat_tokens(
+        sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size], plan, config
+    )
 
 
 def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
-    """Return about how many tokens of an epoch are computed, from some batches of rows of like length."""
+    """Return about how many tokens of an epoch are computed, from some batches of rows of like
+    length.
+    """
     rows, size = sorted(plan.train, key=lambda row: len(row.ids)), plan.settings.batch_size
     starts = range(0, len(rows), max(-(-len(rows) // _SAMPLED_BATCHES), size))
     sampled = [rows[start : start + size] for start in starts]
     computed = sum(_flat_tokens(batch, plan, config) for batch in sampled)
-    return computed / sum(len(row.ids) for batch in sampled for row in batch) * sum(len(row.ids) for row in rows)
+    return (
+        computed
+        / sum(len(row.ids) for batch in sampled for row in batch)
+        * sum(len(row.ids) for row in rows)
+    )
 
 
 def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, config: dict[str, Any]) -> int:
-    """Return how many tokens the flat row of a batch holds; with dropout its rows share none of them."""
+    """Return how many tokens the flat row of a batch holds; with dropout its rows share none of
+    them.
+    """
     of_other_heads = ("summary_", "classifier_")
     names = [name for name in config if "drop" in name and not name.startswith(of_other_heads)]
     dropouts = [name for name in names if isinstance(config[name], float) and config[name] > 0]

@@ -1,4 +1,7 @@
-"""Settings and a dataset become a plan that a user can read before Start. Loads no weights; knows no thread and no sink."""
+"""Settings and a dataset become a plan that a user can read before Start.
+
+Loads no weights; knows no thread and no sink.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,11 +45,14 @@ class RunPlan:
     max_tokens: int
     cut_rows: tuple[int, ...]  # training or validation rows over max_tokens, which lose their end
     dropped_rows: tuple[int, ...]  # rows whose whole answer would be cut away
-    unwritable: tuple[RefusedRow, ...]  # rows that the style or the tokenizer cannot write, left out
+    unwritable: tuple[
+        RefusedRow, ...
+    ]  # rows that the style or the tokenizer cannot write, left out
     refused: int  # rows of the file that are no examples
     content_hash: str  # of the file
     lacks_end_token: bool  # the style ends answers with no token that generation could stop at
-    joins_system: bool  # the style has no place for a system prompt, which goes in front of the first question
+    # the style has no place for a system prompt, which goes in front of the first question
+    joins_system: bool
 
     @property
     def total_steps(self) -> int:
@@ -56,17 +62,26 @@ class RunPlan:
     @property
     def identity(self) -> dict[str, str]:
         """What tells the base model's weights and tokenizer from others of the same name."""
-        weights = [weights_identity(folder) for folder in filter(None, (self.source.base_folder, self.source.folder))]
-        return {"weights": "+".join(weights), "tokenizer": tokenizer_identity(self.encoder.tokenizer.folder)}
+        weights = [
+            weights_identity(folder)
+            for folder in filter(None, (self.source.base_folder, self.source.folder))
+        ]
+        return {
+            "weights": "+".join(weights),
+            "tokenizer": tokenizer_identity(self.encoder.tokenizer.folder),
+        }
 
 
 def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace) -> RunPlan:
     """Split, render, tokenise and cut.
 
-    Raises SettingsError when nothing would be learnt, and whatever the model, style or split has wrong.
+    Raises SettingsError when nothing would be learnt, and whatever the model, style or split has
+    wrong.
     """
     if settings.method == "qlora" and find_spec("bitsandbytes") is None:
-        raise SettingsError({"method": "qlora needs bitsandbytes: python -m pip install bitsandbytes, or use lora"})
+        raise SettingsError(
+            {"method": "qlora needs bitsandbytes: python -m pip install bitsandbytes, or use lora"}
+        )
     source = find_model(settings.model, workspace.find_run_model)
     settings = _as_the_adapter_is(settings, source)
     _check_model(source, settings)
@@ -80,7 +95,12 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     if not train.kept and train.unwritable:
         raise StyleError(f"Row {train.unwritable[0].row}: {train.unwritable[0].reason}.")
     if not train.kept:
-        raise SettingsError({"max_tokens": f"all answers lie beyond {max_tokens} tokens, so nothing would be learnt"})
+        raise SettingsError(
+            {
+                "max_tokens": f"all answers lie beyond {max_tokens} tokens, so nothing would be "
+                "learnt"
+            }
+        )
     check_ids(source, max(max(row.ids) for row in (*train.kept, *validation.kept)))
     return RunPlan(
         settings=settings,
@@ -109,15 +129,21 @@ def _check_model(source: ModelSource, settings: TrainingSettings) -> None:
     check_method(source, settings.method)
     blocks = block_count(source.weights_folder)
     if blocks is not None and settings.last_blocks > blocks:
-        raise SettingsError({"last_blocks": f"must be at most {blocks}, the blocks that the model has"})
+        raise SettingsError(
+            {"last_blocks": f"must be at most {blocks}, the blocks that the model has"}
+        )
 
 
 def _as_the_adapter_is(settings: TrainingSettings, source: ModelSource) -> TrainingSettings:
-    """Return settings whose adapter is the one that is tuned further: what is written down is what is done."""
+    """Return settings whose adapter is the one that is tuned further: what is written down is what
+    is done.
+    """
     if not source.is_adapter or settings.method == "full":
         return settings
     known = read_adapter(source.folder)
-    kind: LoraKind = "dora" if known.get("use_dora") else "rslora" if known.get("use_rslora") else "lora"
+    kind: LoraKind = (
+        "dora" if known.get("use_dora") else "rslora" if known.get("use_rslora") else "lora"
+    )
     return replace(
         settings,
         lora_rank=_number(known.get("r"), settings.lora_rank),
@@ -142,9 +168,15 @@ class _Fitted:
 
 
 def _fit(
-    examples: Sequence[Example], rows: Mapping[int, EncodedRow | StyleError], max_tokens: int, *, mask_prompt: bool
+    examples: Sequence[Example],
+    rows: Mapping[int, EncodedRow | StyleError],
+    max_tokens: int,
+    *,
+    mask_prompt: bool,
 ) -> _Fitted:
-    """Cut rows to a length, and leave out those that cannot be written or have nothing left to learn."""
+    """Cut rows to a length, and leave out those that cannot be written or have nothing left to
+    learn.
+    """
     found = _Fitted()
     for example in examples:
         whole = rows[example.row]

@@ -15,23 +15,31 @@ _TRIES = 8
 _USEFUL = 0.85  # of the rate of a large product, what those of training reach (benchmarks/LOG.md)
 
 
-def operations_per_s() -> float | None:
-    """Return about how many multiplications and additions training will do in a second; None before torch is loaded."""
+def flops_per_s() -> float | None:
+    """Return about how many multiplications and additions training will do in a second; None before
+    torch is loaded.
+    """
     return _measured() * _USEFUL if torch_is_loaded() else None
 
 
 def training_threads(processes: int = 1) -> int:
-    """Return how many threads a process computes with: all share one less than there are cores, or OMP_NUM_THREADS each.
+    """Return how many threads a process computes with: all share one less than there are cores, or
+    OMP_NUM_THREADS each.
 
-    The page stays quick; and where a neighbour wants a core, waiting for its turn at every operation costs more than that
-    core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule, because the last bit of a sum depends on the threads.
+    The page stays quick; and where a neighbour wants a core, waiting for its turn at every
+    operation costs more than that core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule,
+    because the last bit of a sum depends on the threads.
     """
     set_for_all = os.environ.get("OMP_NUM_THREADS", "")
-    return int(set_for_all) if set_for_all.isdigit() else max(((os.cpu_count() or 1) - 1) // processes, 1)
+    return (
+        int(set_for_all)
+        if set_for_all.isdigit()
+        else max(((os.cpu_count() or 1) - 1) // processes, 1)
+    )
 
 
 def torch_is_loaded() -> bool:
-    """Tell whether torch can be used at once; while another thread imports it, it cannot."""
+    """Return whether torch can be used at once; while another thread imports it, it cannot."""
     torch = sys.modules.get("torch")
     return torch is not None and not getattr(torch.__spec__, "_initializing", False)
 
@@ -41,14 +49,16 @@ def _measured() -> float:
     import torch
 
     from core.models.load import best_device
-    from core.training.kernels.matmul_backend import operations_per_s, quickest
+    from core.training.kernels.matmul_backend import flops_per_s, select_backend
 
     device, usual = best_device(), torch.get_num_threads()
     if device.type != "cpu":
         return _measured_on(device)
-    torch.set_num_threads(training_threads())  # as a run computes; more would wait for each other where others compute too
+    torch.set_num_threads(
+        training_threads()
+    )  # as a run computes; more would wait for each other where others compute too
     try:
-        return operations_per_s(quickest())
+        return flops_per_s(select_backend())
     finally:
         torch.set_num_threads(usual)
 
@@ -56,9 +66,9 @@ def _measured() -> float:
 def _measured_on(device: "torch.device") -> float:
     import torch
 
-    from core.models.load import computing_type
+    from core.models.load import compute_dtype
 
-    one = torch.randn(_SIZE, _SIZE, device=device, dtype=computing_type("auto") or torch.float32)
+    one = torch.randn(_SIZE, _SIZE, device=device, dtype=compute_dtype("auto") or torch.float32)
     best = math.inf
     for _ in range(_TRIES):
         started = time.perf_counter()

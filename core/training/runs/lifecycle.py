@@ -1,4 +1,7 @@
-"""What people do to runs that are not going on: resume, extend, rename, delete. Knows no queue and no screen."""
+"""What people do to runs that are not going on: resume, extend, rename, delete.
+
+Knows no queue and no screen.
+"""
 
 import shutil
 from contextlib import suppress
@@ -23,33 +26,45 @@ def check_resumable(workspace: Workspace, name: str) -> None:
     if state in {"queued", "running"} and is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is going on already.")
     if state == "finished":
-        raise WorkspaceError(f"The run '{name}' has reached its end: there is nothing to resume; extend it by more epochs.")
+        raise WorkspaceError(
+            f"The run '{name}' has reached its end: there is nothing to resume; extend it by "
+            "more epochs."
+        )
     _check_nothing_stands_on(workspace, name, "change its weights under it", kept_too=False)
 
 
 def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
     """Let a run have so many epochs in all, to be gone on with from its last saved state.
 
-    From there on the learning rate is what it would be in a run planned so long. Raises WorkspaceError when its state is no
-    longer there, SettingsError when it has as many epochs already.
+    From there on the learning rate is what it would be in a run planned so long. Raises
+    WorkspaceError when its state is no longer there, SettingsError when it has as many epochs
+    already.
     """
     row = _at_rest(workspace, name)
     _check_nothing_stands_on(workspace, name, "change its weights under it", kept_too=False)
     settings = read_settings(row["settings"])
     longer = change_settings(settings, {"epochs": epochs})
     if longer.epochs <= settings.epochs:
-        raise SettingsError({"epochs": f"must be more than the {settings.epochs} that the run '{name}' has"})
+        raise SettingsError(
+            {"epochs": f"must be more than the {settings.epochs} that the run '{name}' has"}
+        )
     recover(workspace.state_folder(name))
     if row["state"] == "finished" and not workspace.state_folder(name).is_dir():
         raise WorkspaceError(
-            f"The state of the run '{name}' made room for a later run's: tune its model further, with '{name}' as the base model."
+            f"The state of the run '{name}' made room for a later run's: tune its model further, "
+            f"with '{name}' as the base model."
         )
     RunStore(workspace).replace_settings(name, longer)
-    RunStore(workspace).set_state(name, "stopped", f"Extended from {settings.epochs} to {longer.epochs} epochs.")
+    RunStore(workspace).set_state(
+        name, "stopped", f"Extended from {settings.epochs} to {longer.epochs} epochs."
+    )
 
 
 def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
-    """Give a run another name. Raises WorkspaceError when it is going on, or something stands on it by its name."""
+    """Give a run another name.
+
+    Raises WorkspaceError when it is going on, or something stands on it by its name.
+    """
     _at_rest(workspace, name)
     runs = RunStore(workspace)
     _check_nothing_stands_on(workspace, name, "take away the name by which it is found")
@@ -65,10 +80,13 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
         raise
 
 
-def _check_nothing_stands_on(workspace: Workspace, name: str, harm: str, *, kept_too: bool = True) -> None:
+def _check_nothing_stands_on(
+    workspace: Workspace, name: str, harm: str, *, kept_too: bool = True
+) -> None:
     """Raise WorkspaceError where a run needs another, which ``harm`` would be done to.
 
-    Without ``kept_too`` those that were tuned from a model which the other kept of a step are passed over.
+    Without ``kept_too`` those that were tuned from a model which the other kept of a step are
+    passed over.
     """
     for row in RunStore(workspace).all():
         if row["name"] != name and _stands_on(workspace, row, name, kept_too=kept_too):
@@ -79,7 +97,8 @@ def _check_nothing_stands_on(workspace: Workspace, name: str, harm: str, *, kept
 
 
 def _stands_on(workspace: Workspace, row: Row, name: str, *, kept_too: bool) -> bool:
-    """Return whether a run needs another run's model: by its name, by its folder, or through an adapter of it.
+    """Return whether a run needs another run's model: by its name, by its folder, or through an
+    adapter of it.
 
     One that was fully tuned to its end has all its weights itself.
     """
@@ -94,7 +113,10 @@ def _stands_on(workspace: Workspace, row: Row, name: str, *, kept_too: bool) -> 
 
 
 def delete_run(workspace: Workspace, name: str) -> None:
-    """Remove a run, its models and all that is known of it. Raises WorkspaceError while it is going on."""
+    """Remove a run, its models and all that is known of it.
+
+    Raises WorkspaceError while it is going on.
+    """
     runs = RunStore(workspace)
     runs.find(name)
     if is_alive(workspace, name):

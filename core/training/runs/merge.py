@@ -1,7 +1,8 @@
-"""Adapters and their bases become models of one piece, each in a process of its own. Knows no screen.
+"""Adapters and their bases become models of one piece, each in a process of its own.
 
-A merge holds a whole model in memory, so it is done where running out of it takes nobody else along: by the command line's
-`core merge`, whose words tell how far it is, and which can be stopped at any moment. One is made at a time in a workspace.
+Knows no screen. A merge holds a whole model in memory, so it is done where running out of it takes
+nobody else along: by the command line's `core merge`, whose words tell how far it is, and which can
+be stopped at any moment. One is made at a time in a workspace.
 """
 
 import shutil
@@ -21,10 +22,14 @@ from core.storage.atomic_write import aside_of
 from core.storage.process_lock import held, is_held
 from core.storage.workspace import Workspace
 from core.training.planning.cost_model import LIBRARIES_MIB, PEFT_MIB, parameter_count
-from core.training.runs.process import ended, said_in, start_command, was_killed
+from core.training.runs.process import describe_exit, read_log_lines, start_process, was_killed
 
 LOG_FILE = "merge.log"
-_LOADING, _ADDING, _WRITING = "Loading the libraries and the model", "Adding the adapter", "Writing the model"
+_LOADING, _ADDING, _WRITING = (
+    "Loading the libraries and the model",
+    "Adding the adapter",
+    "Writing the model",
+)
 _CHECKING = "Loading what was written, and asking it"
 _BYTES = 4  # of a number as it is written
 _MIB = 2**20
@@ -38,43 +43,55 @@ def merge_run(
     *,
     saved_type: str = "float32",
 ) -> None:
-    """Write an adapter with its base as one model into ``folder``, whole or not at all; ``tell`` is given what is done just now.
+    """Write an adapter with its base as one model into ``folder``, whole or not at all; ``tell`` is
+    given what is done just now.
 
-    What was written is loaded again and asked before it counts. Raises WorkspaceError when the folder is there already or another
-    merge goes on, ModelError when there is no adapter, or what was written answers otherwise.
+    What was written is loaded again and asked before it counts. Raises WorkspaceError when the
+    folder is there already or another merge goes on, ModelError when there is no adapter, or what
+    was written answers otherwise.
     """
     source = _find_adapter(workspace, word)
-    with held(_lock_file(workspace), "Another adapter is being merged in this workspace: wait for it."):
+    with held(
+        _lock_file(workspace), "Another adapter is being merged in this workspace: wait for it."
+    ):
         if folder.exists():
             raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
         tell(_LOADING)
         try:
             _merge(source, word, folder, tell, saved_type)
         except OSError as error:
-            raise WorkspaceError(f"{folder} cannot be written: {error.strerror or error}.") from error
+            raise WorkspaceError(
+                f"{folder} cannot be written: {error.strerror or error}."
+            ) from error
         except MemoryError as error:
-            raise WorkspaceError("There is not enough memory for the whole model: close other programs first.") from error
+            raise WorkspaceError(
+                "There is not enough memory for the whole model: close other programs first."
+            ) from error
 
 
-def _merge(source: ModelSource, word: str, folder: Path, tell: Callable[[str], object], saved_type: str) -> None:
+def _merge(
+    source: ModelSource, word: str, folder: Path, tell: Callable[[str], object], saved_type: str
+) -> None:
     from core.models.encoder import encoder_of
-    from core.models.load import load_model, type_on_disk
+    from core.models.load import load_model, saved_dtype
     from core.models.lora import merge_adapter
     from core.models.save import save_model
-    from core.training.kernels.equivalence import asked_logits, check_answers_as
+    from core.training.kernels.equivalence import check_outputs_match, probe_logits
 
-    model = load_model(source, on_cpu=True)  # a GPU that tuned it in half its bytes may be too small for all of it
-    expected = asked_logits(model)
+    model = load_model(
+        source, on_cpu=True
+    )  # a GPU that tuned it in half its bytes may be too small for all of it
+    expected = probe_logits(model)
     merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
     tell(_WRITING)
     facts = {**read_facts(source.folder), "merged_from": word}
     facts.pop("base_weights", None)  # it stands on nothing any more
-    kind = type_on_disk(source, saved_type)
+    kind = saved_dtype(source, saved_type)
 
     def check(written: Path) -> None:
         tell(_CHECKING)
         whole = ModelSource(word, "folder", written, None, source.style)
-        check_answers_as(load_model(whole, on_cpu=True), expected, rounded=kind is not None)
+        check_outputs_match(load_model(whole, on_cpu=True), expected, rounded=kind is not None)
 
     encoder = encoder_of(source, source.style)
     save_model(merged, encoder, folder, facts, kept_as=kind, check=check)
@@ -86,7 +103,8 @@ def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
         raise ModelError("There is no adapter to merge: the model has all its weights already.")
     if how := quantisation(source):
         raise ModelError(
-            f"The base of '{word}' holds its weights quantised ({how}), into which no adapter can be merged: "
+            f"The base of '{word}' holds its weights quantised ({how}), into which no adapter "
+            "can be merged: "
             "put it on the unquantised base and merge there."
         )
     return source
@@ -115,18 +133,26 @@ class MergeJobs:
     def start(self, name: str) -> None:
         """Merge a run's adapter into its base, in the run's folder.
 
-        Raises WorkspaceError when that is done already or a merge goes on, ModelError when there is no adapter.
+        Raises WorkspaceError when that is done already or a merge goes on, ModelError when there is
+        no adapter.
         """
         folder = self._workspace.merged_folder(name)
         with self._lock:
             self.check_idle(name)
             if folder.exists():
-                raise WorkspaceError(f"The adapter of '{name}' is merged already: its model is in {folder.resolve()}.")
+                raise WorkspaceError(
+                    f"The adapter of '{name}' is merged already: its model is in "
+                    f"{folder.resolve()}."
+                )
             source = _find_adapter(self._workspace, name)
-            words = ["merge", "--model", name, "--out", str(folder.resolve())]
+            arguments = ["merge", "--model", name, "--out", str(folder.resolve())]
             log = self._workspace.run_folder(name) / LOG_FILE
-            process = start_command([*words, "--workspace", str(self._workspace.folder.resolve())], log)
-            self._merges[name] = _Merge(process, log, _BYTES * parameter_count(source.weights_folder) / _MIB)
+            process = start_process(
+                [*arguments, "--workspace", str(self._workspace.folder.resolve())], log
+            )
+            self._merges[name] = _Merge(
+                process, log, _BYTES * parameter_count(source.weights_folder) / _MIB
+            )
 
     def stop(self, name: str) -> None:
         """End a merge; nothing is left of it."""
@@ -139,14 +165,18 @@ class MergeJobs:
         self._forget_half(name)
 
     def is_going_on(self, name: str) -> bool:
-        """Tell whether a run's adapter is being merged now, by us."""
+        """Return whether a run's adapter is being merged now, by us."""
         merge = self._merges.get(name)
         return merge is not None and merge.process.poll() is None
 
     def check_idle(self, name: str) -> None:
-        """Raise WorkspaceError while a run's adapter is being merged, or another process merges some adapter."""
+        """Raise WorkspaceError while a run's adapter is being merged, or another process merges
+        some adapter.
+        """
         if self.is_going_on(name):
-            raise WorkspaceError(f"The adapter of '{name}' is being merged: wait for it, or stop it.")
+            raise WorkspaceError(
+                f"The adapter of '{name}' is being merged: wait for it, or stop it."
+            )
         if is_held(_lock_file(self._workspace)):
             raise WorkspaceError("An adapter is being merged in this workspace: wait for it.")
 
@@ -154,8 +184,10 @@ class MergeJobs:
         """Say no more of a merge; another run may take its run's name."""
         self._merges.pop(name, None)
 
-    def words(self, name: str) -> str:
-        """Say how far a merge is, where its model is, or why there is none; nothing where none was wanted."""
+    def status_message(self, name: str) -> str:
+        """Say how far a merge is, where its model is, or why there is none; nothing where none was
+        wanted.
+        """
         merge, folder = self._merges.get(name), self._workspace.merged_folder(name)
         if folder.exists():
             return f"The model with its adapter merged in is in {folder.resolve()}"
@@ -163,11 +195,17 @@ class MergeJobs:
             return ""
         status = merge.process.poll()
         if status is None:
-            doing = _doing(merge.log)
-            share = _loaded(merge) if doing == _LOADING else self._written(name, merge) if doing == _WRITING else ""
+            doing = _current_stage(merge.log)
+            share = (
+                _loaded(merge)
+                if doing == _LOADING
+                else self._written(name, merge)
+                if doing == _WRITING
+                else ""
+            )
             return f"Merging. {doing}{share} …"
         if status and not merge.end:
-            merge.end = _why(status, merge.log)
+            merge.end = _failure_message(status, merge.log)
             self._forget_half(name)
         return merge.end  # none where it was merged, and the run went on since
 
@@ -180,16 +218,24 @@ class MergeJobs:
         files = aside_of(self._workspace.merged_folder(name)).glob("*")
         with suppress(OSError):  # it is renamed just now
             written = sum(path.stat().st_size for path in files) / _MIB
-            return f": {min(written, merge.expected_mib):,.0f} of {merge.expected_mib:,.0f} MiB" if merge.expected_mib else ""
+            return (
+                f": {min(written, merge.expected_mib):,.0f} of {merge.expected_mib:,.0f} MiB"
+                if merge.expected_mib
+                else ""
+            )
         return ""
 
     def _forget_half(self, name: str) -> None:
         shutil.rmtree(aside_of(self._workspace.merged_folder(name)), ignore_errors=True)
 
 
-def _doing(log: Path) -> str:
+def _current_stage(log: Path) -> str:
     """Return what a merge told last of what it is doing; libraries say things of their own between."""
-    ours = [line for line in said_in(log) if line.startswith((_LOADING, _ADDING, _WRITING, _CHECKING)) and line.endswith(" …")]
+    ours = [
+        line
+        for line in read_log_lines(log)
+        if line.startswith((_LOADING, _ADDING, _WRITING, _CHECKING)) and line.endswith(" …")
+    ]
     return ours[-1].removesuffix(" …") if ours else "Starting its process"
 
 
@@ -198,13 +244,17 @@ def _loaded(merge: _Merge) -> str:
     needed = LIBRARIES_MIB + PEFT_MIB + merge.expected_mib
     with suppress(psutil.Error):  # it has ended just now
         taken = psutil.Process(merge.process.pid).memory_info().rss / _MIB
-        return f": {min(taken, needed):,.0f} of about {needed:,.0f} MiB in memory" if merge.expected_mib else ""
+        return (
+            f": {min(taken, needed):,.0f} of about {needed:,.0f} MiB in memory"
+            if merge.expected_mib
+            else ""
+        )
     return ""
 
 
-def _why(status: int, log: Path) -> str:
-    if status == EXIT_USER_ERROR and (said := said_in(log)):
+def _failure_message(status: int, log: Path) -> str:
+    if status == EXIT_USER_ERROR and (said := read_log_lines(log)):
         return f"The merge failed. {said[-1].partition(': ')[2]}"
     if was_killed(status):
         return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
-    return f"The merge ended by itself ({ended(status)}). Its output is in {log}."
+    return f"The merge ended by itself ({describe_exit(status)}). Its output is in {log}."

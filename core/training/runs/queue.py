@@ -1,4 +1,7 @@
-"""The runs of the app: one at a time, each in a process of its own, the others waiting. Knows no screen."""
+"""The runs of the app: one at a time, each in a process of its own, the others waiting.
+
+Knows no screen.
+"""
 
 import logging
 import threading
@@ -6,7 +9,7 @@ import time
 
 from core.errors import WorkspaceError
 from core.storage.workspace import Workspace
-from core.training.runs.process import note_end, start_worker
+from core.training.runs.process import record_exit, start_training_process
 from core.training.runs.runner import is_alive, living_runs
 from core.training.runs.store import RunStore
 
@@ -17,11 +20,14 @@ _POLL_S = 0.5  # how often a run that waits looks whether another process has do
 class TrainingQueue:
     """Trains queued runs one after another. A run belongs to the workspace, never to a page.
 
-    A run that some other process trains already, one that outlived an earlier app among them, is waited for.
+    A run that some other process trains already, one that outlived an earlier app among them, is
+    waited for.
     """
 
     def __init__(self, workspace: Workspace, processes: int = 0) -> None:
-        """Start the thread that waits for work; ``processes`` train each run, 0 stands for one on each GPU."""
+        """Start the thread that waits for work; ``processes`` train each run, 0 stands for one on
+        each GPU.
+        """
         self._workspace = workspace
         self._processes = processes
         self._runs = RunStore(workspace)
@@ -48,7 +54,7 @@ class TrainingQueue:
                 self._waiting.remove(name)
                 self._runs.set_state(name, "stopped", "Taken out of the queue.")
             elif self._goes_on(name):
-                self._runs.set_wish(name, "stop")
+                self._runs.request_action(name, "stop")
             else:
                 raise WorkspaceError(f"The run '{name}' is not going on.")
 
@@ -57,12 +63,15 @@ class TrainingQueue:
         with self._changed:
             if not self._goes_on(name):
                 raise WorkspaceError(f"The run '{name}' is not trained now.")
-            if self._runs.find(name)["wish"] == "stop":
+            if self._runs.find(name)["requested_action"] == "stop":
                 raise WorkspaceError(f"The run '{name}' is stopping already.")
-            self._runs.set_wish(name, "pause" if wanted else "")
+            self._runs.request_action(name, "pause" if wanted else "")
 
     def move_up(self, name: str) -> None:
-        """Let a waiting run change places with the one before it. Raises WorkspaceError when it does not wait."""
+        """Let a waiting run change places with the one before it.
+
+        Raises WorkspaceError when it does not wait.
+        """
         with self._changed:
             if name not in self._waiting:
                 raise WorkspaceError(f"The run '{name}' does not wait.")
@@ -81,12 +90,14 @@ class TrainingQueue:
             self._closed = True
             self._waiting.clear()
             if self._current:
-                self._runs.set_wish(self._current, "stop")
+                self._runs.request_action(self._current, "stop")
             self._changed.notify()
         self._thread.join(timeout_s)
 
     def _goes_on(self, name: str) -> bool:
-        """Tell whether a run is trained; one that has reached a state of rest is not, though its process may be ending."""
+        """Return whether a run is trained; one that has reached a state of rest is not, though its
+        process may be ending.
+        """
         has_process = name == self._current or is_alive(self._workspace, name)
         return has_process and self._runs.find(name)["state"] in {"queued", "running"}
 
@@ -104,14 +115,16 @@ class TrainingQueue:
 
     def _train(self, name: str) -> None:
         try:
-            process = start_worker(self._workspace, name, self._processes)
+            process = start_training_process(self._workspace, name, self._processes)
         except OSError as error:
             self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
             return
         status = process.wait()
         with self._changed:
-            if name not in self._waiting:  # a run that is resumed already says for itself how it stands
-                note_end(self._workspace, name, status)
+            if (
+                name not in self._waiting
+            ):  # a run that is resumed already says for itself how it stands
+                record_exit(self._workspace, name, status)
 
     def _must_wait(self, name: str) -> bool:
         return is_alive(self._workspace, name) or bool(living_runs(self._workspace))

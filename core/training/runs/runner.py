@@ -1,4 +1,7 @@
-"""One run from its row in the database to its end: an iterator of events pulled into sinks. Knows no queue, no screen."""
+"""One run from its row in the database to its end: an iterator of events pulled into sinks.
+
+Knows no queue, no screen.
+"""
 
 import gc
 import json
@@ -18,21 +21,24 @@ from core.errors import TrainingError, UserError
 from core.models.consistency import check_loadable
 from core.storage.process_lock import held, is_held
 from core.storage.workspace import Workspace
-from core.training.distributed import ALONE, LEFT, Group
+from core.training.distributed import EXIT_PEER_FAILED, SINGLE_PROCESS, Group
 from core.training.events import Event, RunFailed, RunFinished, Sink
 from core.training.planning.plan import RunPlan, plan_run
-from core.training.runs.control import Wishes
+from core.training.runs.control import ControlSignals
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 
 _LIBRARIES = ("torch", "transformers", "peft", "tiktoken", "tokenizers", "safetensors")
-WAS_KILLED = (
-    "was killed, as the system does when memory runs out: close other programs, or start anew with a smaller batch, shorter rows "
+KILLED_MESSAGE = (
+    "was killed, as the system does when memory runs out: close other programs, or start anew "
+    "with a smaller batch, shorter rows "
     "or LoRA. Resume goes on from the last saved state."
 )
 
 
-def add_run(workspace: Workspace, dataset: Dataset, settings: TrainingSettings, name: str = "") -> str:
+def add_run(
+    workspace: Workspace, dataset: Dataset, settings: TrainingSettings, name: str = ""
+) -> str:
     """Write a new run down in the state ``queued``, keep its data, and return its name.
 
     Everything that can be known to be wrong is raised here, before anything is written.
@@ -52,60 +58,84 @@ def add_planned_run(workspace: Workspace, dataset: Dataset, plan: RunPlan, name:
 
 
 def execute(
-    workspace: Workspace, name: str, should_stop: Callable[[], bool], sinks: Sequence[Sink], group: Group = ALONE
+    workspace: Workspace,
+    name: str,
+    should_stop: Callable[[], bool],
+    sinks: Sequence[Sink],
+    group: Group = SINGLE_PROCESS,
 ) -> None:
     """Train a run to its end and give every event to every sink; failures become a RunFailed event.
 
-    Of several processes that train it together the first one tells what happens; the others only what breaks them.
+    Of several processes that train it together the first one tells what happens; the others only
+    what breaks them.
 
-    Besides ``should_stop``, what people wish is read from the run's row, so any process may ask. Raises WorkspaceError when
-    another process or thread works on the same run.
+    Besides ``should_stop``, what users request is read from the run's row, so any process may ask.
+    Raises WorkspaceError when another process or thread works on the same run.
     """
     runs = RunStore(workspace)
     with ExitStack() as stack:
         lock = held(_lock_file(workspace, name), f"The run '{name}' is going on already.")
-        group.from_first(lambda: stack.enter_context(lock))
+        group.broadcast_from_rank0(lambda: stack.enter_context(lock))
         if not group.is_first:
-            _accompany(workspace, name, should_stop, group)
+            _follow(workspace, name, should_stop, group)
             return
-        shutil.rmtree(workspace.merged_folder(name), ignore_errors=True)  # it was of the best model so far
-        if runs.find(name)["state"] != "queued":  # also forgets a wish of the last time; one for a queued run is for this one
+        shutil.rmtree(
+            workspace.merged_folder(name), ignore_errors=True
+        )  # it was of the best model so far
+        if (
+            runs.find(name)["state"] != "queued"
+        ):  # also clears a request of the last time; one for a queued run is for this one
             runs.set_state(name, "queued")
         try:
             for event in _events(workspace, name, should_stop, group):
-                _tell(workspace, name, event, sinks)
-        except BaseException as error:  # a sink or the database gave way: the run must not seem to go on
+                _deliver(workspace, name, event, sinks)
+        except (
+            BaseException
+        ) as error:  # a sink or the database gave way: the run must not seem to go on
             with suppress(Exception):
-                if runs.find(name)["state"] in {"queued", "running"}:  # a failure that is told already stays as told
-                    runs.set_state(name, "interrupted", f"Cut off ({error or type(error).__name__}). Resume it.")
+                if runs.find(name)["state"] in {
+                    "queued",
+                    "running",
+                }:  # a failure that is told already stays as told
+                    runs.set_state(
+                        name,
+                        "interrupted",
+                        f"Cut off ({error or type(error).__name__}). Resume it.",
+                    )
             raise
     gc.collect()  # the model's cycles would otherwise hold its memory while the process lives
 
 
-def _tell(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) -> None:
+def _deliver(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) -> None:
     runs = RunStore(workspace)
     if isinstance(event, RunFailed) and (row := runs.find(name))["state"] == "failed":
-        event = replace(event, message=row["message"])  # another of the run's processes said why before this one lost it
+        event = replace(
+            event, message=row["message"]
+        )  # another of the run's processes said why before this one lost it
     runs.record(name, event)
     for sink in sinks:
         sink(event)
     if isinstance(event, RunFinished) and event.reason != "stopped":
-        for row in runs.in_states({"finished"}):  # the latest can be extended; the states of all would fill the disk
+        for row in runs.in_states(
+            {"finished"}
+        ):  # the latest can be extended; the states of all would fill the disk
             if row["name"] != name:
                 shutil.rmtree(workspace.state_folder(row["name"]), ignore_errors=True)
 
 
-def _accompany(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> None:
+def _follow(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> None:
     for event in _events(workspace, name, should_stop, group):
         if isinstance(event, RunFailed):
             runs = RunStore(workspace)
             if runs.find(name)["state"] in {"queued", "running"}:  # else the first one has told why
                 runs.record(name, event)
-            sys.exit(LEFT)
+            sys.exit(EXIT_PEER_FAILED)
 
 
 def is_alive(workspace: Workspace, name: str) -> bool:
-    """Tell whether some process works on a run; the operating system lets go of the lock when one dies."""
+    """Return whether some process works on a run; the operating system lets go of the lock when one
+    dies.
+    """
     return is_held(_lock_file(workspace, name))
 
 
@@ -115,7 +145,9 @@ def living_runs(workspace: Workspace) -> list[str]:
     return [row["name"] for row in rows if is_alive(workspace, row["name"])]
 
 
-def mark_interrupted(workspace: Workspace, states: Collection[str] = ("running", "queued")) -> list[str]:
+def mark_interrupted(
+    workspace: Workspace, states: Collection[str] = ("running", "queued")
+) -> list[str]:
     """Mark runs in ``states`` whose process has died, and return their names."""
     runs = RunStore(workspace)
     dead = [row["name"] for row in runs.in_states(states) if not is_alive(workspace, row["name"])]
@@ -134,7 +166,9 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group) -> Iterator[Event]:
+def _events(
+    workspace: Workspace, name: str, should_stop: Callable[[], bool], group: Group
+) -> Iterator[Event]:
     """Yield the run's events; whatever breaks it becomes the last one."""
     runs = RunStore(workspace)
     try:
@@ -146,29 +180,43 @@ def _events(workspace: Workspace, name: str, should_stop: Callable[[], bool], gr
         plan = plan_run(dataset, runs.settings(name), workspace)
         _check_identity(runs, row, plan)
         job = make_job(plan, name, workspace, group)
-        wishes = Wishes(runs, name)
-        yield from train(job, lambda: should_stop() or wishes.stop(), wishes.pause)
+        signals = ControlSignals(runs, name)
+        yield from train(job, lambda: should_stop() or signals.stop(), signals.pause)
     except UserError as error:
         yield RunFailed(runs.find(name)["step"], str(error))
     except (MemoryError, RuntimeError) as error:
         if group.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl")):
-            yield RunFailed(runs.find(name)["step"], f"One of the {group.size} processes that train this run {WAS_KILLED}")
+            yield RunFailed(
+                runs.find(name)["step"],
+                f"One of the {group.size} processes that train this run {KILLED_MESSAGE}",
+            )
             return
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-            yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error or type(error).__name__}")
+            yield RunFailed(
+                runs.find(name)["step"],
+                f"A fault in Fuata or its libraries: {error or type(error).__name__}",
+            )
             raise
-        yield RunFailed(runs.find(name)["step"], "Out of memory: lower the batch size or the longest row, or use LoRA.")
+        yield RunFailed(
+            runs.find(name)["step"],
+            "Out of memory: lower the batch size or the longest row, or use LoRA.",
+        )
     except OSError as error:
-        yield RunFailed(runs.find(name)["step"], f"The run could not be written down ({error}): make room and resume it.")
+        yield RunFailed(
+            runs.find(name)["step"],
+            f"The run could not be written down ({error}): make room and resume it.",
+        )
     except Exception as error:
         yield RunFailed(runs.find(name)["step"], f"A fault in Fuata or its libraries: {error!r}")
         raise
 
 
 def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
-    """Keep what tells the base's weights and tokenizer from others when a run begins, and compare when it goes on.
+    """Keep what tells the base's weights and tokenizer from others when a run begins, and compare
+    when it goes on.
 
-    Raises TrainingError where they are others than they were: the run would end elsewhere than it was to.
+    Raises TrainingError where they are others than they were: the run would end elsewhere than it
+    was to.
     """
     known, found = json.loads(row["identity"] or "{}"), plan.identity
     if not known or row["step"] == 0:
@@ -176,7 +224,8 @@ def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
         return
     if changed := [what for what in known if known[what] != found.get(what)]:
         raise TrainingError(
-            f"The {' and the '.join(changed)} of '{plan.settings.model}' changed since this run began, so it cannot go on: "
+            f"The {' and the '.join(changed)} of '{plan.settings.model}' changed since this run "
+            "began, so it cannot go on: "
             "put the old files back, or start a new run."
         )
 

@@ -9,14 +9,26 @@ from core.datasets.splits import SplitSettings
 from core.errors import WorkspaceError
 from core.models.resolve import bundled_models
 from core.storage.workspace import Workspace, check_new_name, free_name, now
-from core.training.events import EvalDone, Event, RunFailed, RunFinished, RunStarted, SampleAnswered, StepDone
+from core.training.events import (
+    EvalDone,
+    Event,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    SampleAnswered,
+    StepDone,
+)
 from core.training.settings import TrainingSettings, read_settings
 
 Row = dict[str, Any]
 _END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
-_WITH_DATASET = "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
+_WITH_DATASET = (
+    "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
+)
 _LONGEST_NOTE = 2000  # characters
-RESERVED_NAMES = frozenset({"expected", *bundled_models()})  # what else may stand where a run's name may
+RESERVED_NAMES = frozenset(
+    {"expected", *bundled_models()}
+)  # what else may stand where a run's name may
 _END_WORDS = {
     "completed": "All steps done.",
     "early_stopped": "Stopped early: the validation loss no longer fell.",
@@ -33,9 +45,16 @@ class RunStore:
         self._database = workspace.database
 
     def create(
-        self, name: str, settings: TrainingSettings, content_hash: str, versions: Mapping[str, str], *, stem: str = ""
+        self,
+        name: str,
+        settings: TrainingSettings,
+        content_hash: str,
+        versions: Mapping[str, str],
+        *,
+        stem: str = "",
     ) -> str:
-        """Add a run in the state ``queued`` and return its name: ``name``, or without one a free ``stem-N``.
+        """Add a run in the state ``queued`` and return its name: ``name``, or without one a free
+        ``stem-N``.
 
         Raises WorkspaceError when the name is taken or unfit.
         """
@@ -55,14 +74,20 @@ class RunStore:
         return name
 
     def check_free(self, name: str, besides: str = "") -> None:
-        """Raise WorkspaceError when a name is taken or unfit for a run; ``besides`` may take its own in other capitals."""
+        """Raise WorkspaceError when a name is taken or unfit for a run; ``besides`` may take its
+        own in other capitals.
+        """
         check_new_name(name)
         if name.lower() in RESERVED_NAMES:
-            raise WorkspaceError(f"The name '{name}' stands for something else already: choose another name.")
+            raise WorkspaceError(
+                f"The name '{name}' stands for something else already: choose another name."
+            )
         # Windows and macOS know one folder by a name in any capitals
         sql = "SELECT name FROM runs WHERE name = ? OR (name = ? COLLATE NOCASE AND name != ?)"
         if taken := self._database.one(sql, [name, name, besides]):
-            raise WorkspaceError(f"There is a run '{taken['name']}' already: choose another name or resume that one.")
+            raise WorkspaceError(
+                f"There is a run '{taken['name']}' already: choose another name or resume that one."
+            )
 
     def rename(self, name: str, wanted: str) -> None:
         """Give a run another name; its folder is the caller's to move."""
@@ -73,11 +98,15 @@ class RunStore:
     def replace_settings(self, name: str, settings: TrainingSettings) -> None:
         """Write down other settings for a run."""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE runs SET settings = ? WHERE name = ?", [settings.to_json(), name])
+            tables.execute(
+                "UPDATE runs SET settings = ? WHERE name = ?", [settings.to_json(), name]
+            )
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no run has."""
-        return free_name(stem, (row["name"] for row in self._database.query("SELECT name FROM runs")))
+        return free_name(
+            stem, (row["name"] for row in self._database.query("SELECT name FROM runs"))
+        )
 
     def find(self, name: str) -> Row:
         """Return a run's row with its dataset's name. Raises WorkspaceError when there is none."""
@@ -97,25 +126,34 @@ class RunStore:
     def waiting_like(self, settings: TrainingSettings, content_hash: str) -> str:
         """Return the run that waits or goes on with the same settings and data, '' for none."""
         for row in self.in_states({"queued", "running"}):
-            if row["content_hash"] == content_hash and replace(read_settings(row["settings"]), day=settings.day) == settings:
+            if (
+                row["content_hash"] == content_hash
+                and replace(read_settings(row["settings"]), day=settings.day) == settings
+            ):
                 return str(row["name"])
         return ""
 
     def in_states(self, states: Collection[str]) -> list[Row]:
         """Return the runs in any of some states, the first made first."""
         marks = ", ".join("?" * len(states))
-        return self._database.query(f"SELECT * FROM runs WHERE state IN ({marks}) ORDER BY id", list(states))  # noqa: S608 - only marks
+        return self._database.query(
+            f"SELECT * FROM runs WHERE state IN ({marks}) ORDER BY id", list(states)
+        )
 
-    def set_state(self, name: str, state: str, message: str = "", only_from: Collection[str] = ()) -> bool:
-        """Move a run to a state, if ``only_from`` names any only from one of them, and tell whether it was moved.
+    def set_state(
+        self, name: str, state: str, message: str = "", only_from: Collection[str] = ()
+    ) -> bool:
+        """Move a run to a state, if ``only_from`` names any only from one of them, and return
+        whether it was moved.
 
-        What was wished of it before is done with.
+        Whatever was requested of it before is done with.
         """
         marks = ", ".join("?" * len(only_from))
         condition = f" AND state IN ({marks})" if only_from else ""
         with self._database.transaction() as tables:
             moved = tables.execute(
-                f"UPDATE runs SET state = ?, message = ?, wish = '' WHERE name = ?{condition}",  # noqa: S608 - only marks
+                "UPDATE runs SET state = ?, message = ?, requested_action = '' WHERE name = "
+                f"?{condition}",
                 [state, message, name, *only_from],
             )
             return bool(moved.rowcount)
@@ -123,19 +161,26 @@ class RunStore:
     def set_identity(self, name: str, identity: Mapping[str, str]) -> None:
         """Write down what tells a run's base model from others of its name."""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE runs SET identity = ? WHERE name = ?", [json.dumps(dict(identity)), name])
+            tables.execute(
+                "UPDATE runs SET identity = ? WHERE name = ?", [json.dumps(dict(identity)), name]
+            )
 
     def set_note(self, name: str, note: str) -> None:
-        """Write down what a person wants to remember of a run. Raises WorkspaceError when it is too long."""
+        """Write down what a user wants to remember of a run.
+
+        Raises WorkspaceError when it is too long.
+        """
         if len(note) > _LONGEST_NOTE:
-            raise WorkspaceError(f"The note has {len(note):,} characters; up to {_LONGEST_NOTE:,} are kept.")
+            raise WorkspaceError(
+                f"The note has {len(note):,} characters; up to {_LONGEST_NOTE:,} are kept."
+            )
         with self._database.transaction() as tables:
             tables.execute("UPDATE runs SET note = ? WHERE name = ?", [note.strip(), name])
 
-    def set_wish(self, name: str, wish: Literal["", "pause", "stop"]) -> None:
+    def request_action(self, name: str, action: Literal["", "pause", "stop"]) -> None:
         """Write down what the process that trains a run is asked to do."""
         with self._database.transaction() as tables:
-            tables.execute("UPDATE runs SET wish = ? WHERE name = ?", [wish, name])
+            tables.execute("UPDATE runs SET requested_action = ? WHERE name = ?", [action, name])
 
     def delete(self, name: str) -> None:
         """Forget a run and all that happened in it; its folder is the caller's to remove."""
@@ -155,14 +200,17 @@ class RunStore:
             case SampleAnswered():
                 self._answer(run_id, event)
             case RunFinished():
-                self._end(run_id, _END_STATES[event.reason], _END_WORDS[event.reason], event.elapsed_s)
+                self._end(
+                    run_id, _END_STATES[event.reason], _END_WORDS[event.reason], event.elapsed_s
+                )
             case RunFailed():
                 self._end(run_id, "failed", event.message, None)
 
     def metrics(self, name: str, kind: str, after: int = -1) -> list[Row]:
         """Return the metrics of one kind beyond a step, in the order of the steps."""
         return self._database.query(
-            "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind = ? AND metrics.step > ? "
+            "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind "
+            "= ? AND metrics.step > ? "
             "ORDER BY metrics.step",
             [name, kind, after],
         )
@@ -170,16 +218,23 @@ class RunStore:
     def answers(self, name: str) -> list[Row]:
         """Return the watched prompts' answers, by row and step."""
         return self._database.query(
-            "SELECT answers.* FROM answers JOIN runs ON runs.id = run_id WHERE name = ? ORDER BY data_row, answers.step", [name]
+            "SELECT answers.* FROM answers JOIN runs ON runs.id = run_id WHERE name = ? ORDER BY "
+            "data_row, answers.step",
+            [name],
         )
 
     def last_speed(self, wanted: TrainingSettings, content_hash: str) -> float | None:
-        """Return the tokens per second of a dataset's last run whose steps cost what those of ``wanted`` will, or None."""
+        """Return the tokens per second of a dataset's last run whose steps cost what those of
+        ``wanted`` will, or None.
+        """
         sql = """
             SELECT settings, max(seen_tokens) / runs.elapsed_s AS speed FROM metrics JOIN runs ON runs.id = run_id
             WHERE kind = 'train' AND content_hash = ? AND runs.elapsed_s > 0 GROUP BY runs.id ORDER BY runs.id DESC"""
         rows = self._database.query(sql, [content_hash])
-        return next((row["speed"] for row in rows if read_settings(row["settings"]).costs_like(wanted)), None)
+        return next(
+            (row["speed"] for row in rows if read_settings(row["settings"]).costs_like(wanted)),
+            None,
+        )
 
     def _start(self, run_id: int, event: RunStarted) -> None:
         with self._database.transaction() as tables:
@@ -198,8 +253,12 @@ class RunStore:
                 },
             )
             # What lies beyond the checkpoint is done again, with the same outcome.
-            tables.execute("DELETE FROM metrics WHERE run_id = ? AND step > ?", [run_id, event.step])
-            tables.execute("DELETE FROM answers WHERE run_id = ? AND step > ?", [run_id, event.step])
+            tables.execute(
+                "DELETE FROM metrics WHERE run_id = ? AND step > ?", [run_id, event.step]
+            )
+            tables.execute(
+                "DELETE FROM answers WHERE run_id = ? AND step > ?", [run_id, event.step]
+            )
 
     def _step(self, run_id: int, event: StepDone) -> None:
         row = {
@@ -217,16 +276,27 @@ class RunStore:
         }
         with self._database.transaction() as tables:
             tables.table("metrics").insert(row, replace=True)
-            tables.execute("UPDATE runs SET step = ?, elapsed_s = ? WHERE id = ?", [event.step, event.elapsed_s, run_id])
+            tables.execute(
+                "UPDATE runs SET step = ?, elapsed_s = ? WHERE id = ?",
+                [event.step, event.elapsed_s, run_id],
+            )
 
     def _evaluation(self, run_id: int, event: EvalDone) -> None:
-        row = {"run_id": run_id, "kind": "validation", "step": event.step, "epoch": event.epoch, "loss": event.loss}
+        row = {
+            "run_id": run_id,
+            "kind": "validation",
+            "step": event.step,
+            "epoch": event.epoch,
+            "loss": event.loss,
+        }
         with self._database.transaction() as tables:
             tables.table("metrics").insert(row | {"elapsed_s": event.elapsed_s}, replace=True)
             if event.step == 0:
                 tables.execute("UPDATE runs SET base_loss = ? WHERE id = ?", [event.loss, run_id])
             if event.is_best:
-                tables.table("runs").update(run_id, {"best_loss": event.loss, "best_step": event.step})
+                tables.table("runs").update(
+                    run_id, {"best_loss": event.loss, "best_step": event.step}
+                )
 
     def _answer(self, run_id: int, event: SampleAnswered) -> None:
         row = {
@@ -241,27 +311,46 @@ class RunStore:
             tables.table("answers").insert(row, replace=True)
 
     def _end(self, run_id: int, state: str, message: str, elapsed_s: float | None) -> None:
-        changes: Row = {"state": state, "message": message, "wish": "", "finished_at": now()}
+        changes: Row = {
+            "state": state,
+            "message": message,
+            "requested_action": "",
+            "finished_at": now(),
+        }
         with self._database.transaction() as tables:
-            tables.table("runs").update(run_id, changes if elapsed_s is None else changes | {"elapsed_s": elapsed_s})
+            tables.table("runs").update(
+                run_id, changes if elapsed_s is None else changes | {"elapsed_s": elapsed_s}
+            )
 
 
-def trained_splits(workspace: Workspace, content_hash: str, names: Sequence[str]) -> dict[str, SplitSettings]:
-    """Return the split that each of the named runs was trained with on a dataset; names that are no such run are left out."""
+def trained_splits(
+    workspace: Workspace, content_hash: str, names: Sequence[str]
+) -> dict[str, SplitSettings]:
+    """Return the split that each of the named runs was trained with on a dataset; names that are no
+    such run are left out.
+    """
     runs = {name.partition("@")[0] for name in names}
-    rows = [row for row in RunStore(workspace).all() if row["name"] in runs and row["content_hash"] == content_hash]
+    rows = [
+        row
+        for row in RunStore(workspace).all()
+        if row["name"] in runs and row["content_hash"] == content_hash
+    ]
     return {row["name"]: read_settings(row["settings"]).splits for row in rows}
 
 
-def find_split_settings(workspace: Workspace, content_hash: str, names: Sequence[str]) -> SplitSettings:
-    """Return the split that the named runs were trained with on a dataset; names that are no such run are passed over.
+def find_split_settings(
+    workspace: Workspace, content_hash: str, names: Sequence[str]
+) -> SplitSettings:
+    """Return the split that the named runs were trained with on a dataset; names that are no such
+    run are passed over.
 
-    The default split when no run is named. Raises WorkspaceError when two runs were split differently, because then one
-    would be tested on rows it has learnt.
+    The default split when no run is named. Raises WorkspaceError when two runs were split
+    differently, because then one would be tested on rows it has learnt.
     """
     found = trained_splits(workspace, content_hash, names)
     if len(set(found.values())) > 1:
         raise WorkspaceError(
-            f"The runs {', '.join(found)} were trained on different splits: test rows of one were learnt by another."
+            f"The runs {', '.join(found)} were trained on different splits: test rows of one "
+            "were learnt by another."
         )
     return next(iter(found.values()), SplitSettings())

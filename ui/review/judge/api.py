@@ -1,4 +1,7 @@
-"""The pair screen's server side: pairs out, verdicts in. Everything that comes from the page is checked here."""
+"""The pair screen's server side: pairs out, verdicts in.
+
+Everything that comes from the page is checked here.
+"""
 
 import re
 from collections.abc import Callable
@@ -31,10 +34,17 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
     def fetch_pairs(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         count = min(max(whole_number(question, "count", 1), 0), _MOST_PAIRS)
-        pairs = judge.next_pairs(count, _ids(question, "skipped"), _ids(question, "known"), repeats=True)
+        pairs = judge.next_pairs(
+            count, _ids(question, "skipped"), _ids(question, "known"), repeats=True
+        )
         done, total = judge.shown_progress()
         about = {"tags": list(TAGS), "stars": MOST_STARS, "rubric": asdict(judge.rubric)}
-        return {"pairs": [pair_object(pair) for pair in pairs], "done": done, "total": total, **about}
+        return {
+            "pairs": [pair_object(pair) for pair in pairs],
+            "done": done,
+            "total": total,
+            **about,
+        }
 
     @answers_errors
     def save_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
@@ -46,7 +56,7 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
             a=question.get("a"),
             b=question.get("b"),
             flagged=question.get("flagged"),
-            knew=question.get("knew"),
+            unblinded=question.get("unblinded"),
         )
         pair = whole_number(question, "pair")
         judge.give(pair, rating, changes=question.get("changes") is True)
@@ -59,7 +69,10 @@ def pair_functions(services: Services) -> list[Callable[..., Any]]:
         pair, rating = judge.undo(), None
         with suppress(
             ReviewError
-        ):  # a pair seen again is judged anew; else there is a verdict still where only its change was taken back
+            # a pair seen again is judged anew; else there is a verdict still where only its change
+            # was
+            # taken back
+        ):
             rating = None if pair.again else asdict(judge.judged(pair.id).rating)
         return {"pair": pair_object(pair), "rating": rating, "done": judge.shown_progress()[0]}
 
@@ -73,7 +86,10 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     def list_verdicts(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         judge = _judge(services, question, request)
         found = judge.history(_MOST_LISTED, whole_number(question, "before", 0))
-        return {"verdicts": [_listed(judged) for judged in found], "more": len(found) == _MOST_LISTED}
+        return {
+            "verdicts": [_listed(judged) for judged in found],
+            "more": len(found) == _MOST_LISTED,
+        }
 
     @answers_errors
     def open_verdict(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
@@ -85,19 +101,29 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
         found = services.reviews.people(text(question, "review"))
-        told = ("people", "pairs", "ratings", "answers")  # that others differ would tell how they judge
+        told = (
+            "people",
+            "pairs",
+            "ratings",
+            "response_mode",
+        )  # that others differ would tell how they judge
         return {name: found[name] for name in told}
 
     return [list_verdicts, open_verdict, list_people]
 
 
 def pair_object(pair: Pair) -> dict[str, Any]:
-    """Return what the page may know of a pair; nothing in it tells who wrote which side, or whether it was seen before."""
-    texts = {"a": _bare(pair.a), "b": _bare(pair.b) if pair.answers == "pairs" else ""}
-    shown = {"named": dict(zip("ab", pair.named, strict=True)), "rendered": {side: render(text) for side, text in texts.items()}}
+    """Return what the page may know of a pair; nothing in it tells who wrote which side, or whether
+    it was seen before.
+    """
+    texts = {"a": _bare(pair.a), "b": _bare(pair.b) if pair.response_mode == "pairs" else ""}
+    shown = {
+        "named": dict(zip("ab", pair.named, strict=True)),
+        "rendered": {side: render(text) for side, text in texts.items()},
+    }
     return {
         "id": pair.id,
-        "answers": pair.answers,
+        "response_mode": pair.response_mode,
         "prompt": pair.prompt,
         "expected": pair.expected,
         **texts,
@@ -112,7 +138,11 @@ def _bare(text: str) -> str:
 
 def _listed(judged: Judged) -> dict[str, Any]:
     prompt = " ".join(judged.pair.prompt.split())
-    mark = {"flagged": judged.rating.flagged, "knew": judged.rating.knew, "comment": bool(judged.rating.comment)}
+    mark = {
+        "flagged": judged.rating.flagged,
+        "unblinded": judged.rating.unblinded,
+        "comment": bool(judged.rating.comment),
+    }
     return {
         "pair": judged.pair.id,
         "prompt": prompt[:_LISTED_PROMPT],
@@ -124,7 +154,12 @@ def _listed(judged: Judged) -> dict[str, Any]:
 
 def _judge(services: Services, question: Question, request: gr.Request | None) -> Judge:
     reviewer = signed_in_user(request) or text(question, "reviewer")
-    return Judge(services.reviews, text(question, "review"), reviewer, settles=question.get("settles") is True)
+    return Judge(
+        services.reviews,
+        text(question, "review"),
+        reviewer,
+        adjudicates=question.get("adjudicates") is True,
+    )
 
 
 def _ids(question: Question, name: str) -> set[int]:

@@ -28,17 +28,17 @@ function paint(pair) {
   current = pair;
   reopened = false;
   clearInterval(waiting);
-  const others = Boolean(who) && !pair && !who.settles && done < total;  // all that is left is on other people's screens
+  const others = Boolean(who) && !pair && !who.adjudicates && done < total;  // all that is left is on other people's screens
   if (others) waiting = setInterval(() => guarded(advance), 20000);
   part("end").textContent = others ? "The other pairs are on other people's screens just now. This page looks again by itself."
-    : who?.settles ? "There is no disagreement left that you could settle."
+    : who?.adjudicates ? "There is no disagreement left that you could settle."
       : `All ${total} are judged.`;
   for (const button of element.querySelectorAll("[data-action=results]")) button.hidden = others || !document.getElementById("tab-results");
   element.dataset.pair = pair ? pair.id : "";
   element.dataset.done = done;
   part("work").hidden = !pair;
-  part("finished").hidden = Boolean(pair) || !who || (total === 0 && !who.settles);
-  part("who").textContent = who ? `${who.reviewer} ${who.settles ? "settles" : "judges"} ${who.review}` : "";
+  part("finished").hidden = Boolean(pair) || !who || (total === 0 && !who.adjudicates);
+  part("who").textContent = who ? `${who.reviewer} ${who.adjudicates ? "settles" : "judges"} ${who.review}` : "";
   part("progress").textContent = total ? `${done} of ${total} judged` : "";
   part("left").textContent = timeLeft();
   const percent = total ? Math.round(100 * done / total) : 0;
@@ -52,7 +52,7 @@ function paint(pair) {
   if (!pair) { showPeople().catch(() => {}); return; }
   seen = new Set();
   put("prompt", pair.prompt); put("expected", pair.expected);
-  showKind(pair.answers);
+  showKind(pair.response_mode);
   showAnswers();
   if (moves) scrollToPair();
   look();
@@ -74,18 +74,18 @@ for (const event of ["scroll", "resize"]) window.addEventListener(event, look, {
 
 function unseen() {
   look();
-  const sides = current?.answers === "pairs" ? ["a", "b"] : ["a"];
+  const sides = current?.response_mode === "pairs" ? ["a", "b"] : ["a"];
   return sides.find((side) => !seen.has(side));
 }
 
 // One response or two, and the buttons that go with them.
-function showKind(answers) {
-  const single = answers !== "pairs";
+function showKind(mode) {
+  const single = mode !== "pairs";
   element.querySelector(".sides").classList.toggle("single", single);
   part("other").hidden = single;
   part("heading").textContent = single ? "Response" : "A";
   for (const name of ["scroll", "differences"]) element.querySelector(`[data-view=${name}]`).hidden = single;
-  for (const group of element.querySelectorAll("[data-answers]")) group.hidden = group.dataset.answers !== answers;
+  for (const group of element.querySelectorAll("[data-answers]")) group.hidden = group.dataset.answers !== mode;
 }
 
 // The two responses in the way this person wants to see them; remembered by the browser.
@@ -97,7 +97,7 @@ function showAnswers() {
   for (const name of Object.keys(VIEWS)) element.querySelector(`[data-view=${name}]`).setAttribute("aria-pressed", String(Boolean(view[name])));
   if (!current) return;
   put("a", current.a); put("b", current.b);
-  const both = view.differences && current.answers === "pairs" ? marked(visible(current.a).trim(), visible(current.b).trim()) : null;
+  const both = view.differences && current.response_mode === "pairs" ? marked(visible(current.a).trim(), visible(current.b).trim()) : null;
   const short = current.a.length + current.b.length <= LONGEST;
   ["a", "b"].forEach((side, which) => {
     if (both && short) part(side).replaceChildren(both[which]);
@@ -107,7 +107,7 @@ function showAnswers() {
 }
 
 function switchView(name) {
-  if (current && current.answers !== "pairs" && name !== "markdown") return;  // one response has nothing to differ from
+  if (current && current.response_mode !== "pairs" && name !== "markdown") return;  // one response has nothing to differ from
   view = { ...view, [name]: !view[name] };
   if (view[name] && name === "differences") view.markdown = false;
   if (view[name] && name === "markdown") view.differences = false;
@@ -226,7 +226,7 @@ async function showPeople() {
   const answer = await server.list_people({ review: who.review });
   if (asked !== who || !answer || answer.error) return;
   part("people").textContent = answer.people.length ? `${answer.people.map((person) => `${visible(person.name)} ${person.judged}`).join(", ")}: `
-    + `${answer.ratings} ${answer.ratings === 1 ? "rating" : "ratings"} of ${answer.pairs} ${answer.answers === "pairs" ? "pairs" : "responses"}` : "";
+    + `${answer.ratings} ${answer.ratings === 1 ? "rating" : "ratings"} of ${answer.pairs} ${answer.response_mode === "pairs" ? "pairs" : "responses"}` : "";
 }
 setInterval(() => { if (element.isConnected) showPeople().catch(() => {}); }, 10000);
 
@@ -239,7 +239,7 @@ async function start() {
   } catch (error) { say(error.message, "error"); }
   part("people").textContent = "";
   showPeople().catch(() => {});
-  try { await refill(); paint(queue.shift() ?? null); say(total || who.settles ? "" : "This review has no pairs yet."); await refill(); }
+  try { await refill(); paint(queue.shift() ?? null); say(total || who.adjudicates ? "" : "This review has no pairs yet."); await refill(); }
   catch (error) { paint(null); say(error.message, "error"); }
 }
 
@@ -275,7 +275,7 @@ const vote = (verdict, stars) => guarded(async () => {
   }
   const a = stars ? { ...remarks("a"), stars } : remarks("a");
   const saved = await send({ pair: current.id, changes: reopened, verdict, a, b: remarks("b"), comment: part("comment").value, correction: part("correction").value,
-    flagged: isOn(markButton("flagged")), knew: isOn(markButton("knew")) });
+    flagged: isOn(markButton("flagged")), unblinded: isOn(markButton("unblinded")) });
   done = saved.done; total = saved.total; say("Saved."); current = null;
   await advance();
 });
@@ -304,7 +304,7 @@ async function listOlder() {
   part("older").hidden = !answer.more;
   part("verdicts").append(...answer.verdicts.map((given) => {
     const line = document.createElement("li"), button = document.createElement("button");
-    const marks = [inWords(given.verdict, given.stars), given.flagged && "flagged", given.knew && "not counted", given.comment && "comment"];
+    const marks = [inWords(given.verdict, given.stars), given.flagged && "flagged", given.unblinded && "not counted", given.comment && "comment"];
     button.type = "button"; button.dir = "auto";
     button.textContent = `${marks.filter(Boolean).join(", ")}: ${visible(given.prompt)}`;
     button.addEventListener("click", () => { part("history").close(); reopen(given.pair); });
@@ -334,7 +334,7 @@ function show(rating, words) {
     giveStars(side, rating[side].stars ?? 0);
     for (const tag of saidOf(side, "tags").children) if (rating[side].tags.includes(tag.textContent)) toggle(tag);
   }
-  for (const name of ["flagged", "knew"]) if (rating[name]) toggle(markButton(name));
+  for (const name of ["flagged", "unblinded"]) if (rating[name]) toggle(markButton(name));
   say(`${words}. Your verdict is: ${inWords(rating.verdict, rating.a.stars)}. The next one replaces it.`);
 }
 
@@ -370,7 +370,7 @@ const VERDICTS = {
   stars: { 1: 1, 2: 2, 3: 3, 4: 4, 5: 5 },
 };
 function voteByKey(key) {
-  const meant = VERDICTS[current?.answers ?? "pairs"][key];
+  const meant = VERDICTS[current?.response_mode ?? "pairs"][key];
   if (meant) vote(typeof meant === "number" ? "stars" : meant, typeof meant === "number" ? meant : null);
   return Boolean(meant);
 }
@@ -379,7 +379,7 @@ const actions = {
   l: () => switchView("scroll"), d: () => switchView("differences"), m: () => switchView("markdown"), r: toggleRubric,
   u: undo, s: skip, e: toggleExpected, c: toggleDetails, h: openHistory,
   f: () => mark("flagged", "Flagged: somebody should look at this again."),
-  k: () => mark("knew", "Marked as not blind: your verdict will not be counted."), "?": () => part("sheet").showModal() };
+  k: () => mark("unblinded", "Marked as not blind: your verdict will not be counted."), "?": () => part("sheet").showModal() };
 
 document.addEventListener("keydown", (event) => {
   if (!element.isConnected || element.offsetParent === null || part("sheet").open || part("history").open) return;
@@ -396,7 +396,7 @@ element.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.verdict) vote(button.dataset.verdict, Number(button.dataset.stars) || null);
   if (button.dataset.view) switchView(button.dataset.view);
-  if (button.dataset.mark) actions[{ flagged: "f", knew: "k" }[button.dataset.mark]]();
+  if (button.dataset.mark) actions[{ flagged: "f", unblinded: "k" }[button.dataset.mark]]();
   ({ undo, skip, expected: toggleExpected, comment: toggleDetails, history: openHistory, help: actions["?"], results: () => window.fuataOpen("results") })[button.dataset.action]?.();
 });
 function opened() { try { const read = JSON.parse(props.value); return read?.review ? read : null; } catch (error) { return null; } }

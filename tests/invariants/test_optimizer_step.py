@@ -1,4 +1,6 @@
-"""Steps: clipped as torch clips, and given to a device before the last ones are read, as a GPU is kept busy."""
+"""Steps: clipped as torch clips, and given to a device before the last ones are read, as a GPU is
+kept busy.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at
 from core.training.loop.optimizer_step import Steps, TakenStep
-from core.training.runs.control import Wishes
+from core.training.runs.control import ControlSignals
 from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_training import run, same, settings, weights
@@ -31,9 +33,18 @@ Run = tuple[str, list[Event]]
 
 
 def told(events: Sequence[Event]) -> list[tuple[str, dict[str, object]]]:
-    """What was told, without what differs from run to run and without the states that were saved, which time decides."""
-    kept = [event for event in events if not (isinstance(event, CheckpointSaved) and event.kind == "last")]
-    return [(type(event).__name__, {k: v for k, v in asdict(event).items() if k not in _OF_THIS_RUN}) for event in kept]
+    """What was told, without what differs from run to run and without the states that were saved,
+    which time decides.
+    """
+    kept = [
+        event
+        for event in events
+        if not (isinstance(event, CheckpointSaved) and event.kind == "last")
+    ]
+    return [
+        (type(event).__name__, {k: v for k, v in asdict(event).items() if k not in _OF_THIS_RUN})
+        for event in kept
+    ]
 
 
 @pytest.fixture
@@ -58,9 +69,13 @@ def test_steps_read_one_late_tell_the_same_story(
     assert [event.elapsed_s for event in steps] == sorted(event.elapsed_s for event in steps)
     assert all(event.tokens_per_s > 0 for event in steps)
     saved_after = [
-        (event.step, steps_before(events, at)) for at, event in enumerate(events) if isinstance(event, CheckpointSaved)
+        (event.step, steps_before(events, at))
+        for at, event in enumerate(events)
+        if isinstance(event, CheckpointSaved)
     ]
-    assert saved_after and all(step == before for step, before in saved_after)  # what is saved was told
+    assert saved_after and all(
+        step == before for step, before in saved_after
+    )  # what is saved was told
 
 
 def steps_before(events: Sequence[Event], at: int) -> int:
@@ -73,7 +88,10 @@ def test_a_run_stopped_between_steps_that_are_not_read_yet_resumes_exactly(
     whole, _ = run(workspace, small_file, chosen)
     one_late()
     broken, cut = run(
-        workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4
+        workspace,
+        small_file,
+        chosen,
+        stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4,
     )
     assert isinstance(cut[-1], RunFinished) and cut[-1].step == steps_before(cut, len(cut)) > 4
     execute(workspace, broken, lambda: False, [])
@@ -100,14 +118,14 @@ def test_a_pause_is_no_part_of_any_steps_time(
         clock["now_s"] += seconds
         clock["slept_s"] += seconds
 
-    def pauses(_wishes: Wishes) -> bool:
+    def pauses(_signals: ControlSignals) -> bool:
         clock["questions"] += 1
         return asked <= clock["questions"] < asked + 100
 
     ours = SimpleNamespace(perf_counter=now, monotonic=now, sleep=sleep)
     monkeypatch.setattr("core.training.loop.trainer.time", ours)
     monkeypatch.setattr("core.training.loop.optimizer_step.time", ours)
-    monkeypatch.setattr(Wishes, "pause", pauses)
+    monkeypatch.setattr(ControlSignals, "pause", pauses)
     one_late()
     _, events = run(workspace, small_file, chosen)
     assert isinstance(events[-1], RunFinished)
@@ -116,33 +134,63 @@ def test_a_pause_is_no_part_of_any_steps_time(
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 1e6])
 def test_gradients_are_clipped_to_their_norm_as_torch_does_it(
-    tiny_models: dict[str, Path], small_file: Path, chosen: TrainingSettings, tmp_path: Path, limit: float
+    tiny_models: dict[str, Path],
+    small_file: Path,
+    chosen: TrainingSettings,
+    tmp_path: Path,
+    limit: float,
 ) -> None:
-    rows = [load_encoder(tiny_models["llama"], "alpaca").encode_example(example) for example in load_dataset(small_file).examples]
+    rows = [
+        load_encoder(tiny_models["llama"], "alpaca").encode_example(example)
+        for example in load_dataset(small_file).examples
+    ]
     told = replace(chosen, max_gradient_norm=limit)
     models = [load_model(find_model(str(tiny_models["llama"]), lambda _: None)) for _ in range(2)]
     ours, theirs = (torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True) for model in models)
     job = TrainingJob(
-        run="r", model=models[0], settings=told, train=rows, validation=(), watched=(), pad_id=0, checkpoint=tmp_path / "c",
-        best=tmp_path / "b", kept_at=Path, save=lambda *_: None, answer=lambda *_: [],
-    )  # fmt: skip
+        run="r",
+        model=models[0],
+        settings=told,
+        train=rows,
+        validation=(),
+        watched=(),
+        pad_id=0,
+        checkpoint=tmp_path / "c",
+        best=tmp_path / "b",
+        kept_at=Path,
+        save=lambda *_: None,
+        answer=lambda *_: [],
+    )
     steps, reference = Steps(job, BatchLoss(models[0]), ours), BatchLoss(models[1])
     for number in range(3):
         norm = steps.take(number).figures[1]
-        part = [rows[index] for index in plan_epoch([len(row.ids) for row in rows], 4, told.seed, 0)[number]]
-        reference.backward(collate(part, 0, mask_prompt=True), sum(row.targets(mask_prompt=True) for row in part))
+        part = [
+            rows[index]
+            for index in plan_epoch([len(row.ids) for row in rows], 4, told.seed, 0)[number]
+        ]
+        reference.backward(
+            collate(part, 0, mask_prompt=True), sum(row.targets(mask_prompt=True) for row in part)
+        )
         expected = torch.nn.utils.clip_grad_norm_(models[1].parameters(), limit or math.inf)
         assert norm.item() == pytest.approx(expected.item(), rel=1e-5) and 0.05 < norm < 1e6
         for group in theirs.param_groups:
-            group["lr"] = learning_rate_at(number, job.total_steps, told.learning_rate, told.warmup_share)
+            group["lr"] = learning_rate_at(
+                number, job.total_steps, told.learning_rate, told.warmup_share
+            )
         theirs.step()
         theirs.zero_grad()
-    moments = [torch.cat([state["exp_avg"].flatten() for state in optimizer.state.values()]) for optimizer in (ours, theirs)]
+    moments = [
+        torch.cat([state["exp_avg"].flatten() for state in optimizer.state.values()])
+        for optimizer in (ours, theirs)
+    ]
     assert float((moments[0] - moments[1]).norm() / moments[1].norm()) < 1e-4
 
 
 def test_gradients_that_are_no_numbers_end_the_run_before_its_state_is_saved(
-    workspace: Workspace, small_file: Path, chosen: TrainingSettings, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    small_file: Path,
+    chosen: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     take = Steps.take
 
@@ -153,5 +201,7 @@ def test_gradients_that_are_no_numbers_end_the_run_before_its_state_is_saved(
     monkeypatch.setattr(Steps, "take", overflow)
     _, events = run(workspace, small_file, chosen)
     assert isinstance(events[-1], RunFailed)
-    assert events[-1].message.startswith("The gradients' norm became inf at step 4: lower the learning rate")
+    assert events[-1].message.startswith(
+        "The gradients' norm became inf at step 4: lower the learning rate"
+    )
     assert max(event.step for event in events if isinstance(event, CheckpointSaved)) <= 3

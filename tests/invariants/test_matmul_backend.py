@@ -1,4 +1,6 @@
-"""Products by another library are the same products, for as long as it is asked for, and a run keeps to the one it began with."""
+"""Products by another library are the same products, for as long as it is asked for, and a run
+keeps to the one it began with.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,27 +11,37 @@ import pytest
 import torch
 
 from core.storage.workspace import Workspace
-from core.training import products
 from core.training.events import RunStarted, StepDone
-from core.training.kernels.matmul_backend import ONEDNN, USUAL, multiplying_by, operations_per_s, quickest
+from core.training.kernels import matmul_backend
+from core.training.kernels.matmul_backend import (
+    DEFAULT,
+    ONEDNN,
+    flops_per_s,
+    select_backend,
+    using_backend,
+)
 from core.training.loop.checkpoint import Progress
 from core.training.loop.trainer import _Loop
 from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_training import run, same, settings, weights
 
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs a PyTorch with oneDNN")
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="needs a PyTorch with oneDNN"
+)
 
 
 def a(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def test_a_clock_that_stands_still_tells_a_speed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    products._tried.cache_clear()
-    monkeypatch.setattr(products, "_clock", lambda: 1.0)
-    assert quickest() == USUAL and 0 < operations_per_s(USUAL) < float("inf")
-    products._tried.cache_clear()
+def test_a_clock_that_stands_still_tells_a_speed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matmul_backend._measure.cache_clear()
+    monkeypatch.setattr(matmul_backend, "_clock", lambda: 1.0)
+    assert select_backend() == DEFAULT and 0 < flops_per_s(DEFAULT) < float("inf")
+    matmul_backend._measure.cache_clear()
 
 
 MATRICES: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
@@ -47,7 +59,9 @@ MATRICES: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
 WAYS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mm": torch.mm,
     "with a bias": lambda one, other: torch.addmm(a(other.shape[1]), one, other),
-    "with a matrix and factors": lambda one, other: torch.addmm(a(len(one), other.shape[1]), one, other, beta=0.5, alpha=2.0),
+    "with a matrix and factors": lambda one, other: torch.addmm(
+        a(len(one), other.shape[1]), one, other, beta=0.5, alpha=2.0
+    ),
     "with one number": lambda one, other: torch.addmm(a(1), one, other),
 }
 
@@ -56,8 +70,10 @@ WAYS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for every product that the other library made."""
     seen: list[int] = []
-    product = products._product
-    monkeypatch.setattr(products, "_product", lambda *values: (seen.append(1), product(*values))[1])
+    product = matmul_backend._onednn_matmul
+    monkeypatch.setattr(
+        matmul_backend, "_product", lambda *values: (seen.append(1), product(*values))[1]
+    )
     return seen
 
 
@@ -66,15 +82,17 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_product_is_the_same_whatever_the_matrices(kind: str, way: str) -> None:
     one, other = MATRICES[kind]
     usual = WAYS[way](one, other)
-    with multiplying_by(ONEDNN):
+    with using_backend(ONEDNN):
         found = WAYS[way](one, other)
     torch.testing.assert_close(found, usual, rtol=1e-5, atol=1e-5)
     assert torch.equal(WAYS[way](one, other), usual)  # and afterwards all is as it was
 
 
-def test_products_of_other_kinds_go_the_usual_way_and_mistakes_are_told_as_ever(sent: list[int]) -> None:
+def test_products_of_other_kinds_go_the_usual_way_and_mistakes_are_told_as_ever(
+    sent: list[int],
+) -> None:
     expected = a(5, 4).double() @ a(4, 3).double()
-    with multiplying_by(ONEDNN):
+    with using_backend(ONEDNN):
         assert torch.equal(a(5, 4).double() @ a(4, 3).double(), expected)
         assert (a(5, 4).bfloat16() @ a(4, 3).bfloat16()).dtype is torch.bfloat16
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -94,56 +112,87 @@ def test_gradients_are_made_by_it_too(sent: list[int]) -> None:
     expected = [parameter.grad.clone() for parameter in (given, layer.weight, layer.bias)]
     for parameter in (given, layer.weight, layer.bias):
         parameter.grad = None
-    with multiplying_by(ONEDNN):
+    with using_backend(ONEDNN):
         layer(given).square().sum().backward()
     assert len(sent) == 3
     for parameter, wanted in zip((given, layer.weight, layer.bias), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert operations_per_s(USUAL) > 1e8 and operations_per_s(ONEDNN) > 1e8
-    for factor, expected in ((0.5, USUAL), (1.3, USUAL), (2.0, ONEDNN)):
+def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert flops_per_s(DEFAULT) > 1e8 and flops_per_s(ONEDNN) > 1e8
+    for factor, expected in ((0.5, DEFAULT), (1.3, DEFAULT), (2.0, ONEDNN)):
         monkeypatch.setattr(
-            products, "operations_per_s", lambda library, factor=factor: {USUAL: 1e9, ONEDNN: 1e9 * factor}[library]
+            matmul_backend,
+            "flops_per_s",
+            lambda library, factor=factor: {DEFAULT: 1e9, ONEDNN: 1e9 * factor}[library],
         )
-        assert quickest() == expected
+        assert select_backend() == expected
 
 
 def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
-    rates = products._tried.__wrapped__()
-    assert rates[ONEDNN] == 0.0 < rates[USUAL]
+    rates = matmul_backend._measure.__wrapped__()
+    assert rates[ONEDNN] == 0.0 < rates[DEFAULT]
 
 
 def loop_of(chosen: TrainingSettings) -> SimpleNamespace:
     model = torch.nn.Linear(2, 2)
-    return SimpleNamespace(job=SimpleNamespace(settings=chosen, model=model), progress=Progress(products=ONEDNN))
+    return SimpleNamespace(
+        job=SimpleNamespace(settings=chosen, model=model), progress=Progress(products=ONEDNN)
+    )
 
 
 def test_a_library_that_is_no_longer_there_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "operations_per_s", lambda library: {USUAL: 1e9, ONEDNN: 0.0}[library])
-    assert [quickest(begun_with) for begun_with in ("", USUAL, ONEDNN, "another")] == [USUAL] * 4
+    monkeypatch.setattr(
+        matmul_backend, "flops_per_s", lambda library: {DEFAULT: 1e9, ONEDNN: 0.0}[library]
+    )
+    assert [select_backend(begun_with) for begun_with in ("", DEFAULT, ONEDNN, "another")] == [
+        DEFAULT
+    ] * 4
 
 
 def test_a_run_keeps_the_library_it_began_with(
-    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, sent: list[int]
+    workspace: Workspace,
+    small_file: Path,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: list[int],
 ) -> None:
     chosen = settings(tiny_models["llama"])
-    monkeypatch.setattr(products, "operations_per_s", lambda _: 1e9)
+    monkeypatch.setattr(matmul_backend, "flops_per_s", lambda _: 1e9)
     monkeypatch.setattr("core.models.load.best_device", lambda: torch.device("cpu"))
     _, events = run(workspace, small_file, chosen)
-    monkeypatch.setattr(products, "operations_per_s", lambda library: {USUAL: 1e9, ONEDNN: 2e9}[library])
+    monkeypatch.setattr(
+        matmul_backend, "flops_per_s", lambda library: {DEFAULT: 1e9, ONEDNN: 2e9}[library]
+    )
     whole, by_other = run(workspace, small_file, chosen)
-    assert sent and isinstance(by_other[0], RunStarted) and by_other[0].device == "cpu, products by oneDNN"
-    losses = [[event.loss for event in told if isinstance(event, StepDone)] for told in (events, by_other)]
+    assert (
+        sent
+        and isinstance(by_other[0], RunStarted)
+        and by_other[0].device == "cpu, products by oneDNN"
+    )
+    losses = [
+        [event.loss for event in told if isinstance(event, StepDone)] for told in (events, by_other)
+    ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    broken, _ = run(workspace, small_file, chosen, stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4)
-    monkeypatch.setattr(products, "operations_per_s", lambda _: 1e9)  # today the machine is busy: a trial says otherwise
+    broken, _ = run(
+        workspace,
+        small_file,
+        chosen,
+        stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4,
+    )
+    monkeypatch.setattr(
+        matmul_backend, "flops_per_s", lambda _: 1e9
+    )  # today the machine is busy: a trial says otherwise
     sent.clear()
     execute(workspace, broken, lambda: False, [])
     assert sent and same(weights(workspace, whole), weights(workspace, broken))
     sent.clear()
-    assert torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent  # the run has left nothing behind in this process
+    assert (
+        torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent
+    )  # the run has left nothing behind in this process
     for changed in ({"compiled": True}, {"precision": "bfloat16"}):
-        assert _Loop._products(loop_of(replace(chosen, **changed))) == USUAL  # type: ignore[arg-type]
+        assert _Loop._products(loop_of(replace(chosen, **changed))) == DEFAULT  # type: ignore[arg-type]

@@ -18,13 +18,15 @@ from safetensors.torch import load_file
 from core.datasets.dataset import load_dataset
 from core.storage.workspace import Workspace
 from core.training.distributed import Group
-from core.training.runs.process import note_end, start_worker
+from core.training.runs.process import record_exit, start_training_process
 from core.training.runs.runner import add_run, execute, is_alive
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 from tests.conftest import processes_of_run
 
-_ROUNDING = 1e-4  # relative; sums of two processes are added in another order, and Adam carries that on
+_ROUNDING = (
+    1e-4  # relative; sums of two processes are added in another order, and Adam carries that on
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,9 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(rows=st.integers(1, 60), batch_size=st.integers(1, 9), size=st.integers(1, 5))
-def test_every_row_is_computed_once_and_nobody_waits_for_nobody(rows: int, batch_size: int, size: int) -> None:
+def test_every_row_is_computed_once_and_nobody_waits_for_nobody(
+    rows: int, batch_size: int, size: int
+) -> None:
     step = list(range(rows))
     shares = [Group(rank, size).passes(step, batch_size) for rank in range(size)]
     counted = [row for share in shares for part, counts in share if counts for row in part]
@@ -53,17 +57,23 @@ Train = Callable[..., dict[str, list[float]]]
 
 @pytest.fixture
 def train(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) -> Train:
-    """Train tiny runs of 34 rows, 7 a step, so that the last step of an epoch has fewer rows than there are to share."""
+    """Train tiny runs of 34 rows, 7 a step, so that the last step of an epoch has fewer rows than
+    there are to share.
+    """
 
     def train_it(name: str, processes: int, **changes: object) -> dict[str, list[float]]:
         usual = TrainingSettings(
-            model=str(tiny_models["qwen3"]), batch_size=7, learning_rate=3e-3, epochs=2, validation_share=0.12
+            model=str(tiny_models["qwen3"]),
+            batch_size=7,
+            learning_rate=3e-3,
+            epochs=2,
+            validation_share=0.12,
         )
         add_run(workspace, load_dataset(small_file), replace(usual, **changes), name)
         if processes == 1:
             execute(workspace, name, lambda: False, [])
         else:
-            note_end(workspace, name, start_worker(workspace, name, processes).wait())
+            record_exit(workspace, name, start_training_process(workspace, name, processes).wait())
         return losses_of(workspace, name)
 
     return train_it
@@ -72,7 +82,10 @@ def train(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) 
 def losses_of(workspace: Workspace, name: str) -> dict[str, list[float]]:
     row = RunStore(workspace).find(name)
     assert row["state"] == "finished", row["message"]
-    return {kind: [metric["loss"] for metric in RunStore(workspace).metrics(name, kind)] for kind in ("train", "validation")}
+    return {
+        kind: [metric["loss"] for metric in RunStore(workspace).metrics(name, kind)]
+        for kind in ("train", "validation")
+    }
 
 
 @pytest.mark.slow
@@ -84,7 +97,9 @@ def losses_of(workspace: Workspace, name: str) -> dict[str, list[float]]:
     ],
     ids=["full", "lora"],
 )
-def test_two_processes_learn_what_one_learns(train: Train, workspace: Workspace, changes: dict[str, object]) -> None:
+def test_two_processes_learn_what_one_learns(
+    train: Train, workspace: Workspace, changes: dict[str, object]
+) -> None:
     alone, together = train("alone", 1, **changes), train("together", 2, **changes)
     assert together["train"] == pytest.approx(alone["train"], rel=_ROUNDING)
     assert together["validation"] == pytest.approx(alone["validation"], rel=_ROUNDING)
@@ -107,13 +122,13 @@ def test_a_run_of_two_that_is_killed_goes_on_with_one(
         replace(RunStore(workspace).settings("undisturbed"), checkpoint_every_s=0),
         "cut-off",
     )
-    process = start_worker(workspace, "cut-off", 2)
+    process = start_training_process(workspace, "cut-off", 2)
     wait_for_step(workspace, "cut-off", 30)
     for trainer in processes_of_run("cut-off", workspace.folder):
         if trainer != process.pid:  # torchrun sees its children die
             os.kill(trainer, signal.SIGKILL)
             break
-    note_end(workspace, "cut-off", process.wait())
+    record_exit(workspace, "cut-off", process.wait())
     row = RunStore(workspace).find("cut-off")
     assert row["state"] == "failed", row
     assert "Resume goes on from the last saved state" in row["message"]
@@ -121,7 +136,10 @@ def test_a_run_of_two_that_is_killed_goes_on_with_one(
     execute(workspace, "cut-off", lambda: False, [])
     found = losses_of(workspace, "cut-off")
     assert len(found["train"]) == len(undisturbed["train"])
-    assert all(math.isclose(a, b, rel_tol=0.02) for a, b in zip(found["train"], undisturbed["train"], strict=True))
+    assert all(
+        math.isclose(a, b, rel_tol=0.02)
+        for a, b in zip(found["train"], undisturbed["train"], strict=True)
+    )
 
 
 def wait_for_step(workspace: Workspace, name: str, step: int) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from core.datasets.dataset import load_dataset
 from core.errors import WorkspaceError
 from core.storage.workspace import Workspace
-from core.training.runs.process import LOG_FILE, start_worker
+from core.training.runs.process import LOG_FILE, start_training_process
 from core.training.runs.queue import TrainingQueue
 from core.training.runs.runner import add_run, execute, is_alive, mark_interrupted
 from core.training.runs.store import RunStore
@@ -42,7 +42,9 @@ def queue(workspace: Workspace) -> Iterator[TrainingQueue]:
 
 @pytest.fixture
 def add(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) -> Callable[..., str]:
-    chosen = TrainingSettings(model=str(tiny_models["gpt2"]), batch_size=4, learning_rate=3e-3, checkpoint_every_s=0)
+    chosen = TrainingSettings(
+        model=str(tiny_models["gpt2"]), batch_size=4, learning_rate=3e-3, checkpoint_every_s=0
+    )
 
     def add_it(name: str, epochs: int) -> str:
         return add_run(workspace, load_dataset(small_file), replace(chosen, epochs=epochs), name)
@@ -50,7 +52,9 @@ def add(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) ->
     return add_it
 
 
-def wait_for(workspace: Workspace, name: str, enough: Callable[[dict[str, Any]], bool], timeout_s: float = 90) -> dict[str, Any]:
+def wait_for(
+    workspace: Workspace, name: str, enough: Callable[[dict[str, Any]], bool], timeout_s: float = 90
+) -> dict[str, Any]:
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         row = RunStore(workspace).find(name)
@@ -65,7 +69,9 @@ def ended(row: dict[str, Any]) -> bool:
 
 
 def same_weights(workspace: Workspace, one: str, other: str) -> bool:
-    first, second = (load_file(workspace.model_folder(name) / "model.safetensors") for name in (one, other))
+    first, second = (
+        load_file(workspace.model_folder(name) / "model.safetensors") for name in (one, other)
+    )
     return all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
@@ -79,7 +85,10 @@ def test_a_worker_killed_for_memory_says_so_and_resumes_to_the_same_weights(
     assert os.getpriority(os.PRIO_PROCESS, process) == 10
     os.kill(process, signal.SIGKILL)
     row = wait_for(workspace, "killed", ended)
-    assert row["state"] == "failed" and "was killed, as the system does when memory runs out" in row["message"]
+    assert (
+        row["state"] == "failed"
+        and "was killed, as the system does when memory runs out" in row["message"]
+    )
     queue.submit("killed")
     assert wait_for(workspace, "killed", ended)["state"] == "finished"
     assert same_weights(workspace, "whole", "killed")
@@ -89,7 +98,7 @@ def test_a_worker_killed_for_memory_says_so_and_resumes_to_the_same_weights(
 def test_runs_wait_in_their_order_and_for_a_run_that_outlived_an_earlier_app(
     workspace: Workspace, add: Callable[..., str]
 ) -> None:
-    process = start_worker(workspace, add("orphan", 400))
+    process = start_training_process(workspace, add("orphan", 400))
     wait_for(workspace, "orphan", lambda row: row["step"] >= 2)
     assert mark_interrupted(workspace) == []  # as an app that starts anew asks
     queue = TrainingQueue(workspace)
@@ -116,7 +125,9 @@ def test_runs_wait_in_their_order_and_for_a_run_that_outlived_an_earlier_app(
     queue.close()
 
 
-def test_an_app_that_ends_asks_its_run_to_keep_what_it_has(workspace: Workspace, add: Callable[..., str]) -> None:
+def test_an_app_that_ends_asks_its_run_to_keep_what_it_has(
+    workspace: Workspace, add: Callable[..., str]
+) -> None:
     queue = TrainingQueue(workspace)
     queue.submit(add("kept", 400))
     wait_for(workspace, "kept", lambda row: row["step"] >= 2)
@@ -125,16 +136,22 @@ def test_an_app_that_ends_asks_its_run_to_keep_what_it_has(workspace: Workspace,
     assert workspace.model_folder("kept").is_dir() and not is_alive(workspace, "kept")
 
 
-def test_a_wish_of_the_last_time_does_not_stop_a_resumed_run(workspace: Workspace, add: Callable[..., str]) -> None:
+def test_a_request_of_the_last_time_does_not_stop_a_resumed_run(
+    workspace: Workspace, add: Callable[..., str]
+) -> None:
     runs, name = RunStore(workspace), add("again", 1)
     runs.set_state(name, "interrupted")
-    runs.set_wish(name, "stop")
+    runs.request_action(name, "stop")
     execute(workspace, name, lambda: False, [])
     assert runs.find(name)["state"] == "finished"
 
 
 def test_a_process_that_cannot_start_or_ends_by_itself_is_told_in_a_sentence(
-    workspace: Workspace, queue: TrainingQueue, add: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workspace: Workspace,
+    queue: TrainingQueue,
+    add: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho the libraries are damaged\nexit 7\n")
@@ -172,7 +189,11 @@ def test_a_run_resumed_while_its_process_still_ends_is_not_called_failed(
 
 
 def test_what_lies_in_the_folder_the_app_was_started_in_is_not_run(
-    workspace: Workspace, queue: TrainingQueue, add: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    queue: TrainingQueue,
+    add: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = add("safe", 1)
     foreign = tmp_path / "elsewhere" / "core"
@@ -183,7 +204,9 @@ def test_what_lies_in_the_folder_the_app_was_started_in_is_not_run(
     assert wait_for(workspace, name, ended)["state"] == "finished"
 
 
-def test_a_run_that_ended_meanwhile_is_not_marked_interrupted(workspace: Workspace, add: Callable[..., str]) -> None:
+def test_a_run_that_ended_meanwhile_is_not_marked_interrupted(
+    workspace: Workspace, add: Callable[..., str]
+) -> None:
     runs, name = RunStore(workspace), add("done", 1)
     runs.set_state(name, "finished")
     assert not runs.set_state(name, "interrupted", only_from=("running", "queued"))

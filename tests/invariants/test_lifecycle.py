@@ -28,7 +28,9 @@ def train(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) 
     """Train runs of 34 rows, 9 steps an epoch."""
 
     def train_it(name: str, **changes: object) -> list[Event]:
-        usual = TrainingSettings(model=str(tiny_models["llama"]), batch_size=4, learning_rate=3e-3, epochs=1)
+        usual = TrainingSettings(
+            model=str(tiny_models["llama"]), batch_size=4, learning_rate=3e-3, epochs=1
+        )
         add_run(workspace, load_dataset(small_file), replace(usual, **changes), name)
         return go_on(workspace, name)
 
@@ -41,11 +43,23 @@ def go_on(workspace: Workspace, name: str) -> list[Event]:
     return events
 
 
-def test_a_finished_run_goes_on_from_its_last_state_with_the_longer_schedule(workspace: Workspace, train: Train) -> None:
+def test_a_finished_run_goes_on_from_its_last_state_with_the_longer_schedule(
+    workspace: Workspace, train: Train
+) -> None:
     train("short")
     with pytest.raises(SettingsError, match="more than the 1"):
         extend_run(workspace, "short", 1)
-    words = ["train", "--resume", "--name", "short", "--epochs", "3", "--json", "--workspace", str(workspace.folder)]
+    words = [
+        "train",
+        "--resume",
+        "--name",
+        "short",
+        "--epochs",
+        "3",
+        "--json",
+        "--workspace",
+        str(workspace.folder),
+    ]
     assert main(words) == 0
     row = RunStore(workspace).find("short")
     assert (row["state"], row["step"], row["total_steps"]) == ("finished", 27, 27)
@@ -58,7 +72,9 @@ def test_a_finished_run_goes_on_from_its_last_state_with_the_longer_schedule(wor
     assert len(RunStore(workspace).metrics("short", "validation")) == 8
 
 
-def test_a_run_that_stopped_early_goes_on_when_it_is_extended(workspace: Workspace, train: Train) -> None:
+def test_a_run_that_stopped_early_goes_on_when_it_is_extended(
+    workspace: Workspace, train: Train
+) -> None:
     events = train("early", learning_rate=1.0, epochs=20, patience=1)
     assert isinstance(events[-1], RunFinished) and events[-1].reason == "early_stopped"
     stopped_at = events[-1].step
@@ -70,7 +86,9 @@ def test_a_run_that_stopped_early_goes_on_when_it_is_extended(workspace: Workspa
 def test_the_latest_finished_run_alone_keeps_its_state(workspace: Workspace, train: Train) -> None:
     train("first")
     train("second")
-    assert not workspace.state_folder("first").exists() and workspace.state_folder("second").is_dir()
+    assert (
+        not workspace.state_folder("first").exists() and workspace.state_folder("second").is_dir()
+    )
     with pytest.raises(WorkspaceError, match="with 'first' as the base model"):
         extend_run(workspace, "first", 2)
     assert RunStore(workspace).settings("first").epochs == 1
@@ -91,7 +109,11 @@ def test_a_renamed_run_is_found_by_its_new_name_alone(workspace: Workspace, trai
 def test_a_name_that_is_taken_or_stood_on_is_refused(workspace: Workspace, train: Train) -> None:
     train("base")
     train("tuned", model="base", method="lora")
-    for wanted, words in (("tuned", "There is a run"), ("pocket", "stands for something else"), ("a/b", "cannot be a name")):
+    for wanted, words in (
+        ("tuned", "There is a run"),
+        ("pocket", "stands for something else"),
+        ("a/b", "cannot be a name"),
+    ):
         with pytest.raises(WorkspaceError, match=words):
             rename_run(workspace, "tuned", wanted)
     with pytest.raises(WorkspaceError, match="'tuned' was tuned from 'base'"):
@@ -99,9 +121,19 @@ def test_a_name_that_is_taken_or_stood_on_is_refused(workspace: Workspace, train
     assert workspace.model_folder("base").is_dir() and workspace.model_folder("tuned").is_dir()
 
 
-def test_a_run_that_waits_is_not_changed(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) -> None:
-    add_run(workspace, load_dataset(small_file), TrainingSettings(model=str(tiny_models["llama"])), "waiting")
-    for change in (lambda: rename_run(workspace, "waiting", "other"), lambda: extend_run(workspace, "waiting", 9)):
+def test_a_run_that_waits_is_not_changed(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
+) -> None:
+    add_run(
+        workspace,
+        load_dataset(small_file),
+        TrainingSettings(model=str(tiny_models["llama"])),
+        "waiting",
+    )
+    for change in (
+        lambda: rename_run(workspace, "waiting", "other"),
+        lambda: extend_run(workspace, "waiting", 9),
+    ):
         with pytest.raises(WorkspaceError, match="stop it first"):
             change()
     delete_run(workspace, "waiting")

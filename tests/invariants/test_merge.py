@@ -33,7 +33,9 @@ def base(tiny_models: dict[str, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def adapted(workspace: Workspace, small_file: Path, base: Path) -> Workspace:
     """A workspace with a run called tuned, whose model is an adapter, and one called whole."""
-    usual = TrainingSettings(model=str(base), batch_size=16, learning_rate=3e-3, epochs=1, evaluations_per_epoch=1)
+    usual = TrainingSettings(
+        model=str(base), batch_size=16, learning_rate=3e-3, epochs=1, evaluations_per_epoch=1
+    )
     for name, method in (("tuned", "lora"), ("whole", "full")):
         add_run(workspace, load_dataset(small_file), replace(usual, method=method), name)  # type: ignore[arg-type]
         execute(workspace, name, lambda: False, [])
@@ -54,17 +56,22 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_merge_tells_how_far_it_is_and_where_its_model_is(adapted: Workspace, jobs: MergeJobs) -> None:
+def test_a_merge_tells_how_far_it_is_and_where_its_model_is(
+    adapted: Workspace, jobs: MergeJobs
+) -> None:
     from transformers import AutoModelForCausalLM
 
-    assert jobs.words("tuned") == ""
+    assert jobs.status_message("tuned") == ""
     jobs.start("tuned")
-    assert jobs.is_going_on("tuned") and jobs.words("tuned").startswith("Merging.")
+    assert jobs.is_going_on("tuned") and jobs.status_message("tuned").startswith("Merging.")
     with pytest.raises(WorkspaceError, match="is being merged: wait for it, or stop it"):
         jobs.start("tuned")
     until(lambda: not jobs.is_going_on("tuned"))
     folder = adapted.merged_folder("tuned")
-    assert jobs.words("tuned") == f"The model with its adapter merged in is in {folder.resolve()}"
+    assert (
+        jobs.status_message("tuned")
+        == f"The model with its adapter merged in is in {folder.resolve()}"
+    )
     lines = (adapted.run_folder("tuned") / LOG_FILE).read_text().splitlines()
     doing = [line.removesuffix(" …") for line in lines if line.endswith(" …")]
     layers = [f"Adding the adapter: layer {number} of 14" for number in range(1, 15)]
@@ -80,23 +87,28 @@ def test_a_merge_tells_how_far_it_is_and_where_its_model_is(adapted: Workspace, 
     merge_run(adapted, "tuned", adapted.folder / "elsewhere", told.append)
     assert told == doing
     ids = torch.tensor([[5, 6, 7]])
-    one, other = (AutoModelForCausalLM.from_pretrained(made)(ids).logits for made in (folder, adapted.folder / "elsewhere"))
+    one, other = (
+        AutoModelForCausalLM.from_pretrained(made)(ids).logits
+        for made in (folder, adapted.folder / "elsewhere")
+    )
     assert torch.equal(one, other)
 
 
-def test_a_merge_that_is_stopped_or_killed_leaves_nothing_and_can_be_begun_again(adapted: Workspace, jobs: MergeJobs) -> None:
+def test_a_merge_that_is_stopped_or_killed_leaves_nothing_and_can_be_begun_again(
+    adapted: Workspace, jobs: MergeJobs
+) -> None:
     folder = adapted.merged_folder("tuned")
     with pytest.raises(WorkspaceError, match="is not being merged"):
         jobs.stop("tuned")
     jobs.start("tuned")
     aside_of(folder).mkdir()  # as if it had begun to write
     jobs.stop("tuned")
-    assert jobs.words("tuned") == "The merge was stopped; nothing is left of it."
+    assert jobs.status_message("tuned") == "The merge was stopped; nothing is left of it."
     jobs.start("tuned")
     aside_of(folder).mkdir()
     os.kill(jobs._merges["tuned"].process.pid, signal.SIGKILL)
     until(lambda: not jobs.is_going_on("tuned"))
-    assert "as the system does when memory runs out" in jobs.words("tuned")
+    assert "as the system does when memory runs out" in jobs.status_message("tuned")
     assert not folder.exists() and not aside_of(folder).exists()
     jobs.check_idle("tuned")
     jobs.start("tuned")
@@ -104,30 +116,40 @@ def test_a_merge_that_is_stopped_or_killed_leaves_nothing_and_can_be_begun_again
     assert folder.is_dir()
 
 
-def test_what_is_loaded_and_written_is_told_in_mebibytes(adapted: Workspace, jobs: MergeJobs) -> None:
+def test_what_is_loaded_and_written_is_told_in_mebibytes(
+    adapted: Workspace, jobs: MergeJobs
+) -> None:
     jobs.start("tuned")
     merge = jobs._merges["tuned"]
     aside = aside_of(adapted.merged_folder("tuned"))
     os.kill(merge.process.pid, signal.SIGSTOP)
     merge.expected_mib = 3.0
     merge.log.write_text("Loading the libraries and the model …\nA library says something …\n")
-    assert re.fullmatch(r"Merging\. Loading the libraries and the model: \d+ of about 533 MiB in memory …", jobs.words("tuned"))
+    assert re.fullmatch(
+        r"Merging\. Loading the libraries and the model: \d+ of about 533 MiB in memory …",
+        jobs.status_message("tuned"),
+    )
     merge.log.write_text("Writing the model …\nA library says something …\nWriting the mo")
     aside.mkdir(exist_ok=True)
     (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))
-    assert jobs.words("tuned") == "Merging. Writing the model: 2 of 3 MiB …"
+    assert jobs.status_message("tuned") == "Merging. Writing the model: 2 of 3 MiB …"
     jobs.stop("tuned")
     assert not aside.exists()
 
 
-def test_what_cannot_be_merged_is_said_in_a_sentence(adapted: Workspace, jobs: MergeJobs, base: Path) -> None:
+def test_what_cannot_be_merged_is_said_in_a_sentence(
+    adapted: Workspace, jobs: MergeJobs, base: Path
+) -> None:
     with pytest.raises(ModelError, match="no adapter to merge"):
         jobs.start("whole")
-    assert jobs.words("whole") == ""
+    assert jobs.status_message("whole") == ""
     jobs.start("tuned")
     os.kill(jobs._merges["tuned"].process.pid, signal.SIGSEGV)
     until(lambda: not jobs.is_going_on("tuned"))
-    assert re.fullmatch(r"The merge ended by itself \(signal 11\)\. Its output is in .*merge\.log\.", jobs.words("tuned"))
+    assert re.fullmatch(
+        r"The merge ended by itself \(signal 11\)\. Its output is in .*merge\.log\.",
+        jobs.status_message("tuned"),
+    )
     (base / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="is damaged: copy it again"):
         jobs.start("tuned")
@@ -143,7 +165,9 @@ def test_the_end_of_the_app_ends_its_merges(adapted: Workspace, jobs: MergeJobs)
     assert not jobs.is_going_on("tuned") and not adapted.merged_folder("tuned").exists()
 
 
-def test_a_merge_of_another_process_is_waited_for(adapted: Workspace, jobs: MergeJobs, tmp_path: Path) -> None:
+def test_a_merge_of_another_process_is_waited_for(
+    adapted: Workspace, jobs: MergeJobs, tmp_path: Path
+) -> None:
     with held(_lock_file(adapted), "not twice"):  # an app that was killed has left its merge behind
         assert not jobs.is_going_on("tuned")
         with pytest.raises(WorkspaceError, match="being merged in this workspace: wait for it"):
@@ -153,11 +177,13 @@ def test_a_merge_of_another_process_is_waited_for(adapted: Workspace, jobs: Merg
     jobs.check_idle("tuned")
 
 
-def test_a_run_that_goes_on_after_its_merge_has_none_to_tell_of(adapted: Workspace, jobs: MergeJobs) -> None:
+def test_a_run_that_goes_on_after_its_merge_has_none_to_tell_of(
+    adapted: Workspace, jobs: MergeJobs
+) -> None:
     jobs.start("tuned")
     until(lambda: not jobs.is_going_on("tuned"))
     shutil.rmtree(adapted.merged_folder("tuned"))  # as a run does when it goes on
-    assert jobs.words("tuned") == ""
+    assert jobs.status_message("tuned") == ""
     jobs.forget("tuned")
     jobs.forget("tuned")
-    assert jobs.words("tuned") == ""
+    assert jobs.status_message("tuned") == ""

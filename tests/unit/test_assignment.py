@@ -1,4 +1,6 @@
-"""Which pair next: everything once, in one's own order, shared out among few, found without reading all."""
+"""Which pair next: everything once, in one's own order, shared out among few, found without reading
+all.
+"""
 
 import random
 from collections import Counter
@@ -33,9 +35,15 @@ def counts(store: ReviewStore) -> None:
     [review] = store.database.query("SELECT * FROM reviews")
     [pairs] = store.database.query("SELECT count(*) AS n, sum(is_open) AS open FROM pairs")
     [verdicts] = store.database.query("SELECT count(*) AS n FROM verdicts")
-    assert (review["pair_count"], review["open_count"], review["verdict_count"]) == (pairs["n"], pairs["open"], verdicts["n"])
-    for walk in store.database.query("SELECT * FROM walks"):
-        [own] = store.database.query("SELECT count(*) AS n FROM verdicts WHERE reviewer = ?", [walk["reviewer"]])
+    assert (review["pair_count"], review["open_count"], review["verdict_count"]) == (
+        pairs["n"],
+        pairs["open"],
+        verdicts["n"],
+    )
+    for walk in store.database.query("SELECT * FROM reviewer_progress"):
+        [own] = store.database.query(
+            "SELECT count(*) AS n FROM verdicts WHERE reviewer = ?", [walk["reviewer"]]
+        )
         assert walk["judged"] == own["n"]
     wrong = store.database.query(
         """SELECT id FROM pairs WHERE verdict_count <> (SELECT count(*) FROM verdicts WHERE pair_id = pairs.id)
@@ -44,7 +52,9 @@ def counts(store: ReviewStore) -> None:
     assert wrong == []
 
 
-def test_everybody_sees_every_pair_once_in_an_order_of_their_own(workspace: Workspace, small_file: Path) -> None:
+def test_everybody_sees_every_pair_once_in_an_order_of_their_own(
+    workspace: Workspace, small_file: Path
+) -> None:
     store = write_review(workspace, small_file, TEXTS, 30)
     orders = [judge_all(store, person) for person in ("amina", "juma", "neema", "asha", "otieno")]
     for order in orders:
@@ -54,11 +64,15 @@ def test_everybody_sees_every_pair_once_in_an_order_of_their_own(workspace: Work
     counts(store)
 
 
-def test_a_meeting_that_one_person_has_judged_alone_is_not_looked_through_again(workspace: Workspace, small_file: Path) -> None:
-    store = write_review(workspace, small_file, {"base": "base", "tuned": "tuned", "other": "other"}, 20)
+def test_a_meeting_that_one_person_has_judged_alone_is_not_looked_through_again(
+    workspace: Workspace, small_file: Path
+) -> None:
+    store = write_review(
+        workspace, small_file, {"base": "base", "tuned": "tuned", "other": "other"}, 20
+    )
     assert len(judge_all(store, "amina")) == 60
-    ways = store.database.query("SELECT went FROM ways WHERE reviewer = 'amina'")
-    assert [way["went"] for way in ways] == [1.0, 1.0, 1.0]
+    ways = store.database.query("SELECT cursor FROM reviewer_cursors WHERE reviewer = 'amina'")
+    assert [way["cursor"] for way in ways] == [1.0, 1.0, 1.0]
     Judge(store, "r", "amina").undo()
     assert len(judge_all(store, "amina")) == 1
 
@@ -101,15 +115,17 @@ def test_an_undone_pair_comes_back_and_opens_again(workspace: Workspace, small_f
     counts(store)
 
 
-def test_any_order_of_verdicts_and_undoings_keeps_the_counts(workspace: Workspace, small_file: Path) -> None:
-    store, chance = write_review(workspace, small_file, TEXTS, 12, overlap=2), random.Random(1)
+def test_any_order_of_verdicts_and_undoings_keeps_the_counts(
+    workspace: Workspace, small_file: Path
+) -> None:
+    store, rng = write_review(workspace, small_file, TEXTS, 12, overlap=2), random.Random(1)
     judges = [Judge(store, "r", person) for person in ("amina", "juma", "neema")]
     for _ in range(120):
-        judge = chance.choice(judges)
-        if chance.random() < 0.3 and judge.progress()[0]:
+        judge = rng.choice(judges)
+        if rng.random() < 0.3 and judge.progress()[0]:
             judge.undo()
-        elif pairs := judge.next_pairs(2, [chance.randrange(1, 13)]):
-            judge.rate(pairs[0].id, make_rating(chance.choice(["a", "b", "tie"])))
+        elif pairs := judge.next_pairs(2, [rng.randrange(1, 13)]):
+            judge.rate(pairs[0].id, make_rating(rng.choice(["a", "b", "tie"])))
     counts(store)
     with store.database.transaction() as tables:
         tables.execute("DELETE FROM verdicts WHERE reviewer = 'juma'")  # by hand, as in Datasette
@@ -130,8 +146,13 @@ def test_wanted_pairs_are_found_by_the_index_alone(workspace: Workspace, small_f
         "without": "[]",
     }
     for sql, name in ((_OPEN, "open_meetings"), (_UNRATED, "unrated_pairs")):
-        plan = " ".join(row["detail"] for row in store.database.query(f"EXPLAIN QUERY PLAN {sql}", asked))
-        assert f"USING INDEX {name} (review_id=? AND low_id=? AND high_id=? AND place>? AND place<?)" in plan
+        plan = " ".join(
+            row["detail"] for row in store.database.query(f"EXPLAIN QUERY PLAN {sql}", asked)
+        )
+        assert (
+            f"USING INDEX {name} (review_id=? AND contender_low_id=? AND contender_high_id=? AND shuffle_key>? AND shuffle_key<?)"
+            in plan
+        )
         assert "TEMP B-TREE" not in plan and "SCAN pairs" not in plan
 
 
@@ -141,22 +162,33 @@ def test_a_review_of_an_earlier_version_goes_on(tmp_path: Path, small_file: Path
     engine_tables.apply(older)
     review_tables.apply(older, stop_before="m003_order")
     older.execute(
-        "INSERT INTO datasets (content_hash, name, path, format, row_count, usable, used_at) VALUES ('h','n','p','f',1,1,'')"
+        "INSERT INTO datasets (content_hash, name, path, format, row_count, usable, used_at) "
+        "VALUES ('h','n','p','f',1,1,'')"
     )
     older.execute(
         """INSERT INTO reviews (id, name, state, content_hash, split, split_settings, sampling, versions, side_seed, created_at)
            VALUES (1, 'r', 'ready', 'h', 'test', '{}', '{}', '{}', 's', '')"""
     )
     for number, name in enumerate(("base", "tuned")):
-        older.execute("INSERT INTO contenders VALUES (?, 1, ?, ?, 'model', '{}')", [number + 1, number, name])
+        older.execute(
+            "INSERT INTO contenders VALUES (?, 1, ?, ?, 'model', '{}')", [number + 1, number, name]
+        )
     for number in range(1, 7):
         older.execute("INSERT INTO prompts VALUES (?, 1, ?, '[]', 'p', 'e')", [number, number])
         for contender in (1, 2):
             older.execute(
                 "INSERT INTO responses VALUES (?, ?, ?, '', ?, 1, 'end', '')",
-                [2 * number + contender, contender, number, "same" if number == 6 else f"text {contender}"],
+                [
+                    2 * number + contender,
+                    contender,
+                    number,
+                    "same" if number == 6 else f"text {contender}",
+                ],
             )
-        older.execute("INSERT INTO pairs VALUES (?, 1, ?, ?, ?)", [number, number, 2 * number + 1, 2 * number + 2])
+        older.execute(
+            "INSERT INTO pairs VALUES (?, 1, ?, ?, ?)",
+            [number, number, 2 * number + 1, 2 * number + 2],
+        )
     older.execute(
         """INSERT INTO verdicts (pair_id, reviewer, verdict, a_response_id, b_response_id, rated_at)
            VALUES (3, 'amina', 'a', 7, 8, '')"""
@@ -166,7 +198,13 @@ def test_a_review_of_an_earlier_version_goes_on(tmp_path: Path, small_file: Path
     workspace = Workspace(tmp_path)
     store = ReviewStore(workspace)
     counts(store)
-    assert Judge(store, "r", "amina").progress() == (1, 5)  # of the sixth both say the same: nobody is asked any more
+    assert Judge(store, "r", "amina").progress() == (
+        1,
+        5,
+    )  # of the sixth both say the same: nobody is asked any more
     assert sorted(judge_all(store, "amina")) == [1, 2, 4, 5]
-    assert len({row["place"] for row in store.database.query("SELECT place FROM pairs")}) == 5
+    assert (
+        len({row["shuffle_key"] for row in store.database.query("SELECT shuffle_key FROM pairs")})
+        == 5
+    )
     workspace.close()

@@ -1,4 +1,5 @@
-"""Rows without padding: the same loss and gradients, wherever a kernel for them is found, and padded rows where none is.
+"""Rows without padding: the same loss and gradients, wherever a kernel for them is found, and
+padded rows where none is.
 
 The kernel itself is for GPUs; what stands for it here attends row by row with PyTorch's usual one.
 """
@@ -12,10 +13,10 @@ import torch
 from torch.nn import functional
 
 from core.datasets.dataset import load_dataset
-from core.models.load import keep_little_for_the_backward
+from core.models.load import enable_gradient_checkpointing
 from core.prompts.collate import Batch, collate
 from core.prompts.encoder import load_encoder
-from core.training import packed_rows
+from core.training.kernels import varlen_attention
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.flat_batch import flatten
 from tests.invariants.test_training import LAYOUTS, gradients, load
@@ -24,21 +25,32 @@ pytestmark = pytest.mark.slow
 Kernel = Callable[..., torch.Tensor]
 
 
-def by_rows(*, causal: bool = True, gradient: float = 1.0, only: tuple[torch.dtype, ...] = ()) -> Kernel:
+def grad_rows(
+    *, causal: bool = True, gradient: float = 1.0, only: tuple[torch.dtype, ...] = ()
+) -> Kernel:
     """A kernel for rows of unequal length; one with faults, where they are asked for."""
 
     def kernel(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bounds: torch.Tensor, longest: int, scale: float | None
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bounds: torch.Tensor,
+        longest: int,
+        scale: float | None,
     ) -> torch.Tensor:
         if only and not {query.dtype, key.dtype, value.dtype} <= set(only):
             raise RuntimeError("FlashAttention only supports 16-bit numbers")
         lengths = bounds.diff().tolist()
-        assert bounds.dtype == torch.int32 and sum(lengths) == len(query) and max(lengths) == longest
+        assert (
+            bounds.dtype == torch.int32 and sum(lengths) == len(query) and max(lengths) == longest
+        )
         found = []
         for rows in zip(*(torch.split(part, lengths) for part in (query, key, value)), strict=True):
             q, k, v = (row.transpose(0, 1)[None] for row in rows)
             shares = query.shape[1] != key.shape[1]
-            row = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=shares)
+            row = functional.scaled_dot_product_attention(
+                q, k, v, is_causal=causal, scale=scale, enable_gqa=shares
+            )
             found.append(row[0].transpose(0, 1))
         whole = torch.cat(found)
         return whole * gradient - whole.detach() * (gradient - 1)
@@ -51,20 +63,20 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Kernel], list
     """Put a kernel in place and return a list that gets an entry with each call of it by a model."""
 
     def put(kernel: Kernel) -> list[int]:
-        packed_rows.has_kernel.cache_clear()
+        varlen_attention.has_kernel.cache_clear()
         calls: list[int] = []
-        usual = packed_rows.attend_packed
+        usual = varlen_attention.attend_packed
 
         def counted(*values: Any) -> torch.Tensor:
             calls.append(1)
             return usual(*values)
 
-        monkeypatch.setattr(packed_rows, "_kernel", kernel)
+        monkeypatch.setattr(varlen_attention, "_kernel", kernel)
         monkeypatch.setattr("core.training.kernels.flat_batch.attend_packed", counted)
         return calls
 
     yield put
-    packed_rows.has_kernel.cache_clear()
+    varlen_attention.has_kernel.cache_clear()
 
 
 @pytest.fixture
@@ -74,31 +86,42 @@ def batch(tiny_models: dict[str, Path], small_file: Path) -> Batch:
     return collate([*rows, rows[2], rows[0].cut(9)], 0, mask_prompt=True)
 
 
-def learnt(model: Any, batch: Batch, precision: torch.dtype | None = None) -> tuple[float, torch.Tensor]:
+def learnt(
+    model: Any, batch: Batch, precision: torch.dtype | None = None
+) -> tuple[float, torch.Tensor]:
     batch_loss = BatchLoss(model, precision)
-    assert batch_loss.obstacle == ""
+    assert batch_loss.unsupported_reason == ""
     return batch_loss.backward(batch, 7).item(), gradients(model)
 
 
-def assert_alike(found: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor], within: float = 1e-5) -> None:
+def assert_alike(
+    found: tuple[float, torch.Tensor], expected: tuple[float, torch.Tensor], within: float = 1e-5
+) -> None:
     assert found[0] == pytest.approx(expected[0], rel=within)
     assert float((found[1] - expected[1]).norm() / expected[1].norm()) < within
 
 
 @pytest.mark.parametrize(
-    ("layout", "checkpointing"), [*((layout, False) for layout in LAYOUTS), ("llama", True), ("qwen3", True)]
+    ("layout", "checkpointing"),
+    [*((layout, False) for layout in LAYOUTS), ("llama", True), ("qwen3", True)],
 )
 def test_packed_rows_change_nothing(
-    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], layout: str, checkpointing: bool
+    tiny_models: dict[str, Path],
+    batch: Batch,
+    install: Callable[[Kernel], list[int]],
+    layout: str,
+    checkpointing: bool,
 ) -> None:
     expected = learnt(load(tiny_models[layout]), batch)
-    calls = install(by_rows())
+    calls = install(grad_rows())
     model = load(tiny_models[layout])
     if checkpointing:
         model.activation_checkpointing_enable()
         model.train()
     found = learnt(model, batch)
-    assert len(calls) == 2 * (2 if checkpointing else 1)  # the forward pass, and the one before the backward
+    assert len(calls) == 2 * (
+        2 if checkpointing else 1
+    )  # the forward pass, and the one before the backward
     assert_alike(found, expected)
 
 
@@ -106,9 +129,9 @@ def test_packed_rows_hold_no_padding(batch: Batch) -> None:
     rows = flatten(batch, torch.device("cpu"), shares=True, layout="packed")
     lengths = batch.lengths.tolist()
     assert rows.bounds is not None
-    assert rows.bounds.diff().tolist() == lengths and len(rows.sources) == sum(lengths)
+    assert rows.bounds.diff().tolist() == lengths and len(rows.gather_index) == sum(lengths)
     for row, (inputs, length) in enumerate(zip(batch.inputs, lengths, strict=True)):
-        own = rows.sources[rows.bounds[row] : rows.bounds[row + 1]]
+        own = rows.gather_index[rows.bounds[row] : rows.bounds[row + 1]]
         assert torch.equal(rows.ids[0, own], inputs[:length])
 
 
@@ -116,20 +139,27 @@ def test_a_kernel_for_16_bits_serves_products_in_16_bits_alone(
     tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]]
 ) -> None:
     padded = learnt(load(tiny_models["llama"]), batch, torch.bfloat16)
-    calls = install(by_rows(only=(torch.bfloat16, torch.float16)))
+    calls = install(grad_rows(only=(torch.bfloat16, torch.float16)))
     learnt(load(tiny_models["llama"]), batch)
     assert not calls
-    packed = learnt(load(tiny_models["llama"]), batch, torch.bfloat16)  # under autocast some of them come in float32
+    packed = learnt(
+        load(tiny_models["llama"]), batch, torch.bfloat16
+    )  # under autocast some of them come in float32
     assert calls
     assert_alike(packed, padded, within=0.02)
 
 
-@pytest.mark.parametrize("fault", [{"causal": False}, {"gradient": 1.5}, {"only": (torch.float16,)}], ids=str)
+@pytest.mark.parametrize(
+    "fault", [{"causal": False}, {"gradient": 1.5}, {"only": (torch.float16,)}], ids=str
+)
 def test_a_kernel_that_computes_something_else_is_left_alone(
-    tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]], fault: dict[str, Any]
+    tiny_models: dict[str, Path],
+    batch: Batch,
+    install: Callable[[Kernel], list[int]],
+    fault: dict[str, Any],
 ) -> None:
     expected = learnt(load(tiny_models["qwen3"]), batch)
-    calls = install(by_rows(**fault))
+    calls = install(grad_rows(**fault))
     found = learnt(load(tiny_models["qwen3"]), batch)
     assert not calls
     assert found[0] == expected[0] and torch.equal(found[1], expected[1])
@@ -139,7 +169,7 @@ def test_what_drops_out_is_padded_while_it_learns(
     tiny_models: dict[str, Path], batch: Batch, install: Callable[[Kernel], list[int]]
 ) -> None:
     """The kernel knows no dropout."""
-    calls = install(by_rows())
+    calls = install(grad_rows())
     model = load(tiny_models["llama"])
     for block in model.model.layers:
         block.self_attn.attention_dropout = 0.5
@@ -161,7 +191,7 @@ def test_one_layer_whose_heads_have_no_kernel_leaves_all_padded(
     attention = model.model.layers[1].self_attn  # of two heads of 16 numbers become four of 8
     attention.head_dim, attention.num_key_value_groups = 8, 2
     model.model.rotary_emb = Rotary(model.model.rotary_emb)
-    usual = by_rows()
+    usual = grad_rows()
 
     def kernel(query: torch.Tensor, *values: Any) -> torch.Tensor:
         if query.shape[1] == refused:
@@ -183,7 +213,9 @@ class Rotary(torch.nn.Module):
         super().__init__()
         self.usual = usual
 
-    def forward(self, hidden: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, hidden: torch.Tensor, position_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         cos, sin = self.usual(hidden, position_ids)
         return torch.ones_like(cos[..., :1]), torch.zeros_like(sin[..., :1])
 
@@ -196,17 +228,30 @@ def test_values_narrower_than_keys_are_padded(
     from transformers import AutoModelForCausalLM, DeepseekV3Config
 
     config = DeepseekV3Config(
-        vocab_size=8192, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=2,
-        first_k_dense_replace=3, q_lora_rank=8, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8,
-        max_position_embeddings=256, pad_token_id=0, bos_token_id=None, eos_token_id=0,
-    )  # fmt: skip
+        vocab_size=8192,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        first_k_dense_replace=3,
+        q_lora_rank=8,
+        kv_lora_rank=16,
+        qk_rope_head_dim=8,
+        qk_nope_head_dim=8,
+        v_head_dim=8,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
     torch.manual_seed(3)
     model: Any = AutoModelForCausalLM.from_config(config).eval()
     expected = learnt(model, batch)
     model.zero_grad()
-    calls = install(by_rows())
+    calls = install(grad_rows())
     if checkpointing:
-        keep_little_for_the_backward(model)
+        enable_gradient_checkpointing(model)
         model.train()
     found = learnt(model, batch)
     assert not calls
@@ -214,5 +259,7 @@ def test_values_narrower_than_keys_are_padded(
 
 
 def test_pytorchs_own_kernel_is_not_for_a_cpu() -> None:
-    packed_rows.has_kernel.cache_clear()
-    assert not packed_rows.has_kernel(torch.device("cpu"), torch.bfloat16, packed_rows.Heads(2, 2, 8, 8))
+    varlen_attention.has_kernel.cache_clear()
+    assert not varlen_attention.has_kernel(
+        torch.device("cpu"), torch.bfloat16, varlen_attention.Heads(2, 2, 8, 8)
+    )
