@@ -140,15 +140,13 @@ def _serve(chosen: argparse.Namespace, accounts: "Accounts | None") -> int:
     from core.storage.workspace import Workspace
     from ui.services import build_services
 
-    workspace = Workspace(
-        chosen.workspace
-    )  # one that cannot be opened is told before anything else
+    # one that cannot be opened is told before anything else
+    workspace = Workspace(chosen.workspace)
     workspace.database.check()
     workspace.close()
     refusal = f"The workspace {chosen.workspace} is open in another Fuata: use that one, or give another with --workspace."
-    with held(
-        chosen.workspace / ".app.lock", refusal
-    ):  # two would each take the other's waiting runs for lost
+    # two would each take the other's waiting runs for lost
+    with held(chosen.workspace / ".app.lock", refusal):
         return _run_server(build_services(chosen.workspace, chosen.processes), chosen, accounts)
 
 
@@ -169,9 +167,8 @@ def _run_server(
         http=ImpatientProtocol,
     )
     server = _quiet_at_the_end(uvicorn.Server(config))
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s"
-    )  # who signs in, and who is refused
+    # who signs in, and who is refused
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     address = (
         f"http://{'[' + chosen.host + ']' if ':' in chosen.host else chosen.host}:{chosen.port}"
     )
@@ -227,9 +224,8 @@ def _when_up(server: Any, address: str, *, open_browser: bool) -> None:
             return
         threading.Event().wait(0.05)
     say(f"Fuata is at {address}  (Ctrl-C stops it)")
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # what it says to its developers reads like a failure
+    # what it says to its developers reads like a failure
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if open_browser:
         webbrowser.open(address)
     import peft

@@ -86,9 +86,8 @@ def measure_long(steps: int, asks: int) -> dict[str, Any]:
         server = Server(Path(folder), free_port())
         server.start()
         try:
-            with held(
-                workspace.run_folder(name) / ".lock", "The run goes on."
-            ):  # as the process that trains it would
+            # as the process that trains it would
+            with held(workspace.run_folder(name) / ".lock", "The run goes on."):
                 runs.set_state(name, "running")
                 return ask_of_a_long_run(server, runs, steps, asks)
         finally:

@@ -16,12 +16,8 @@ import torch
 
 from core.training.kernels.matmul_backend import DEFAULT, ONEDNN, using_backend
 
-_SHAPES = (
-    (600, 768, 2304),
-    (600, 3072, 768),
-    (600, 256, 704),
-    (166, 768, 50257),
-)  # rows, numbers in, numbers out
+# rows, numbers in, numbers out
+_SHAPES = ((600, 768, 2304), (600, 3072, 768), (600, 256, 704), (166, 768, 50257))
 _ROUNDS = 15
 
 

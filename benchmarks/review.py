@@ -69,9 +69,8 @@ def _one_reviewer(count: int, *, after_others: bool) -> dict[str, float]:
         store = _review(workspace, count)
         if after_others:
             with store.database.transaction() as tables:
-                tables.execute(
-                    "UPDATE pairs SET verdict_count = 1"
-                )  # as the triggers of a verdict on each would
+                # as the triggers of a verdict on each would
+                tables.execute("UPDATE pairs SET verdict_count = 1")
         judge = Judge(store, "r", "amina")
         timings: dict[str, list[float]] = {"next": [], "save": [], "progress": []}
         for _ in range(_VOTES):

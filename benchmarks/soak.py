@@ -93,9 +93,8 @@ def soak(folder: Path, kills: int, rng: random.Random) -> dict[str, int | bool]:
             sys.exit(f"The run was done after {done} kills: give it more epochs.")
         stored = stored_steps(workspace)
         done, in_start, lost = done + 1, in_start + (not told), lost + len(told - stored)
-        known = any(
-            row["name"] == "killed" for row in RunStore(workspace).all()
-        )  # or it was killed before it was written down
+        # or it was killed before it was written down
+        known = any(row["name"] == "killed" for row in RunStore(workspace).all())
         process = start(
             workspace, ["--resume", "--name", "killed"] if known else [*options, "--name", "killed"]
         )
@@ -160,9 +159,8 @@ def kill_after(
         process.send_signal(signal.SIGKILL)
         process.wait()
     lines = (workspace.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    events = [
-        json.loads(line) for line in lines if line.endswith("}")
-    ]  # the last line may be cut off
+    # the last line may be cut off
+    events = [json.loads(line) for line in lines if line.endswith("}")]
     return {event["step"] for event in events if event["event"] == "StepDone"}
 
 

@@ -179,9 +179,8 @@ def _in_a_process(
         "FUATA_ROWS": rows,
         "HF_HUB_OFFLINE": "1",
     }
-    environment |= (
-        {"CUDA_VISIBLE_DEVICES": ""} if chosen.device == "cpu" else {}
-    )  # else the GPU's would be an arm's peak
+    # else the GPU's would be an arm's peak
+    environment |= {"CUDA_VISIBLE_DEVICES": ""} if chosen.device == "cpu" else {}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"The arm {arm} failed:\n{done.stderr[-2000:]}")
@@ -373,9 +372,8 @@ def _trl_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    pocket = (
-        Path(__file__).parents[1] / "data" / "models" / "pocket"
-    )  # SFTTrainer wants a tokenizer; only its padding is used
+    # SFTTrainer wants a tokenizer; only its padding is used
+    pocket = Path(__file__).parents[1] / "data" / "models" / "pocket"
     tokenizer = AutoTokenizer.from_pretrained(pocket)
     tokenizer.pad_token = tokenizer.eos_token
     data = Dataset.from_list(
@@ -461,9 +459,8 @@ def _fuata_arm(model: Any, rows: Rows, steps: int) -> list[Step]:
         )
         plan = plan_epoch([len(row.ids) for row in rows], _BATCH, settings.seed, 0)
         done = (event for event in train(job) if isinstance(event, StepDone))
-        for indices, _ in zip(
-            plan[:steps], done, strict=False
-        ):  # a run is left in the middle of its epoch
+        # a run is left in the middle of its epoch
+        for indices, _ in zip(plan[:steps], done, strict=False):
             clock.step([rows[index] for index in indices])
     return clock.steps
 

@@ -10,9 +10,8 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # tests run two at a time, and threads that wait for each other cost more
+# tests run two at a time, and threads that wait for each other cost more
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from core.storage.workspace import Workspace
 

@@ -33,11 +33,8 @@ _ASKING = {
     "equal",
     "allclose",
 }
-_ASKING |= {
-    "unique",
-    "masked_select",
-    "argwhere",
-}  # whose results are of a size that hangs on the numbers
+# whose results are of a size that hangs on the numbers
+_ASKING |= {"unique", "masked_select", "argwhere"}
 _OF_OBJECTS = {"__get__", "__set__"}  # an attribute, as a gradient: no computing
 
 

@@ -155,9 +155,8 @@ def test_light_commands_load_no_heavy_library(module: str) -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     if module == "core.cli.main":
-        loaded = loaded.replace(
-            "['torch']", "[]"
-        )  # the preview is made by the function that makes batches of tensors
+        # the preview is made by the function that makes batches of tensors
+        loaded = loaded.replace("['torch']", "[]")
     assert loaded == "[]"
 
 

@@ -51,12 +51,10 @@ class Accounts:
         self._by_name = {account.name.casefold(): account for account in accounts}
         self._hasher = PasswordHasher()
         self._sessions: OrderedDict[str, tuple[Account, float]] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[int, float]] = (
-            OrderedDict()
-        )  # how many, and until when to wait
-        self._nobody = self._hasher.hash(
-            secrets.token_hex(8)
-        )  # verified for unknown names, so that they take as long
+        # how many, and until when to wait
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        # verified for unknown names, so that they take as long
+        self._nobody = self._hasher.hash(secrets.token_hex(8))
         self._lock = threading.Lock()
 
     def wait_s(self, name: str, address: str) -> float:

@@ -10,9 +10,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_S = (
-    20.0  # from the connection, or from the first byte of a further request, to the end of its head
-)
+# from the connection, or from the first byte of a further request, to the end of its head
+HEAD_S = 20.0
 
 
 class ImpatientProtocol(H11Protocol):

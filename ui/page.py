@@ -29,10 +29,8 @@ MAX_UPLOAD = "1gb"
 # pages whose state is remembered: each costs a third of a mebibyte, and Gradio forgets none for an
 # hour
 _MOST_SESSIONS = 200
-_TIDIED_S, _KEPT_S = (
-    3600,
-    86_400,
-)  # how often files that Gradio made are looked at, and how old they may become
+# how often files that Gradio made are looked at, and how old they may become
+_TIDIED_S, _KEPT_S = (3600, 86_400)
 
 _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = (
     ("data", "Data", build_data_tab),
@@ -137,9 +135,8 @@ def _blank_page(services: Services) -> gr.Blocks:
     """Return a page to build on, whose files lie in the workspace and whose requests may name only
     what was uploaded.
     """
-    os.environ["GRADIO_TEMP_DIR"] = str(
-        services.workspace.uploads
-    )  # read whenever a component is made
+    # read whenever a component is made
+    os.environ["GRADIO_TEMP_DIR"] = str(services.workspace.uploads)
     page = gr.Blocks(title="Fuata", analytics_enabled=False, delete_cache=(_TIDIED_S, _KEPT_S))
     # Gradio looks where a named file lies only where it launched the page itself, which it does not
     # here

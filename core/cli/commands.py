@@ -49,11 +49,8 @@ def preview(chosen: argparse.Namespace) -> int:
     return 0
 
 
-_WITH_DEFAULT = {
-    "model",
-    "style",
-    "method",
-}  # settings whose options are never None, or are no plain setting
+# settings whose options are never None, or are no plain setting
+_WITH_DEFAULT = {"model", "style", "method"}
 
 
 def train(chosen: argparse.Namespace) -> int:
@@ -67,15 +64,13 @@ def train(chosen: argparse.Namespace) -> int:
     keep_freed_memory()
     failures: list[str] = []
     with init_process_group() as met:
-        name = met.broadcast_from_rank0(
-            lambda: _run_to_train(chosen, Workspace(chosen.workspace))
-        )  # the first makes the tables, too
+        # the first makes the tables, too
+        name = met.broadcast_from_rank0(lambda: _run_to_train(chosen, Workspace(chosen.workspace)))
         workspace = Workspace(chosen.workspace)
         others = ["train", "--resume", "--name", name, "--workspace", str(workspace.folder)]
         with spawn_workers(met, chosen.processes, others) as group:
-            name = (
-                name if group is met else group.broadcast_from_rank0(lambda: name)
-            )  # what the others begin by asking for
+            # what the others begin by asking for
+            name = name if group is met else group.broadcast_from_rank0(lambda: name)
             execute(
                 workspace,
                 name,

@@ -5,13 +5,14 @@ Knows options, not what they do.
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from core.cli import commands
 from core.cli.output import OneLineParser, common_options, run_command, whole
 from core.datasets.conversation import SPLIT_NAMES
 from core.datasets.dataset import SAMPLES
-from core.training.settings import KEPT, LORA_KINDS, METHODS, PRECISIONS, SAVED_TYPES
+from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,28 +82,11 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_file(parser, optional=True)
     _add_model(parser)
-    parser.add_argument(
-        "--method",
-        choices=METHODS,
-        default=None,
-        help="full, lora (adapters on frozen weights), qlora (these in 4 bits)",
-    )
-    for name, kind, words in _TRAIN_OPTIONS:
-        parser.add_argument(
-            f"--{name}", type=kind, default=None, metavar=_METAVARS[kind], help=words
-        )
-    parser.add_argument(
-        "--gradient-checkpointing",
-        action="store_true",
-        default=None,
-        help="less memory, more time: compute blocks twice",
-    )
-    parser.add_argument(
-        "--compiled",
-        action="store_true",
-        default=None,
-        help="by torch.compile: slow to begin, then faster on a GPU",
-    )
+    method = SETTINGS["method"]
+    parser.add_argument("--method", choices=method.choices, default=None, help=method.help)
+    for one in fields(TrainingSettings):
+        if SETTINGS[one.name].has_option:
+            _add_setting(parser, one.name, type(one.default), SETTINGS[one.name])
     parser.add_argument(
         "--train-on-prompt", action="store_true", help="let the loss see prompts as well as answers"
     )
@@ -174,45 +158,24 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=commands.merge)
 
 
-_TRAIN_OPTIONS: tuple[tuple[str, Callable[[str], object], str], ...] = (
-    ("epochs", whole, "passes over the training rows"),
-    ("batch-size", whole, "rows in one forward pass"),
-    ("gradient-accumulation", whole, "forward passes per step"),
-    ("learning-rate", float, "at its peak"),
-    ("warmup-share", float, "of all steps"),
-    ("weight-decay", float, "AdamW's"),
-    ("max-gradient-norm", float, "0 does not clip"),
-    ("max-tokens", whole, "cut rows to this length; 0: the model's context"),
-    ("evaluations-per-epoch", whole, "on the whole validation split"),
-    ("patience", whole, "stop after N evaluations without gain; 0 never"),
-    ("watched-prompts", whole, "validation prompts answered at each evaluation"),
-    ("checkpoint-every-s", float, "least seconds between two saved states"),
-    ("lora-rank", whole, "rank of the adapters"),
-    ("lora-alpha", float, "scale of the adapters"),
-    ("lora-dropout", float, "0 to 0.9"),
-    ("lora-kind", str, ", ".join(LORA_KINDS)),
-    ("lora-targets", str, "all-linear, or names of layers with commas between"),
-    ("last-blocks", whole, "full tuning of only so many blocks; 0: all weights"),
-    ("keep", str, f"models on disk: {', '.join(KEPT)}"),
-    (
-        "precision",
-        str,
-        f"of products: {', '.join(PRECISIONS)}; auto is bfloat16 on a GPU that has it",
-    ),
-    (
-        "saved-type",
-        str,
-        (
-            "of a fully tuned model's numbers on disk: float32, as trained, or base, the type of "
-            "its "
-            "base"
-        ),
-    ),
-    ("seed", whole, "of batches and dropout"),
-    ("test-share", float, "of all rows, kept for Review"),
-    ("validation-share", float, "of all rows"),
-    ("split-seed", whole, "of the split"),
-)
+def _add_setting(parser: argparse.ArgumentParser, name: str, kind: type, setting: Setting) -> None:
+    """Add a setting's option; None stands for one that was not given."""
+    option = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        parser.add_argument(option, action="store_true", default=None, help=setting.help)
+        return
+    read, metavar = _READ[kind]
+    parser.add_argument(option, type=read, default=None, metavar=metavar, help=_help_of(setting))
 
 
-_METAVARS: dict[object, str] = {whole: "N", float: "X", str: "WORD"}
+def _help_of(setting: Setting) -> str:
+    """Return what a setting is, and its choices."""
+    text = f"{setting.help}: {', '.join(setting.choices)}" if setting.choices else setting.help
+    return text.replace("%", "%%")
+
+
+_READ: dict[type, tuple[Callable[[str], object], str]] = {
+    int: (whole, "N"),
+    float: (float, "X"),
+    str: (str, "WORD"),
+}

@@ -47,12 +47,10 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     user's mistake.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a pipe or file on Windows would take what its code page has, and no more
-            stream.reconfigure(
-                encoding="utf-8", errors="backslashreplace"
-            )  # a path may hold bytes that are no text
+        # a pipe or file on Windows would take what its code page has, and no more
+        if isinstance(stream, io.TextIOWrapper):
+            # a path may hold bytes that are no text
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     chosen = parser.parse_args(arguments)
     command: Command = chosen.command
     try:

@@ -15,9 +15,8 @@ class Turn:
     role: Role
     text: str
     input: str = ""  # Alpaca's optional second field of a user turn
-    trained: bool = (
-        True  # of an answer: whether it is learnt; the data may say that it is only read
-    )
+    # of an answer: whether it is learnt; the data may say that it is only read
+    trained: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,8 @@ _COMMON_FIELDS = frozenset(
 )
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
 _TOOLS = ("tool_calls", "function_call")
-_TRAINED_MARKS = (
-    "weight",
-    "loss",
-    "train",
-    "trainable",
-)  # of one message: whether its answer is learnt
+# of one message: whether its answer is learnt
+_TRAINED_MARKS = ("weight", "loss", "train", "trainable")
 
 
 class RowRefusedError(Exception):

@@ -17,9 +17,8 @@ from functools import lru_cache
 from core.datasets.conversation import Example
 
 NEAR_SIMILARITY = 0.9
-_MOST_CANDIDATES = (
-    200  # rows compared for one shared rare word; more only where data is written after one pattern
-)
+# rows compared for one shared rare word; more only where data is written after one pattern
+_MOST_CANDIDATES = 200
 _MOST_WORDS_COMPARED = 20_000  # of one row with others
 _WORD = re.compile(r"\w+")
 
@@ -164,9 +163,8 @@ def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]
     members = [frozenset(words) for words in sets]
     for index in by_size:
         size = sizes[index]
-        least = math.ceil(
-            NEAR_SIMILARITY * size
-        )  # words that a set so similar must have in common, and so must have
+        # words that a set so similar must have in common, and so must have
+        least = math.ceil(NEAR_SIMILARITY * size)
         prefix = sets[index][: size - least + 1]
         for other in _candidates(prefix, seen_with, size):
             if sizes[other] < least:

@@ -28,9 +28,8 @@ MAX_DOCUMENT_MIB = 256  # of one JSON document
 MAX_ROWS = 1_000_000
 _MIB = 2**20
 _MAX_LINE_MIB = 64
-_MAX_VALUES = (
-    20_000_000  # cells of a table, or commas of a document: each takes 8 bytes of memory and more
-)
+# cells of a table, or commas of a document: each takes 8 bytes of memory and more
+_MAX_VALUES = 20_000_000
 _MAX_CONTAINERS = 4_000_000  # brackets and braces of a document: each takes 56 bytes and more
 # times, beyond the first MiBs: text shrinks to a third or a tenth, what is made to harm to a
 # thousandth

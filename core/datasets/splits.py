@@ -114,9 +114,8 @@ def _wanted_counts(
         "validation": settings.validation_share,
     }
     drawn = total
-    if parts[
-        "test"
-    ]:  # the file's own test rows replace the drawn ones; validation is a share of the rest
+    # the file's own test rows replace the drawn ones; validation is a share of the rest
+    if parts["test"]:
         drawn -= len(parts["test"])
         shares = {"validation": settings.validation_share / max(1 - settings.test_share, 0.05)}
     return {

@@ -51,9 +51,8 @@ class DatasetStore:
         }
         with self._database.transaction() as tables:
             tables.table("datasets").upsert(row, pk="content_hash")
-        if (
-            known is not None and known != target
-        ):  # the same bytes under another ending are read otherwise
+        # the same bytes under another ending are read otherwise
+        if known is not None and known != target:
             known.unlink(missing_ok=True)
             self._loaded.pop(dataset.content_hash, None)
         return dataset.content_hash

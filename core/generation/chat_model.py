@@ -76,9 +76,8 @@ class ChatModel:
         tokens = stream_ids(self.model, prompt, sampling, self._limits)
         while (token := self._next(tokens)) is not None:
             ids.append(token)
-            yield self.encoder.tokenizer.decode(ids).rstrip(
-                "\ufffd"
-            )  # half a character may become whole yet
+            # half a character may become whole yet
+            yield self.encoder.tokenizer.decode(ids).rstrip("\ufffd")
         yield self.encoder.tokenizer.decode(ids)
 
     def respond_all(

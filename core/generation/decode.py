@@ -59,9 +59,8 @@ def generate_ids(
     should_stop: Callable[[], bool],
 ) -> list[Generated]:
     """Answer all prompts together; every answer ends at its own end token."""
-    if len(prompts) > 1 and not _remembers(
-        model
-    ):  # what recurrent layouts carry along knows nothing of padding
+    # what recurrent layouts carry along knows nothing of padding
+    if len(prompts) > 1 and not _remembers(model):
         return [
             generate_ids(model, [prompt], sampling, limits, should_stop)[0] for prompt in prompts
         ]
@@ -109,9 +108,8 @@ def _decode(
     """
     device = next(model.parameters()).device
     longest = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor(
-        [[limits.pad_id] * (longest - len(p)) + p for p in prompts], device=device
-    )  # (B, P)
+    # ids are (B, P), padded on the left
+    ids = torch.tensor([[limits.pad_id] * (longest - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     is_padded = bool((mask == 0).any())
     generators = [torch.Generator(device=device).manual_seed(sampling.seed) for _ in prompts]

@@ -75,9 +75,8 @@ class Endpoint:
         usage = answer.get("usage")
         tokens = usage.get("completion_tokens", 0) if isinstance(usage, dict) else 0
         asked = json.dumps(messages, ensure_ascii=False)
-        text = (
-            whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")
-        )  # line ends would tell whose answer it is
+        # line ends would tell whose answer it is
+        text = whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")
         return Response(
             asked,
             text.strip(),

@@ -26,9 +26,8 @@ def shard(model: "PreTrainedModel", device: torch.device, size: int) -> None:
         if isinstance(blocks, torch.nn.ModuleList):
             for block in blocks:
                 fully_shard(block, mesh=mesh)
-    fully_shard(
-        model, mesh=mesh, reshard_after_forward=True
-    )  # else evaluations would leave whole weights behind
+    # else evaluations would leave whole weights behind
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
 
 def is_sharded(tensor: torch.Tensor) -> bool:

@@ -121,9 +121,8 @@ def _silence() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="peft")
     warnings.filterwarnings("ignore", module="bitsandbytes")
-    warnings.filterwarnings(
-        "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
-    )  # PEFT asks by the old name
+    # PEFT asks by the old name
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def _four_bits(computed_in: torch.dtype, device: torch.device) -> dict[str, Any]:
@@ -222,9 +221,8 @@ def _put_adapter_on(
 
     _make_room(model, source)
     try:
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # what else draws numbers in this process must not notice
+        # what else draws numbers in this process must not notice
+        with torch.random.fork_rng(devices=[]):
             return PeftModel.from_pretrained(model, source.folder, is_trainable=trainable)
     except (
         Exception

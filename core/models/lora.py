@@ -35,9 +35,8 @@ class AdapterShape:
     alpha: float
     dropout: float
     kind: str = "lora"
-    targets: Sequence[str] = (
-        EVERY_LAYER  # names of layers; by default every linear layer but the head
-    )
+    # names of layers; by default every linear layer but the head
+    targets: Sequence[str] = EVERY_LAYER
 
 
 def add_lora(
@@ -91,10 +90,8 @@ def _check_targets(model: "PreTrainedModel", targets: Sequence[str]) -> None:
 
     if tuple(targets) == EVERY_LAYER:
         return
-    ends = (
-        model.get_input_embeddings(),
-        model.get_output_embeddings(),
-    )  # where they are tied no adapter can be merged
+    # where they are tied no adapter can be merged
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
     inner = [(name, module) for name, module in model.named_modules() if module not in ends]
     layers = {
         name.split(".")[-1]
@@ -154,9 +151,8 @@ def merge_adapter(
         layer.merge()
         tell(done, len(layers))
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "All adapters are already merged"
-        )  # that was the work of the loop
+        # that was the work of the loop
+        warnings.filterwarnings("ignore", "All adapters are already merged")
         merged: PreTrainedModel = model.merge_and_unload()
     return merged
 

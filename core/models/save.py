@@ -51,9 +51,8 @@ def save_model(  # noqa: PLR0913 - what is written, where, and how
         options["state_dict"] = {
             name: x.to(kept_as) if x.is_floating_point() else x for name, x in state.items()
         }
-    if hasattr(
-        model, "peft_config"
-    ):  # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
+    # else PEFT asks the hub for the base's config; we never train embeddings beside adapters
+    if hasattr(model, "peft_config"):
         options["save_embedding_layers"] = False
     with written_aside(folder) as aside:
         model.save_pretrained(aside, **options)

@@ -49,9 +49,8 @@ class Style:
     bos: str  # fills the template's ``bos_token``
     end: str  # text of the token that ends an answer; "" when there is none
 
-    day: str = field(
-        default_factory=today
-    )  # the date (ISO) that a template is told: one for a whole run
+    # the date (ISO) that a template is told: one for a whole run
+    day: str = field(default_factory=today)
 
     @property
     def looks_into_text(self) -> bool:

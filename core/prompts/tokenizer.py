@@ -20,9 +20,8 @@ from core.errors import ModelError, StyleError
 from core.prompts.tiktoken_bpe import ByteLevelEncoding, NotByteLevelError, build_byte_level
 from core.text import shortened
 
-_LONG_RUN = (
-    100_000  # white-space characters; a few times as many end tiktoken's regular expressions
-)
+# white-space characters; a few times as many end tiktoken's regular expressions
+_LONG_RUN = 100_000
 _SPACES = re.compile(rf"\s{{{_LONG_RUN}}}")
 _PROBES = (
     (
@@ -84,9 +83,8 @@ class Tokenizer:
                 return self.byte_level.encode(text)
             ids: list[int] = self.fallback.encode(text, add_special_tokens=False).ids
         except BaseException as error:
-            if (
-                isinstance(error, Exception) or type(error).__name__ == "PanicException"
-            ):  # a panic of Rust code is no Exception
+            # a panic of Rust code is no Exception
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
                 raise StyleError(
                     f"the tokenizer fails on it: {shortened(str(error), 200)}"
                 ) from error
@@ -153,9 +151,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def _load_cached(folder: Path, _stamp: int) -> Tokenizer:
     if (folder / "tokenizer.json").is_file():
         return _read_tokenizer(folder, folder)
-    with (
-        tempfile.TemporaryDirectory() as converted
-    ):  # older layouts (vocab.json, merges.txt, sentencepiece)
+    # older layouts (vocab.json, merges.txt, sentencepiece)
+    with tempfile.TemporaryDirectory() as converted:
         _convert(folder, Path(converted))
         return _read_tokenizer(Path(converted), folder)
 

@@ -66,9 +66,8 @@ def write_file(target: Path, content: bytes) -> None:
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "is not a file", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(
-        f".{secrets.token_hex(8)}{_ASIDE}"
-    )  # its own, and never longer than a name may be
+    # its own, and never longer than a name may be
+    aside = target.with_name(f".{secrets.token_hex(8)}{_ASIDE}")
     try:
         aside.write_bytes(content)
         _sync(aside)
@@ -96,9 +95,8 @@ def _sync_tree(folder: Path) -> None:
 def _sync(path: Path) -> None:
     if sys.platform == "win32" and path.is_dir():
         return  # no folder can be opened there
-    descriptor = os.open(
-        path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
-    )  # Windows syncs what may be written to
+    # Windows syncs what may be written to
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

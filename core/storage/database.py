@@ -19,9 +19,8 @@ from core.text import shortened
 
 Parameters = Sequence[Any] | dict[str, Any]
 _PATIENCE_S = 15.0  # how long another program's transaction is waited for
-_QUICKLY_CHECKED_BYTES = (
-    64 * 2**20
-)  # a file so large is looked through in a tenth of a second or so
+# a file so large is looked through in a tenth of a second or so
+_QUICKLY_CHECKED_BYTES = 64 * 2**20
 
 
 class Database:
@@ -80,9 +79,8 @@ class Database:
             ) from error
 
     def _check_ours(self, migrations: Migrations) -> None:
-        known = {
-            migration.name for migration in migrations.pending(SqliteUtils(memory=True))
-        }  # all of the set
+        # all of the set
+        known = {migration.name for migration in migrations.pending(SqliteUtils(memory=True))}
         applied = [migration.name for migration in migrations.applied(self._tables)]
         if newer := [name for name in applied if name not in known]:
             raise WorkspaceError(

@@ -17,13 +17,14 @@ from core.storage.migrations import engine_tables
 
 DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "workspace"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Windows'
 _DEVICES = {
     "CON",
     "PRN",
     "AUX",
     "NUL",
     *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
-}  # Windows'
+}
 
 
 class Workspace:

@@ -24,18 +24,16 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-_TIMEOUT = timedelta(
-    days=30
-)  # the others wait where the first one does, and a run may be paused for long
+# the others wait where the first one does, and a run may be paused for long
+_TIMEOUT = timedelta(days=30)
 _SHUTDOWN_TIMEOUT_S = 20.0  # for the others to end by themselves
 _RENDEZVOUS = "FUATA_RENDEZVOUS"
 _INTERFACE = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)  # Windows' are not chosen by name
 _LOOPBACK = (
     {f"{library}_SOCKET_IFNAME": _INTERFACE for library in ("GLOO", "NCCL")} if _INTERFACE else {}
 )
-EXIT_PEER_FAILED = (
-    2  # exit status of a process that leaves because something is wrong which the first one tells
-)
+# exit status of a process that leaves because something is wrong which the first one tells
+EXIT_PEER_FAILED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +125,8 @@ def init_process_group(environment: Mapping[str, str] = os.environ) -> Iterator[
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     rendezvous = environment.get(_RENDEZVOUS)
     rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
-    init_method = (
-        f"file://{rendezvous}" if rendezvous else "env://"
-    )  # where the variables of torchrun are read
+    # where the variables of torchrun are read
+    init_method = f"file://{rendezvous}" if rendezvous else "env://"
     distributed.init_process_group(
         backend, init_method, timeout=_TIMEOUT, rank=rank, world_size=size
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from core.datasets.splits import SplitSettings
@@ -20,68 +20,154 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
 
 
-_COST_NOTHING = (
-    "epochs",
-    "learning_rate",
-    "warmup_share",
-    "weight_decay",
-    "max_gradient_norm",
-    "patience",
-    "lora_alpha",
-    "seed",
-    "day",
-    "saved_type",
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is to be known of one setting besides its name, type and default.
+
+    Its command-line option, its field on the page, its check and its line in the documents are made
+    of this.
+    """
+
+    help: str  # completes its name in a sentence
+    label: str = ""  # on the page; "" for what has no field of its own there
+    info: str = ""  # below the field; by default ``help``
+    low: float | None = None  # the least and greatest value, both allowed
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()  # of the choices on the page, where their names are not plain
+    group: str = ""  # the line of fields on the page; "" stands above all
+    has_option: bool = True  # of its own, by the setting's name
+    costs_time: bool = True  # whether a token takes longer or shorter by it
 
 
-@dataclass(frozen=True, slots=True)
+def _setting(default: Any, text: str, **facts: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(help=text, **facts)})
+
+
+_MOST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """All that decides a run's outcome besides the data."""
+    """All that decides a run's outcome besides the data: the one declaration of every setting."""
 
-    model: str = "pocket"  # pocket, a folder, a run's name or a hub id
-    style: str = "alpaca"
-    method: Method = "full"
-    epochs: int = 3
-    batch_size: int = 16  # rows in one forward pass
-    gradient_accumulation: int = 1  # forward passes per step
-    learning_rate: float = 3e-4  # at the peak
-    warmup_share: float = 0.05  # of all steps, rising linearly from 0
-    weight_decay: float = 0.0
-    max_gradient_norm: float = 1.0  # 0 leaves gradients as they are
-    mask_prompt: bool = True  # the loss sees answers only
-    max_tokens: int = 0  # rows are cut to this length; 0 stands for the model's context
-    evaluations_per_epoch: int = 2
-    patience: int = 0  # stop after so many evaluations without a better validation loss; 0 never
-    watched_prompts: int = 3  # validation prompts answered at each evaluation
-    checkpoint_every_s: float = (
-        20.0  # at least so long between two saved states; more where saving is slow
+    model: str = _setting("pocket", "pocket, a folder, a run's name or a hub id", has_option=False)
+    style: str = _setting("alpaca", "the prompt style", has_option=False)
+    method: Method = _setting(
+        "full", "full, lora (adapters on frozen weights), qlora (these in 4 bits)",
+        choices=METHODS, has_option=False,
+    )  # fmt: skip
+    epochs: int = _setting(
+        3, "passes over the training rows", label="Epochs", info="passes over the rows",
+        low=1, high=1000, costs_time=False,
+    )  # fmt: skip
+    learning_rate: float = _setting(
+        3e-4, "at its peak", label="Learning rate", low=1e-9, high=1.0, costs_time=False
     )
-    lora_rank: int = 16
-    lora_alpha: float = 32.0
-    lora_dropout: float = 0.0  # above 0 it keeps rows from sharing what they begin with in common
-    lora_kind: LoraKind = (
-        "lora"  # rslora scales by the rank's square root, dora learns magnitude and direction apart
+    batch_size: int = _setting(
+        16, "rows in one forward pass", label="Batch size", info="rows in one pass",
+        low=1, high=1024,
+    )  # fmt: skip
+    gradient_accumulation: int = _setting(
+        1, "forward passes per step", label="Gradient accumulation", info="passes per step",
+        low=1, high=1024, group="steps",
+    )  # fmt: skip
+    warmup_share: float = _setting(
+        0.05, "of all steps, in which the learning rate rises from 0", label="Warm-up",
+        info="share of all steps", low=0.0, high=1.0, group="optimiser", costs_time=False,
+    )  # fmt: skip
+    weight_decay: float = _setting(
+        0.0, "AdamW's", label="Weight decay", info="of AdamW", low=0.0, high=1.0,
+        group="optimiser", costs_time=False,
+    )  # fmt: skip
+    max_gradient_norm: float = _setting(
+        1.0, "0 does not clip", label="Clip gradients at", info="0: never", low=0.0, high=1000.0,
+        group="optimiser", costs_time=False,
+    )  # fmt: skip
+    mask_prompt: bool = _setting(
+        True, "learn answers only (-100 on the prompt)", label="Mask the prompt",
+        info="Learn answers only (-100 on the prompt)", has_option=False, group="prompt",
+    )  # fmt: skip
+    max_tokens: int = _setting(
+        0, "cut rows to this length; 0: the model's context", label="Longest row",
+        info="tokens; 0: the model's context", low=0, high=1_000_000, group="steps",
+    )  # fmt: skip
+    evaluations_per_epoch: int = _setting(
+        2, "on the whole validation split", label="Evaluations per epoch",
+        info="whole validation split", low=1, high=100, group="steps",
+    )  # fmt: skip
+    patience: int = _setting(
+        0, "stop after N evaluations without gain; 0 never", label="Early stopping",
+        info="evaluations without gain; 0: never", low=0, high=1000, group="steps",
+        costs_time=False,
+    )  # fmt: skip
+    watched_prompts: int = _setting(
+        3, "validation prompts answered at each evaluation", label="Watched prompts",
+        info="answered at each evaluation", low=0, high=20, group="optimiser",
+    )  # fmt: skip
+    checkpoint_every_s: float = _setting(
+        20.0, "least seconds between two saved states; more where saving is slow",
+        low=0.0, high=86_400.0,
+    )  # fmt: skip
+    lora_rank: int = _setting(
+        16, "rank of the adapters", label="LoRA rank", info="size of the adapters",
+        low=1, high=1024, group="adapters",
+    )  # fmt: skip
+    lora_alpha: float = _setting(
+        32.0, "scale of the adapters", label="LoRA alpha", info="their scale",
+        low=1.0, high=4096.0, group="adapters", costs_time=False,
+    )  # fmt: skip
+    # above 0 it keeps rows from sharing what they begin with in common
+    lora_dropout: float = _setting(
+        0.0, "0 to 0.9", label="LoRA dropout", low=0.0, high=0.9, group="adapters"
     )
-    lora_targets: str = "all-linear"  # or the names of layers with commas between: q_proj, v_proj
-    last_blocks: int = 0  # full tuning of so many of the last blocks only; 0 trains all weights
-    keep: Kept = (
-        "best"  # which models stay on disk: the best, the last too, or that of every evaluation
+    lora_kind: LoraKind = _setting(
+        "lora", "how adapters are scaled and learnt", label="LoRA kind",
+        info="rslora: scaled by √rank; dora: magnitude apart", choices=LORA_KINDS,
+        group="adapters",
+    )  # fmt: skip
+    lora_targets: str = _setting(
+        "all-linear", "all-linear, or names of layers with commas between", label="LoRA layers",
+        info="all-linear, or names: q_proj, v_proj", group="weights",
+    )  # fmt: skip
+    last_blocks: int = _setting(
+        0, "full tuning of only so many blocks; 0: all weights", label="Last blocks only",
+        info="of full tuning; 0: all weights", low=0, high=1000, group="weights",
+    )  # fmt: skip
+    keep: Kept = _setting(
+        "best", "which models stay on disk beside the best",
+        label="Models kept", info="besides the best one", choices=KEPT,
+        titles=("best only", "the last too", "every evaluation's"), group="weights",
+    )  # fmt: skip
+    precision: Precision = _setting(
+        "auto", "of products; auto is bfloat16 on a GPU that has it", label="Precision",
+        info="of products; auto: bfloat16 on a GPU that has it", choices=PRECISIONS,
+        group="device",
+    )  # fmt: skip
+    gradient_checkpointing: bool = _setting(
+        False, "less memory, more time: compute blocks twice", label="Gradient checkpointing",
+        info="Less memory, more time: blocks are computed twice", group="device",
+    )  # fmt: skip
+    compiled: bool = _setting(
+        False, "by torch.compile: slow to begin, then faster on a GPU", label="Compile",
+        info="By torch.compile: slow to begin, then faster on a GPU", group="device",
+    )  # fmt: skip
+    seed: int = _setting(
+        42, "of batches and dropout", label="Seed", low=0, high=_MOST_SEED, group="weights",
+        costs_time=False,
+    )  # fmt: skip
+    test_share: float = _setting(0.10, "of all rows, kept for Review")
+    validation_share: float = _setting(0.05, "of all rows")
+    split_seed: int = _setting(42, "of the split", low=0, high=_MOST_SEED)
+    # '' before the run is written down
+    day: str = _setting(
+        "", "the date (ISO) that chat templates are told", has_option=False, costs_time=False
     )
-    precision: Precision = (
-        "auto"  # of products; what learns stays in float32. auto: bfloat16 on a GPU that has it
-    )
-    gradient_checkpointing: bool = (
-        False  # keep the blocks' inputs only and compute the rest again: less memory, more time
-    )
-    compiled: bool = False  # by torch.compile: slow to begin, then faster on a GPU
-    seed: int = 42
-    test_share: float = 0.10
-    validation_share: float = 0.05
-    split_seed: int = 42
-    # the date (ISO) that chat templates are told, one for a whole run; '' before it is written down
-    day: str = ""
-    # of the whole model's numbers on disk: float32, as trained, or the type of its base
-    saved_type: SavedType = "float32"
+    saved_type: SavedType = _setting(
+        "float32", "of a fully tuned model's numbers on disk: as trained, or its base's",
+        label="Saved type", info="of the whole model: as trained, or its base's",
+        choices=SAVED_TYPES, group="device", costs_time=False,
+    )  # fmt: skip
 
     @property
     def splits(self) -> SplitSettings:
@@ -100,7 +186,7 @@ class TrainingSettings:
 
     def costs_like(self, other: "TrainingSettings") -> bool:
         """Return whether a token takes about as long under other settings."""
-        return replace(self, **{name: getattr(other, name) for name in _COST_NOTHING}) == other
+        return replace(self, **{name: getattr(other, name) for name in _free_settings()}) == other
 
     def to_json(self) -> str:
         """Return the settings as a JSON object."""
@@ -121,7 +207,7 @@ def default_settings(model: str = "pocket", method: Method | None = None) -> Tra
 
 def read_settings(text: str) -> TrainingSettings:
     """Return the settings that ``to_json`` wrote; fields unknown to this version are passed over."""
-    known = {field.name for field in fields(TrainingSettings)}
+    known = {one.name for one in fields(TrainingSettings)}
     return TrainingSettings(
         **{name: value for name, value in json.loads(text).items() if name in known}
     )
@@ -144,17 +230,9 @@ def change_settings(settings: TrainingSettings, changes: Mapping[str, Any]) -> T
 def settings_problems(settings: TrainingSettings) -> dict[str, str]:
     """Return every wrong field with its reason."""
     problems = settings.splits.problems()
-    for name, (low, high) in _WHOLE_RANGES.items():
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            problems[name] = f"must be a whole number from {low} to {high}"
-    for name, (lowest, highest) in _REAL_RANGES.items():
-        value = getattr(settings, name)
-        if not isinstance(value, int | float) or not lowest <= value <= highest:
-            problems[name] = f"must lie between {lowest:g} and {highest:g}"
-    for name, known in _CHOICES.items():
-        if getattr(settings, name) not in known:
-            problems[name] = f"must be one of {', '.join(known)}"
+    for name, setting in SETTINGS.items():
+        if reason := _problem(getattr(settings, name), type(_DEFAULTS[name]), setting):
+            problems[name] = reason
     return problems | _contradictions(settings)
 
 
@@ -177,32 +255,29 @@ def as_method(word: str) -> Method:
     raise SettingsError({"method": f"must be one of {', '.join(METHODS)}"})
 
 
-_WHOLE_RANGES = {
-    "epochs": (1, 1000),
-    "batch_size": (1, 1024),
-    "gradient_accumulation": (1, 1024),
-    "max_tokens": (0, 1_000_000),
-    "evaluations_per_epoch": (1, 100),
-    "patience": (0, 1000),
-    "watched_prompts": (0, 20),
-    "lora_rank": (1, 1024),
-    "last_blocks": (0, 1000),
-    "seed": (0, 2**31 - 1),
-    "split_seed": (0, 2**31 - 1),
+def _problem(value: object, kind: type, setting: Setting) -> str:
+    """Return what is wrong with a value, '' for nothing."""
+    if setting.choices:
+        return "" if value in setting.choices else f"must be one of {', '.join(setting.choices)}"
+    if setting.low is None or setting.high is None:
+        return ""
+    is_between = isinstance(value, int | float) and setting.low <= value <= setting.high
+    if kind is int:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return (
+            ""
+            if is_whole and is_between
+            else f"must be a whole number from {setting.low} to {setting.high}"
+        )
+    return "" if is_between else f"must lie between {setting.low:g} and {setting.high:g}"
+
+
+def _free_settings() -> list[str]:
+    """Return the settings by which a token takes neither longer nor shorter."""
+    return [name for name, setting in SETTINGS.items() if not setting.costs_time]
+
+
+SETTINGS: dict[str, Setting] = {
+    one.name: one.metadata["setting"] for one in fields(TrainingSettings)
 }
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "method": METHODS,
-    "lora_kind": LORA_KINDS,
-    "keep": KEPT,
-    "precision": PRECISIONS,
-    "saved_type": SAVED_TYPES,
-}
-_REAL_RANGES = {
-    "learning_rate": (1e-9, 1.0),
-    "warmup_share": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "max_gradient_norm": (0.0, 1000.0),
-    "checkpoint_every_s": (0.0, 86_400.0),
-    "lora_alpha": (1.0, 4096.0),
-    "lora_dropout": (0.0, 0.9),
-}
+_DEFAULTS = asdict(TrainingSettings())

@@ -16,9 +16,8 @@ from data.pocket.families import Family, PocketWorld, read_table
 from data.pocket.skills import Values
 from data.pocket.slots import begin
 
-_FULL_WEIGHT_FACTS = (
-    120  # a table of so many facts counts once; larger and smaller ones by a power below 1
-)
+# a table of so many facts counts once; larger and smaller ones by a power below 1
+_FULL_WEIGHT_FACTS = 120
 _SIZE_POWER = 0.6
 _ANSWER_SHARE = 0.4  # of the statements that use the answer's own sentence
 _OPENER_SHARE = 0.2
@@ -210,9 +209,8 @@ class Prose:
         if self._rng.random() < _ANSWER_SHARE:
             return self._answer(family, item)
         statement = self._fill(self._rng.choice(family.wordings.statements), item)
-        if (
-            self._rng.random() < _OPENER_SHARE and statement[0].islower()
-        ):  # "everyone knows that" takes no new sentence
+        # "everyone knows that" takes no new sentence
+        if self._rng.random() < _OPENER_SHARE and statement[0].islower():
             statement = f"{self._frame('openers')} {statement}"
         return begin(statement)
 

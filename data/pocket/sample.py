@@ -23,11 +23,8 @@ from data.pocket.slots import begin
 
 Split = Literal["train", "validation", "test"]
 ROWS_PER_FAMILY: Mapping[Split, int] = {"test": 10, "validation": 3, "train": 20}
-_UNKNOWN_ROWS: Mapping[Split, int] = {
-    "test": 12,
-    "validation": 6,
-    "train": 40,
-}  # near what the model knows
+# near what the model knows
+_UNKNOWN_ROWS: Mapping[Split, int] = {"test": 12, "validation": 6, "train": 40}
 _FAR_UNKNOWN_ROWS = 40
 _ROLES = ("user", "assistant")
 _TOPIC_ROWS, _STORY_ROWS = 42, 14
@@ -72,11 +69,8 @@ def make_sample(pocket: PocketWorld, seed: int) -> list[Row]:
     rng = Random(f"{seed} sample")
     rows: list[Row] = []
     held: Held = {}
-    for split in (
-        "test",
-        "validation",
-        "train",
-    ):  # each part keeps clear of what those before it hold
+    # each part keeps clear of what those before it hold
+    for split in ("test", "validation", "train"):
         taken = dict(held)
         barred = (
             frozenset(taken)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["model", "expected", "file", "endpoint"]
-EXPECTED: Literal["expected"] = (
-    "expected"  # the contender that answers with the dataset's own answers
-)
+# the contender that answers with the dataset's own answers
+EXPECTED: Literal["expected"] = "expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +15,7 @@ class Entrant:
 
     name: str
     kind: Kind = "model"
-    facts: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what it takes to find it again, and that it is the same
-    responses: Mapping[int, str] = field(
-        default_factory=dict
-    )  # by row of the dataset, where they are there already
+    # what it takes to find it again, and that it is the same
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    # by row of the dataset, where they are there already
+    responses: Mapping[int, str] = field(default_factory=dict)

@@ -28,13 +28,11 @@ class ReviewPlan:
     examples: tuple[Example, ...]
     overlap: int = 0  # how many people judge each pair; 0 stands for everybody
     rubric: Rubric = NO_RUBRIC
-    response_mode: ResponseMode = (
-        "pairs"  # what is judged: pairs, or single responses that pass or have stars
-    )
+    # what is judged: pairs, or single responses that pass or have stars
+    response_mode: ResponseMode = "pairs"
     repeats: float = 0.0  # percent of the pairs that each reviewer is shown twice
-    seen: Mapping[int, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # by row: the contenders that were trained on its prompt
+    # by row: the contenders that were trained on its prompt
+    seen: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     left_out: int = 0  # rows that are not asked, for some contender was trained on them
 
     @property

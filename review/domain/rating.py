@@ -49,9 +49,8 @@ class Rating:
     a: Remarks = Remarks()
     b: Remarks = Remarks()
     flagged: bool = False  # somebody should look at this pair again
-    unblinded: bool = (
-        False  # the reviewer could tell which contender is which: the verdict is not blind
-    )
+    # the reviewer could tell which contender is which: the verdict is not blind
+    unblinded: bool = False
 
 
 def make_rating(

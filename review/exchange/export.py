@@ -43,10 +43,8 @@ _COLUMNS = (
     "settles",
     "rated_at",
 )
-_GOOD_STARS, _BAD_STARS = (
-    4,
-    2,
-)  # a single response with so many or more is a good example, with so few or fewer a bad one
+# a single response with so many or more is a good example, with so few or fewer a bad one
+_GOOD_STARS, _BAD_STARS = (4, 2)
 _TRAINING = {  # what a form for training is made of
     "sft": "they are corrections, and there is none",
     "dpo": "they are corrections, and verdicts for one response that no other contradicts",
@@ -176,9 +174,8 @@ def _dpo(ratings: Sequence[Row]) -> Iterator[Row]:
         for side in _RESPONSES
     ]
     for prompt, better, worse in dict.fromkeys(corrected):
-        if (
-            worse and (prompt, worse) not in corrections
-        ):  # what one person corrected another may have written so
+        # what one person corrected another may have written so
+        if worse and (prompt, worse) not in corrections:
             yield {
                 "prompt": json.loads(prompt),
                 "chosen": [_answer(better)],

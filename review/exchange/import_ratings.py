@@ -202,10 +202,8 @@ def _rating(given: Mapping[str, Any]) -> Rating:
         {"stars": _stars(given.get(f"stars_{side}")), "tags": _tags(given.get(f"tags_{side}"))}
         for side in "ab"
     )
-    marks = {
-        "flagged": _is_true(given.get("flagged")),
-        "unblinded": _is_true(given.get("knew")),
-    }  # as exports name them
+    # as exports name them
+    marks = {"flagged": _is_true(given.get("flagged")), "unblinded": _is_true(given.get("knew"))}
     texts = [given.get(field) or "" for field in ("comment", "correction")]
     return make_rating(given["verdict"], *texts, a=a, b=b, **marks)
 

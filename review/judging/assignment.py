@@ -89,9 +89,8 @@ class Assignment:
         """
         if not self._review["overlap"]:
             return self._find(count, passed_over, shown)
-        with (
-            self._database.transaction() as tables
-        ):  # looked for and kept in one, so that two never find the same
+        # looked for and kept in one, so that two never find the same
+        with self._database.transaction() as tables:
             found = self._find(count, passed_over, shown)
             self._hold(tables, found)
         return found

@@ -166,9 +166,8 @@ class Judge:
             (row["second_text"], row["second_response_id"]),
         ]
         swaps = self._puts_second_first(pair_id)
-        if (
-            row["shown_as_a"] is not None
-        ):  # as it lay when it was judged, here or where the rating comes from
+        # as it lay when it was judged, here or where the rating comes from
+        if row["shown_as_a"] is not None:
             swaps = row["shown_as_a"] != row["first_response_id"]
         if swaps is not again:
             sides.reverse()
@@ -178,9 +177,8 @@ class Judge:
             named_model(b, self._contenders) if b_id != a_id else "",
         )
         texts = {text.strip() for text in (a, b)}
-        tells = (
-            row["has_expected"] or row["expected"].strip() in texts
-        )  # the key E would say whose answer one of them is
+        # the key E would say whose answer one of them is
+        tells = row["has_expected"] or row["expected"].strip() in texts
         asked = (row["pair_id"], row["data_row"], row["prompt"], "" if tells else row["expected"])
         return Pair(*asked, a, b, a_id, b_id, named, self._review["response_mode"], again)
 

@@ -32,9 +32,8 @@ class RepeatPairs:
         was judged wants.
         """
         wanted = int(judged * self._review["repeats"] / 100)
-        if (
-            not wanted or judged <= _APART or self._review["response_mode"] != "pairs"
-        ):  # a single response has no sides
+        # a single response has no sides
+        if not wanted or judged <= _APART or self._review["response_mode"] != "pairs":
             return None
         given = self._count("repeat_judgments", "1") + self._count(
             "verdicts", "pair_id IN (SELECT value FROM json_each(:shown))", shown

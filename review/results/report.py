@@ -34,9 +34,8 @@ from review.store.verdicts import (
     read_votes,
 )
 
-_SHARE_OF_ALL = (
-    0.8  # of the tolerated false alarms, for meetings as a whole where there are categories too
-)
+# of the tolerated false alarms, for meetings as a whole where there are categories too
+_SHARE_OF_ALL = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +169,8 @@ class Agreement:
 
     pairs: int
     alpha: float | None  # Krippendorff's, over all reviewers
-    kappas: tuple[
-        tuple[str, str, int, float | None], ...
-    ]  # two reviewers, pairs that both judged, Cohen's kappa
+    # two reviewers, pairs that both judged, Cohen's kappa
+    kappas: tuple[tuple[str, str, int, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +181,8 @@ class LossAndScore:
     loss: float  # on the validation split, in nats a token
     verdicts: int
     score: float  # wins and half the undecided, over all its verdicts
-    interval: (
-        tuple[float, float] | None
-    )  # 95 %, verdicts on one prompt counted together; None where too few tell
+    # 95 %, verdicts on one prompt counted together; None where too few tell
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +198,16 @@ class Report:
     left_out: int  # ratings that are not counted, because the reviewer knew which is which
     reviewers: tuple[Reviewer, ...]
     matches: tuple[Match, ...]
-    categories: tuple[
-        tuple[str, tuple[Match, ...]], ...
-    ]  # the same by category; empty where prompts have none or one
+    # the same by category; empty where prompts have none or one
+    categories: tuple[tuple[str, tuple[Match, ...]], ...]
     losses: tuple[LossAndScore, ...]  # of contenders that were tuned here, the lowest loss first
     ranking: Ranking | None  # None for fewer than three contenders: the one match says it all
     agreement: Agreement
     said: tuple[StarsAndTags, ...]  # stars and tags, by contender
     comments: int
     corrections: int
-    is_filtered: bool = (
-        False  # only some of the verdicts are looked at, so nothing is concluded from them
-    )
+    # only some of the verdicts are looked at, so nothing is concluded from them
+    is_filtered: bool = False
     tuned: frozenset[str] = frozenset()  # contenders that were tuned here
     learnt: tuple[
         tuple[str, int], ...
@@ -233,9 +228,8 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
     entrants = store.contenders(review["id"])
     contenders = [contender.name for contender in entrants]
     given = read_votes(store, review["id"], filters)
-    votes = [
-        vote for vote in given if not vote.unblinded
-    ]  # a verdict that was not blind is no evidence
+    # a verdict that was not blind is no evidence
+    votes = [vote for vote in given if not vote.unblinded]
     counted = decisive(votes)
     bouts = [Bout(vote.a, vote.b, vote.score(vote.a), vote.prompt) for vote in counted]
     looks = read_second_looks(store, review["id"])

@@ -20,9 +20,8 @@ class Passed:
     contender: str
     passed: int
     failed: int
-    interval: tuple[
-        float, float
-    ]  # 95 % Wilson, verdicts on one prompt counted as far as they tell something new
+    # 95 % Wilson, verdicts on one prompt counted as far as they tell something new
+    interval: tuple[float, float]
 
     @property
     def rate(self) -> float | None:
@@ -47,9 +46,8 @@ class SinglesReport:
     people: dict[str, int]  # ratings by reviewer
     passed: tuple[Passed, ...]  # of a review of "pass"
     said: tuple[StarsAndTags, ...]  # stars and tags, by contender
-    alpha: (
-        float | None
-    )  # Krippendorff's, between reviewers who judged the same responses; stars by their distance
+    # Krippendorff's, between reviewers who judged the same responses; stars by their distance
+    alpha: float | None
 
 
 def report_singles(store: ReviewStore, name: str, filters: Filters = EVERYTHING) -> SinglesReport:
@@ -97,7 +95,6 @@ def _alpha(votes: Sequence[Vote], *, judged: bool) -> float | None:
         return krippendorff_alpha(
             [list(said.values()) for said in by_pair(votes, lambda vote: vote.verdict).values()]
         )
-    stars = by_pair(
-        votes, lambda vote: vote.remarks[0].stars or 0
-    )  # there are some: they are the verdict
+    # there are some: they are the verdict
+    stars = by_pair(votes, lambda vote: vote.remarks[0].stars or 0)
     return krippendorff_alpha([list(said.values()) for said in stars.values()], numbers_differ)

@@ -66,9 +66,8 @@ def match_sentence(match: Match) -> str:
         return f"Enough evidence: {ahead} is better than {behind}."
     if won == 0:
         return f"No difference yet: {ahead} and {behind} were each preferred on as many prompts."
-    if (match.win_rate > 0.5) == (
-        ahead != match.contender
-    ):  # first verdicts say one thing, all together the other
+    # first verdicts say one thing, all together the other
+    if (match.win_rate > 0.5) == (ahead != match.contender):
         return f"No difference yet: counted by prompts {ahead} is ahead, counted by verdicts {behind} is not behind."
     return f"Not enough evidence yet: {ahead} is ahead of {behind}, {_still_needed(match)}."
 

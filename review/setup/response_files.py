@@ -27,11 +27,8 @@ _FIELDS = (
     "output",
 )
 
-_REFERENCES = {
-    "completion",
-    "answer",
-    "output",
-}  # also what datasets call the answer that is expected
+# also what datasets call the answer that is expected
+_REFERENCES = {"completion", "answer", "output"}
 _NAMES_RESPONSES = re.compile(r"response|generat|predict|completion|answer", re.IGNORECASE)
 _ENDINGS = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 
@@ -66,9 +63,8 @@ def read_responses(path: Path) -> ImportedResponses:
     by_row: dict[int, str] = {}
     for row in rows:
         if isinstance(response := row.get(field), str):
-            response = response.replace(
-                "\r\n", "\n"
-            )  # line ends of another system would tell whose responses these are
+            # line ends of another system would tell whose responses these are
+            response = response.replace("\r\n", "\n")
             number = _number(row.get("row"))
             if number is not None:
                 by_row[number] = response
@@ -95,10 +91,8 @@ def _response_field(rows: Sequence[Mapping[str, object]], name: str) -> str:
     )
     field = next((known for known in _FIELDS if texts[known]), None)
     named = [key for key in texts if key not in _FIELDS and _NAMES_RESPONSES.search(key)]
-    if named and field in {
-        None,
-        *_REFERENCES,
-    }:  # a file with its reference answers beside the responses of models
+    # a file with its reference answers beside the responses of models
+    if named and field in {None, *_REFERENCES}:
         if len(named) > 1:
             columns = ", ".join(f"'{shortened(key, 40)}'" for key in named[:6])
             raise ReviewError(

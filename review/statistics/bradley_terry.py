@@ -156,9 +156,10 @@ def _surely_better(strengths: Array, covariances: Sequence[Array]) -> NDArray[np
     np.fill_diagonal(errors, 1.0)
     rng = np.random.default_rng(_DRAWN_WITH)
     size = len(strengths)
+    # one draw a line: (D, K)
     drawn = rng.multivariate_normal(
         np.zeros(size), covariances[-1], _DRAWS, check_valid="ignore", method="eigh"
-    )  # (D, K)
+    )
     spread = np.sqrt(np.maximum(_variances(covariances[-1]), 1e-12))
     np.fill_diagonal(spread, np.inf)
     largest = np.max(np.abs(drawn[:, :, None] - drawn[:, None, :]) / spread, axis=(1, 2))

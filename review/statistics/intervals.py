@@ -102,9 +102,8 @@ def sign_test(wins: int, losses: int) -> float:
         - math.lgamma(decided - fewer + 1)
         - decided * math.log(2)
     )
-    term = tail = math.exp(
-        log_term
-    )  # of exactly ``fewer``; each further term is the last one times a ratio below 1
+    # of exactly ``fewer``; each further term is the last one times a ratio below 1
+    term = tail = math.exp(log_term)
     for k in range(fewer, 0, -1):
         term *= k / (decided - k + 1)
         tail += term

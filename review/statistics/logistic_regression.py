@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-LEAST_CLUSTERS = (
-    10  # from fewer the sandwich makes intervals that are too narrow, down to none at all
-)
+# from fewer the sandwich makes intervals that are too narrow, down to none at all
+LEAST_CLUSTERS = 10
 _STEPS = 100
 _CONVERGED = 1e-9  # of the gradient's largest entry, per observation
-_FLAT = (
-    1e-10  # of the greatest curvature: a direction with less is one that no observation speaks of
-)
+# of the greatest curvature: a direction with less is one that no observation speaks of
+_FLAT = 1e-10
 _BEYOND = 15.0  # log odds so large belong to data that some line parts without error
 
 
@@ -29,9 +27,8 @@ class Fit:
     coefficients: Array  # (K,)
     # (K, K) the inverse of the curvature, the prior's included: as if verdicts were independent
     posterior: Array
-    clustered: (
-        Array | None
-    )  # (K, K) the sandwich; None where there are no clusters, or too few to tell
+    # (K, K) the sandwich; None where there are no clusters, or too few to tell
+    clustered: Array | None
 
 
 def fit_logistic(

@@ -105,9 +105,8 @@ def m002_marks(db: Database) -> Any:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
 
 
-_RANDOM_PLACE = (
-    "(random() & 0x1FFFFFFFFFFFFF) / 9007199254740992.0"  # from 0 to below 1, of 53 random bits
-)
+# from 0 to below 1, of 53 random bits
+_RANDOM_PLACE = "(random() & 0x1FFFFFFFFFFFFF) / 9007199254740992.0"
 _ORDER = (
     # people who judge each pair; 0: everybody
     "ALTER TABLE reviews ADD COLUMN overlap INTEGER NOT NULL DEFAULT 0",
@@ -233,9 +232,8 @@ _COUNT = """
 """
 _DIFFER = "count(DISTINCT coalesce(winner_response_id, verdict)) > 1"
 _STARS = "CASE verdict WHEN 'stars' THEN a_stars END"
-_DIFFER_IN_STARS = (
-    f"coalesce(max({_STARS}) - min({_STARS}), 0) >= 2"  # four stars and five are the same opinion
-)
+# four stars and five are the same opinion
+_DIFFER_IN_STARS = f"coalesce(max({_STARS}) - min({_STARS}), 0) >= 2"
 _DISPUTE = """
     UPDATE pairs SET is_disputed = (
         SELECT ({differ}) AND total(settles) = 0
@@ -342,9 +340,8 @@ def m007_singles(db: Database) -> Any:
     SQLite widens no check, so the table is made anew; nothing refers to it, and its triggers and
     indexes are made again.
     """
-    db.execute(
-        "ALTER TABLE reviews ADD COLUMN answers TEXT NOT NULL DEFAULT 'pairs'"
-    )  # pairs, pass or stars
+    # pairs, pass or stars
+    db.execute("ALTER TABLE reviews ADD COLUMN answers TEXT NOT NULL DEFAULT 'pairs'")
     parts = db.query(
         "SELECT type, sql FROM sqlite_master WHERE tbl_name = 'verdicts' AND sql IS NOT NULL"
     )
@@ -425,9 +422,8 @@ def m011_latest_first(db: Database) -> Any:
     """
     db.execute("CREATE INDEX verdict_log_by_reviewer ON verdict_log(reviewer)")
     db.execute("CREATE INDEX verdict_log_by_pair ON verdict_log(pair_id, reviewer)")
-    db.execute(
-        "ALTER TABLE repeats ADD COLUMN after_log INTEGER NOT NULL DEFAULT 0"
-    )  # the log's last line at that time
+    # the log's last line at that time
+    db.execute("ALTER TABLE repeats ADD COLUMN after_log INTEGER NOT NULL DEFAULT 0")
     db.execute(
         "UPDATE repeats SET after_log = (SELECT coalesce(max(id), 0) FROM verdict_log WHERE at "
         "<= repeats.rated_at)"

@@ -39,9 +39,8 @@ def test_no_tab_has_a_serious_obstacle(
     for tab, ready in TABS.items():
         window.goto(f"{server.url}/?tab={tab}")
         expect(window.locator(ready).first).to_be_visible()
-        expect(window.locator(".pending")).to_have_count(
-            0
-        )  # Gradio makes what is being asked for anew translucent
+        # Gradio makes what is being asked for anew translucent
+        expect(window.locator(".pending")).to_have_count(0)
         if tab == "review":
             open_details(window)
         result = Axe().run(window).response

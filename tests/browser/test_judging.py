@@ -216,9 +216,8 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(
     expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
     expect(progress).to_have_text("1 of 4 judged")
     server.start()
-    with suppress(
-        PlaywrightError
-    ):  # Gradio loads the page anew by itself when it sees the app again, and may be quicker
+    # Gradio loads the page anew by itself when it sees the app again, and may be quicker
+    with suppress(PlaywrightError):
         page.reload()
     expect(progress).to_have_text("1 of 4 judged")
     expect(page.locator("#pair [data-part=who]")).to_have_text("Amina judges r")
@@ -230,9 +229,8 @@ def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(
     page: Page, server: Server, small_file: Path
 ) -> None:
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
-    page.evaluate(
-        "() => { window.fetch = () => new Promise(() => {}); }"
-    )  # nothing that is sent arrives any more
+    # nothing that is sent arrives any more
+    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")
     page.keyboard.press("2")
     expect(progress).to_have_text("0 of 4 judged")
     page.reload()

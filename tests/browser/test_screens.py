@@ -165,9 +165,8 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     model.press("Enter")
     expect(page.locator("#ready")).to_contain_text("34 rows to train on")
     page.get_by_label("Epochs").fill("1000")
-    page.get_by_label("Batch size").fill(
-        "1"
-    )  # many steps: there must be some left when the app is back
+    # many steps: there must be some left when the app is back
+    page.get_by_label("Batch size").fill("1")
     page.get_by_label("Run name").fill("cut-off")
     page.locator("#start").click()
     state = page.locator("#monitor [data-part=state]")
@@ -285,9 +284,8 @@ def test_what_is_typed_while_a_methods_defaults_are_on_their_way_stays(
     held: list[Route] = []
     calm_page.route("**/gradio_api/run/**", lambda request: held.append(request))  # noqa: PLW0108 - Playwright marks what it is given
     calm_page.get_by_role("radio", name="lora", exact=True).click()
-    while (
-        len(held) < 2
-    ):  # the card, and the defaults; should one never be asked for, the test's own limit ends this
+    # the card, and the defaults; should one never be asked for, the test's own limit ends this
+    while len(held) < 2:
         calm_page.wait_for_timeout(20)
     calm_page.get_by_label("Epochs", exact=True).fill("7")
     calm_page.unroute("**/gradio_api/run/**")  # which lets go of what is held

@@ -203,9 +203,8 @@ def test_on_a_gpu_the_card_names_its_memory(
     most = gpu_memory_mib(plan)  # weights, gradients, two moments, and a copy in 2 bytes
     assert most is not None and most * 2**20 > 500 * 2**20 + 18 * weights
     usual = memory_mib(plan)
-    assert (
-        usual is not None and most - 500 < usual - 430 + 2 * weights / 2**20 + 1
-    )  # what the libraries take is not on it
+    # what the libraries take is not on it
+    assert usual is not None and most - 500 < usual - 430 + 2 * weights / 2**20 + 1
     assert free_gpu_memory_mib() is None or torch.cuda.is_available()
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
     assert (
@@ -233,9 +232,8 @@ def test_adapters_on_products_in_16_bits_need_half_the_weights(
     config = json.loads((larger_model / "config.json").read_text())
     blocks = parameter_count(larger_model) - config["vocab_size"] * config["hidden_size"]
     assert None not in told
-    assert (told[0] or 0) - (told[1] or 0) == pytest.approx(
-        2 * blocks / 2**20, rel=0.1
-    )  # less the adapters' own copy
+    # less the adapters' own copy
+    assert (told[0] or 0) - (told[1] or 0) == pytest.approx(2 * blocks / 2**20, rel=0.1)
 
 
 def test_what_dora_measures_is_told_in_float32(
@@ -333,9 +331,8 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
     monkeypatch.setattr("ui.train.views.memory_bound_s", lambda _: 30.0)
     assert "roughly 2 min 00 s, up to " in ready_markup(plan, "command", None)
-    monkeypatch.setattr(
-        "ui.train.views.free_gpu_memory_mib", lambda: 8192.0
-    )  # for a GPU nobody has counted them
+    # for a GPU nobody has counted them
+    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
     assert "roughly 1 min 30 s, up to " in ready_markup(plan, "command", None)
     assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
     monkeypatch.setattr("ui.train.views.flops_per_s", lambda: None)

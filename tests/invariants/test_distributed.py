@@ -24,9 +24,8 @@ from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 from tests.conftest import processes_of_run
 
-_ROUNDING = (
-    1e-4  # relative; sums of two processes are added in another order, and Adam carries that on
-)
+# relative; sums of two processes are added in another order, and Adam carries that on
+_ROUNDING = 1e-4
 
 
 @pytest.fixture(autouse=True)

@@ -53,9 +53,8 @@ def test_an_adapter_computes_and_learns_what_pefts_does(
     ours, theirs = adapted(tiny_models[layout]), adapted(tiny_models[layout])
     fuse_layers(ours)
     fuse_layers(ours)  # once is enough
-    _fuse_norms(
-        theirs
-    )  # what is compared here are the adapters: a small gradient hangs on the last bit of a norm
+    # what is compared here are the adapters: a small gradient hangs on the last bit of a norm
+    _fuse_norms(theirs)
     mine, expected = ours(IDS).logits, theirs(IDS).logits
     assert len(calls) == sum(hasattr(module, "lora_A") for module in ours.modules())
     torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
@@ -69,14 +68,12 @@ def test_an_adapter_computes_and_learns_what_pefts_does(
     assert pairs
     for one, other in pairs:
         assert float((one.grad - other.grad).norm()) <= 1e-5 * float(other.grad.norm())
-    with (
-        torch.no_grad()
-    ):  # an adapter that is added to the weights, or put aside, is nothing to compute
+    # an adapter that is added to the weights, or put aside, is nothing to compute
+    with torch.no_grad():
         calls.clear()
         with ours.disable_adapter(), theirs.disable_adapter():
-            torch.testing.assert_close(
-                ours(IDS).logits, theirs(IDS).logits, rtol=1e-5, atol=1e-6
-            )  # activations round otherwise
+            # activations round otherwise
+            torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, rtol=1e-5, atol=1e-6)
         assert not calls
         torch.testing.assert_close(
             ours.merge_and_unload()(IDS).logits, expected, rtol=1e-3, atol=1e-4
@@ -155,9 +152,8 @@ def test_a_norm_in_fewer_passes_is_the_same_function_with_the_same_gradients(
     _fuse_norms(model)
     _fuse_norms(model)  # once is enough
     assert isinstance(ours.forward, partial) and not isinstance(ours.forward.args[1], partial)
-    given = torch.randn(*shape[:-1], shape[-1] + 8)[
-        ..., 4:-4
-    ]  # a view, as attention hands its heads over
+    # a view, as attention hands its heads over
+    given = torch.randn(*shape[:-1], shape[-1] + 8)[..., 4:-4]
     pushed, found = torch.randn(shape), []
     for norm in (theirs, ours):
         norm.weight.requires_grad_(learns != "input")
@@ -200,9 +196,8 @@ def test_norms_that_are_something_else_are_left_alone() -> None:
     assert not any(isinstance(module.forward, partial) for module in model)
     usual = Qwen3RMSNorm(8)
     _fuse_norms(torch.nn.Sequential(usual))
-    assert (
-        usual(torch.ones(2, 8, dtype=torch.bfloat16)).dtype is torch.float32
-    )  # what its own code makes of other numbers
+    # what its own code makes of other numbers
+    assert usual(torch.ones(2, 8, dtype=torch.bfloat16)).dtype is torch.float32
 
 
 def test_an_adapted_layer_takes_one_token_without_a_batch(

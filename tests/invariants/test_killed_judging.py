@@ -72,9 +72,8 @@ def test_a_hundred_kills_lose_no_acknowledged_verdict(tmp_path: Path) -> None:
         last = {row["pair_id"]: row["action"] for row in log if row["reviewer"] == person}
         assert len(found) == len(set(found)) == people[person]
         assert {pair for pair, action in last.items() if action == "rated"} == set(found)
-        missing = kept[person] - set(
-            found
-        )  # a death may come between an undoing and its word, never between a verdict and its row
+        # a death may come between an undoing and its word, never between a verdict and its row
+        missing = kept[person] - set(found)
         assert all(last[pair] == "undone" for pair in missing) and len(missing) <= KILLS // len(
             PEOPLE
         )

@@ -184,15 +184,13 @@ def test_a_run_keeps_the_library_it_began_with(
         chosen,
         stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4,
     )
-    monkeypatch.setattr(
-        matmul_backend, "flops_per_s", lambda _: 1e9
-    )  # today the machine is busy: a trial says otherwise
+    # today the machine is busy: a trial says otherwise
+    monkeypatch.setattr(matmul_backend, "flops_per_s", lambda _: 1e9)
     sent.clear()
     execute(workspace, broken, lambda: False, [])
     assert sent and same(weights(workspace, whole), weights(workspace, broken))
     sent.clear()
-    assert (
-        torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent
-    )  # the run has left nothing behind in this process
+    # the run has left nothing behind in this process
+    assert torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent
     for changed in ({"compiled": True}, {"precision": "bfloat16"}):
         assert _Loop._products(loop_of(replace(chosen, **changed))) == DEFAULT  # type: ignore[arg-type]

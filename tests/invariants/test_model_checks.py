@@ -343,9 +343,8 @@ def test_an_adapter_without_a_tokenizer_has_its_bases(
         == 0
     )
     assert "its own rank, alpha, dropout, kind and layers stay" in capsys.readouterr().err
-    assert (
-        RunStore(workspace).settings("on").lora_rank == 16
-    )  # what is written down is what was done
+    # what is written down is what was done
+    assert RunStore(workspace).settings("on").lora_rank == 16
 
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
@@ -454,9 +453,8 @@ def test_a_chat_models_own_template_is_its_style_unless_another_is_named(
         "model",
         "chatml",
     ]
-    assert (
-        RunStore(workspace).settings("own").day
-    )  # the date that templates are told is one for the whole run
+    # the date that templates are told is one for the whole run
+    assert RunStore(workspace).settings("own").day
     assert "validation loss" in capsys.readouterr().err
 
 

@@ -73,9 +73,8 @@ def test_steps_read_one_late_tell_the_same_story(
         for at, event in enumerate(events)
         if isinstance(event, CheckpointSaved)
     ]
-    assert saved_after and all(
-        step == before for step, before in saved_after
-    )  # what is saved was told
+    # what is saved was told
+    assert saved_after and all(step == before for step, before in saved_after)
 
 
 def steps_before(events: Sequence[Event], at: int) -> int:

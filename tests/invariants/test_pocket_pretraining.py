@@ -85,9 +85,8 @@ def test_two_processes_train_the_model_of_one(tmp_path: Path, corpus: Path) -> N
     pretrain(0, 1, TINY, corpus, one)
     spawn(pretrain, (2, TINY, corpus, two), nprocs=2)
     for name, weight in weights(one).items():
-        torch.testing.assert_close(
-            weights(two)[name].float(), weight.float(), atol=2e-2, rtol=2e-2
-        )  # bfloat16 files
+        # bfloat16 files
+        torch.testing.assert_close(weights(two)[name].float(), weight.float(), atol=2e-2, rtol=2e-2)
 
 
 @pytest.mark.slow

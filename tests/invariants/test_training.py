@@ -114,9 +114,8 @@ def test_every_layout_trains_saves_and_reloads_with_identical_logits(
     with torch.no_grad():
         assert torch.equal(ours(ids).logits, plain(ids).logits)
     assert not list(folder.glob("*.bin"))
-    assert not any(
-        "flat_rows" in file.read_text() for file in folder.glob("*.json")
-    )  # our attention's name means nothing elsewhere
+    # our attention's name means nothing elsewhere
+    assert not any("flat_rows" in file.read_text() for file in folder.glob("*.json"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     encoder = load_encoder(folder, "alpaca")
     prompt = load_dataset(small_file).examples[1].prompt
@@ -175,9 +174,8 @@ def test_loss_and_gradients_are_those_of_transformers_own_path(
             ).eval()
             for model in (ours, theirs)
         )
-        with (
-            torch.no_grad()
-        ):  # a fresh adapter's second matrix is zero, and half the gradients with it
+        # a fresh adapter's second matrix is zero, and half the gradients with it
+        with torch.no_grad():
             for model in (ours, theirs):
                 torch.manual_seed(1)
                 for name, parameter in model.named_parameters():
@@ -185,10 +183,8 @@ def test_loss_and_gradients_are_those_of_transformers_own_path(
                         parameter.normal_(std=0.05)
     batch_loss = BatchLoss(ours)
     assert batch_loss.unsupported_reason == ""
-    for part in (
-        collate(rows[:1], 0, mask_prompt=mask_prompt),
-        batch,
-    ):  # the second's gradients are added to the first's
+    # the second's gradients are added to the first's
+    for part in (collate(rows[:1], 0, mask_prompt=mask_prompt), batch):
         mine, expected = batch_loss.backward(part, 7), plain_loss(theirs, part) / 7
         expected.backward()  # type: ignore[no-untyped-call]
         assert mine.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -472,9 +468,8 @@ def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(
         make_row(n, range(n, n + 8), range(n + 8, n + length)) for n, length in enumerate(lengths)
     ]
     batch_loss = BatchLoss(model)
-    assert bool(batch_loss.unsupported_reason) == (
-        kind != "window"
-    )  # a window is in the way only of rows that are longer
+    # a window is in the way only of rows that are longer
+    assert bool(batch_loss.unsupported_reason) == (kind != "window")
     batch = collate(rows, 0, mask_prompt=True)
     with torch.no_grad():
         assert batch_loss.summed(batch).item() == pytest.approx(
@@ -487,9 +482,8 @@ def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
     row = make_row(1, (5, 6, 7), (8, 0))
     BatchLoss(model).backward(collate([row], 0, mask_prompt=True), 1)
     gradient = model.get_output_embeddings().weight.grad
-    hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[
-        0
-    ]  # only positions 2 and 3 may contribute
+    # only positions 2 and 3 may contribute
+    hidden = model.model(input_ids=torch.tensor([[5, 6, 7, 8]])).last_hidden_state[0]
     probabilities = model.get_output_embeddings()(hidden).softmax(-1)
     expected = sum(
         torch.outer(
@@ -531,9 +525,8 @@ def test_gradient_checkpointing_changes_nothing_but_what_is_kept(
     assert frugal[0] == replace(usual[0], run=frugal[0].run)  # type: ignore[type-var]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor"
-)  # that torch's tracer looks at, and hides from people
+# that torch's tracer looks at, and hides from people
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_a_compiled_decoder_computes_the_same(
     workspace: Workspace,
     small_file: Path,
@@ -645,9 +638,8 @@ def test_kill_9_at_any_moment_loses_nothing_acknowledged_and_the_run_ends_the_sa
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     resumed_at.append(json.loads(output.splitlines()[0])["step"])
-    assert (
-        resumed_at[0] == 0 < resumed_at[1] <= resumed_at[2]
-    )  # a slow disk is written to less often
+    # a slow disk is written to less often
+    assert resumed_at[0] == 0 < resumed_at[1] <= resumed_at[2]
     assert same(weights(workspace, "whole"), weights(workspace, "killed"))
 
 

@@ -119,9 +119,8 @@ def test_packed_rows_change_nothing(
         model.activation_checkpointing_enable()
         model.train()
     found = learnt(model, batch)
-    assert len(calls) == 2 * (
-        2 if checkpointing else 1
-    )  # the forward pass, and the one before the backward
+    # the forward pass, and the one before the backward
+    assert len(calls) == 2 * (2 if checkpointing else 1)
     assert_alike(found, expected)
 
 
@@ -142,9 +141,8 @@ def test_a_kernel_for_16_bits_serves_products_in_16_bits_alone(
     calls = install(grad_rows(only=(torch.bfloat16, torch.float16)))
     learnt(load(tiny_models["llama"]), batch)
     assert not calls
-    packed = learnt(
-        load(tiny_models["llama"]), batch, torch.bfloat16
-    )  # under autocast some of them come in float32
+    # under autocast some of them come in float32
+    packed = learnt(load(tiny_models["llama"]), batch, torch.bfloat16)
     assert calls
     assert_alike(packed, padded, within=0.02)
 

@@ -208,9 +208,8 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
     juma, neema, amina = Visitor(guarded), Visitor(guarded), Visitor(guarded)
     for person, word in ((juma, "juma:other"), (neema, "neema:third"), (amina, "amina:secret")):
         assert person.sign_in(*word.split(":")) == 200
-    assert juma.ask("/", Accept="text/html")[1].count(
-        "Judge responses side by side"
-    )  # led to the one page that is theirs
+    # led to the one page that is theirs
+    assert juma.ask("/", Accept="text/html")[1].count("Judge responses side by side")
     before = dump(guarded)
     for _ in range(2):
         for path in ("/config", "/gradio_api/info", f"/gradio_api/file={tmp_path}/secret.json"):
@@ -226,9 +225,8 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
             "share_result",
         ):
             assert juma.run(name, named, "r", "", "", "", "")[0] == 403, name
-            assert juma.run(name, named, "r", "", "", "", "", at="/judge")[0] in {404, 500}, (
-                name
-            )  # there is no such event there
+            # there is no such event there
+            assert juma.run(name, named, "r", "", "", "", "", at="/judge")[0] in {404, 500}, name
         for path in (
             "upload",
             f"file={tmp_path}/secret.json",
@@ -263,9 +261,8 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
             "named",
             "rendered",
         }
-        if (
-            dump(guarded) == before
-        ):  # now they vote, and neema does: all of it holds afterwards, too
+        # now they vote, and neema does: all of it holds afterwards, too
+        if dump(guarded) == before:
             assert (
                 neema.call(
                     "save_verdict",
@@ -284,9 +281,8 @@ def test_a_reviewer_reads_and_changes_nothing_that_is_not_theirs_before_or_after
     assert [(row["reviewer"], row["pair_id"], row["comment"]) for row in rows] == [
         ("neema", 1, "mine")
     ]
-    assert (
-        amina.run("refresh_results")[0] == 200
-    )  # the page offers the review before it can be chosen
+    # the page offers the review before it can be chosen
+    assert amina.run("refresh_results")[0] == 200
     assert amina.run("share_result", "r", True)[0] == 200
     assert "preferred in" in juma.run("show_shared", "r", at="/judge")[1]
 
@@ -426,10 +422,8 @@ def test_sigterm_always_ends_the_app(served: Server) -> None:
     other = Visitor(served)
     assert other.run("show_left", chosen, "pocket", 1, "alpaca", True)[0] == 200
     served.process.send_signal(signal.SIGTERM)
-    assert served.process.wait(60) in {
-        0,
-        -signal.SIGTERM,
-    }  # uvicorn ends by the signal that it was told to end by
+    # uvicorn ends by the signal that it was told to end by
+    assert served.process.wait(60) in {0, -signal.SIGTERM}
 
 
 def test_kill_9_loses_no_acknowledged_verdict(served: Server) -> None:

@@ -366,11 +366,8 @@ def test_chat_streams_longer_and_longer_text_and_shows_the_exact_prompt(
     with pytest.raises(gr.Error, match="There is no model"):
         told.extend(page.trigger("answer", "/no/model", "", "", past, 0, 0, 1, 12, 1))
     asked, seen, _, box = told[-1]
-    assert (asked, seen, box) == (
-        [],
-        [],
-        HOSTILE,
-    )  # it is no part of what is asked next, and stands where it was written
+    # it is no part of what is asked next, and stands where it was written
+    assert (asked, seen, box) == ([], [], HOSTILE)
 
 
 def test_chat_text_is_escaped_in_the_one_adapter() -> None:
@@ -537,9 +534,8 @@ def test_a_review_is_made_in_the_background_with_progress(
     assert (
         "6 of 6 responses. Ready to judge." in making and dropdown.value == name and watched == ""
     )
-    wait_until(
-        lambda: services.review_jobs.current, lambda current: current is None
-    )  # its thread ends a moment later
+    # its thread ends a moment later
+    wait_until(lambda: services.review_jobs.current, lambda current: current is None)
     with pytest.raises(gr.Error, match="two or more"):
         page.trigger("make_review", key, "test", 3, "", names[:1], 0, "", "", 0, "pairs", 8, 0, 42)
     with pytest.raises(gr.Error, match="There is no model"):

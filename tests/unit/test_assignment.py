@@ -198,10 +198,8 @@ def test_a_review_of_an_earlier_version_goes_on(tmp_path: Path, small_file: Path
     workspace = Workspace(tmp_path)
     store = ReviewStore(workspace)
     counts(store)
-    assert Judge(store, "r", "amina").progress() == (
-        1,
-        5,
-    )  # of the sixth both say the same: nobody is asked any more
+    # of the sixth both say the same: nobody is asked any more
+    assert Judge(store, "r", "amina").progress() == (1, 5)
     assert sorted(judge_all(store, "amina")) == [1, 2, 4, 5]
     assert (
         len({row["shuffle_key"] for row in store.database.query("SELECT shuffle_key FROM pairs")})

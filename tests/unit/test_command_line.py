@@ -104,9 +104,8 @@ def test_processes_that_could_not_talk_to_each_other_are_refused_before_anything
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr(
-        "torch.distributed.is_nccl_available", lambda: False
-    )  # as PyTorch is built for Windows
+    # as PyTorch is built for Windows
+    monkeypatch.setattr("torch.distributed.is_nccl_available", lambda: False)
     status, _, error = call(
         core_main, capsys, "train", "sample", "--processes", 2, "--workspace", tmp_path
     )

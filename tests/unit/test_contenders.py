@@ -113,9 +113,8 @@ def test_finished_responses_are_judged_against_the_expected_answers(
     judge = Judge(store, "r", "amina")
     pairs = judge.next_pairs(110)
     [match] = report_review(store, "r").matches
-    assert (
-        len(pairs) == 93 and match.identical == 17
-    )  # nobody is asked about answers of the same words
+    # nobody is asked about answers of the same words
+    assert len(pairs) == 93 and match.identical == 17
     for pair in pairs:
         row = rows[pair.row - 1]
         assert {pair.a, pair.b} == {row["output"].strip(), row["model_response"]}
@@ -154,11 +153,8 @@ def test_rows_without_a_response_are_left_out_and_numbers_of_rows_are_understood
     )
     store = make(workspace, small_file, [f"file:{by_row}", f"file:{by_prompt}"])
     pairs = Judge(store, "r", "amina").next_pairs(10)
-    assert sorted(pair.row for pair in pairs) == [
-        3,
-        4,
-        5,
-    ]  # row n asks for n - 1, and a row with an input asks otherwise
+    # row n asks for n - 1, and a row with an input asks otherwise
+    assert sorted(pair.row for pair in pairs) == [3, 4, 5]
     assert all({pair.a, pair.b} == {f"answer {pair.row}", str(pair.row - 1)} for pair in pairs)
 
 
@@ -301,9 +297,8 @@ def test_prompts_without_answers_are_asked_in_turn(workspace: Workspace, tmp_pat
     judge = Judge(store, "r", "amina")
     for pair in judge.next_pairs(2):
         judge.rate(pair.id, make_rating("a"))
-    assert (
-        len(export_review(store, "r", "dpo").splitlines()) == 1
-    )  # a conversation is no answer to one prompt
+    # a conversation is no answer to one prompt
+    assert len(export_review(store, "r", "dpo").splitlines()) == 1
     assert len(export_review(store, "r", "jsonl").splitlines()) == 2
     assert DatasetStore(workspace).recent() == []  # nothing to train on
     [kept] = DatasetStore(workspace).recent(prompt_lists=True)

@@ -178,9 +178,8 @@ def test_prose_holds_no_measured_prompt_and_no_unknown_question_that_is_held_out
     prose: str,
 ) -> None:
     lines = {plain(line) for line in re.split(r'[\n"]|: |^- ', prose)}
-    subjects = {
-        plain(next(iter(item.values()))) for family in FAMILIES for item in family.facts
-    }  # "good morning", in Swahili
+    # "good morning", in Swahili
+    subjects = {plain(next(iter(item.values()))) for family in FAMILIES for item in family.facts}
     assert not lines & {plain(prompt) for prompt in measured_prompts()} - subjects
     held_out = {
         plain(row["instruction"])
@@ -301,11 +300,8 @@ IDENTITIES = {  # what makes two rows of a skill the same item, read from questi
     "spelling": lambda text: re.findall(r"(\w+) is spelled", text)[0].lower(),
     "upper": lambda text: re.findall(r"capital letters, (\w+) is", text)[0],
 }
-TOGETHER = {
-    "negation": "question",
-    "spelling": "letter",
-    "upper": "letter",
-}  # families that share their items
+# families that share their items
+TOGETHER = {"negation": "question", "spelling": "letter", "upper": "letter"}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -432,9 +432,8 @@ def test_a_dataset_is_encoded_once_for_all_who_ask(
             assert found is rows
     assert len(calls) == 40
     assert encode_dataset(dataset, load_encoder(POCKET, "phi3")) != rows and len(calls) == 80
-    encode_dataset(
-        load_dataset(other), load_encoder(POCKET, "alpaca")
-    )  # the third: the first is forgotten
+    # the third: the first is forgotten
+    encode_dataset(load_dataset(other), load_encoder(POCKET, "alpaca"))
     again = encode_dataset(dataset, load_encoder(POCKET, "alpaca"))
     assert again == rows and again is not rows and len(calls) == 121
     [measured, *_], unwritable = measure_dataset(dataset, load_encoder(POCKET, "alpaca"))

@@ -162,9 +162,8 @@ def test_a_contender_who_loses_all_is_ranked_and_islands_are_told_of() -> None:
         "not known yet."
     )
     ties = rank(NAMES[:2], [Bout("base", "small", 0.5, number) for number in range(120)])
-    assert all(
-        one.high - one.low > 20 for one in ties.standings
-    )  # ties prove no equality to the point
+    # ties prove no equality to the point
+    assert all(one.high - one.low > 20 for one in ties.standings)
     assert ties.note == ""
 
 
@@ -321,12 +320,8 @@ def test_verdicts_on_one_prompt_that_always_agree_count_as_one() -> None:
     assert 4 < effective_count([(5, 0)] * 6) <= 6
     assert effective_count([(4, 0)] * 30 + [(0, 4)] * 20) == pytest.approx(50, abs=2)
     lows = []
-    for losses in (
-        0,
-        1,
-        2,
-        3,
-    ):  # of 90 verdicts on 30 prompts: each lost one lowers what can be claimed
+    # of 90 verdicts on 30 prompts: each lost one lowers what can be claimed
+    for losses in (0, 1, 2, 3):
         worth = effective_count([(2, 1)] * losses + [(3, 0)] * (30 - losses))
         lows.append(wilson_interval((90 - losses) / 90 * worth, worth)[0])
     assert lows == sorted(lows, reverse=True) and lows[1] < 0.89
@@ -346,9 +341,8 @@ def test_the_interval_of_repeated_prompts_holds_the_truth_as_often_as_it_says() 
     for _ in range(rounds):
         prompts = []
         for _ in range(80):
-            leaning = rng.betavariate(
-                1.2, 0.8
-            )  # what share of people prefer the first on this prompt: 0.6 in the mean
+            # what share of people prefer the first on this prompt: 0.6 in the mean
+            leaning = rng.betavariate(1.2, 0.8)
             wins = sum(rng.random() < leaning for _ in range(4))
             prompts.append((wins, 4 - wins))
         share = sum(wins for wins, _ in prompts) / 320

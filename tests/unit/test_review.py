@@ -119,15 +119,12 @@ def test_looking_after_every_vote_gives_false_alarms_in_at_most_five_percent() -
 def test_prompts_still_needed_are_told_only_where_somebody_is_ahead() -> None:
     assert prompts_still_needed(20, 2, 0) == (0, 0)
     assert prompts_still_needed(0, 0, 5) is None
-    assert (
-        prompts_still_needed(11, 9, 0) is None
-    )  # who is better is open, and so is how long it takes to see it
+    # who is better is open, and so is how long it takes to see it
+    assert prompts_still_needed(11, 9, 0) is None
     needed = prompts_still_needed(15, 5, 0)
     assert needed is not None and 0 < needed[0] < needed[1]
-    assert prompts_still_needed(15, 5, 20) == (
-        2 * needed[0],
-        2 * needed[1],
-    )  # every second prompt ends undecided
+    # every second prompt ends undecided
+    assert prompts_still_needed(15, 5, 20) == (2 * needed[0], 2 * needed[1])
     assert can_be_settled(8, 2, 6) and not can_be_settled(8, 2, 4)
 
 
@@ -177,9 +174,8 @@ def test_several_verdicts_on_one_prompt_are_no_further_evidence(store: ReviewSto
     assert together.evidence == alone.evidence
     assert (alone.has_repeated_prompts, together.has_repeated_prompts) == (False, True)
 
-    assert together.interval == pytest.approx(
-        alone.interval, abs=0.05
-    )  # all agree: four verdicts on a prompt tell no more than one
+    # all agree: four verdicts on a prompt tell no more than one
+    assert together.interval == pytest.approx(alone.interval, abs=0.05)
 
 
 def make_empty(store: ReviewStore) -> ReviewStore:
@@ -202,9 +198,8 @@ def test_sides_are_random_by_reviewer_and_pair_and_never_change(
     lefts = sum(side == "a" for side in sides["amina"].values())
     assert 8 <= lefts <= 32
     assert sides["amina"] != sides["juma"]
-    people = [
-        f"person {number}" for number in range(8)
-    ]  # two may begin at the same pair by chance, eight do not
+    # two may begin at the same pair by chance, eight do not
+    people = [f"person {number}" for number in range(8)]
     assert (
         len(
             {
@@ -271,9 +266,8 @@ def test_undo_takes_back_the_last_whatever_the_clock_says(
             lambda number=number: f"2026-01-01T00:00:{59 - number}.000000+00:00",
         )
         judge.rate(pair_id, make_rating("a"))
-    monkeypatch.setattr(
-        "review.judging.judge.now", lambda: "2026-01-01T00:00:30.000000+00:00"
-    )  # and stands still
+    # and stands still
+    monkeypatch.setattr("review.judging.judge.now", lambda: "2026-01-01T00:00:30.000000+00:00")
     judge.rate(pairs[1], make_rating("tie"))
     judge.rate(pairs[0], make_rating("b"))
     undone = [judge.undo().id for _ in range(4)]
@@ -294,9 +288,8 @@ def test_undo_takes_back_the_last_and_the_log_keeps_all(store: ReviewStore) -> N
         for row in store.database.query("SELECT * FROM verdict_log ORDER BY id")
     ]
     assert log == [("rated", "a"), ("rated", "b"), ("undone", "b"), ("changed", "tie")]
-    assert (
-        judge.undo() and judge.judged(first.id).rating.verdict == "a"
-    )  # the change, not the verdict
+    # the change, not the verdict
+    assert judge.undo() and judge.judged(first.id).rating.verdict == "a"
     judge.undo()
     with pytest.raises(ReviewError, match="nothing to undo"):
         judge.undo()
@@ -540,9 +533,8 @@ def test_stars_and_tags_belong_to_the_contender_whichever_side_it_was_on(
     )
     half = float(student_t.ppf(0.975, 11)) * variance**0.5
     assert (tuned.stars.mean, 4.5 - tuned.stars.interval[0]) == pytest.approx((4.5, half))
-    assert (
-        base.stars.mean == 2 and 0.2 < base.stars.interval[1] - 2 < 0.5
-    )  # twelve times the same is no certainty
+    # twelve times the same is no certainty
+    assert base.stars.mean == 2 and 0.2 < base.stars.interval[1] - 2 < 0.5
     low, high = base.stars.interval
     assert f"base: 2.0 of 5 stars ({low:.1f} to {high:.1f}) in 12; wrong fact 12" in report_text(
         report_review(store, "r")

@@ -53,9 +53,8 @@ def test_each_response_is_judged_by_itself_and_passes_or_fails(
     report = report_singles(store, "r")
     base, tuned = report.passed
     assert (base.passed, base.failed, tuned.passed, tuned.failed) == (6, 18, 24, 0)
-    assert (
-        0 <= wilson_interval(12, 12)[0] - tuned.interval[0] < 0.02
-    )  # two alike verdicts on a prompt tell no more than one
+    # two alike verdicts on a prompt tell no more than one
+    assert 0 <= wilson_interval(12, 12)[0] - tuned.interval[0] < 0.02
     assert report.alpha == 1.0 and report.people == {"amina": 24, "juma": 24}
     assert report.said[0].tags == {"wrong fact": 18}
     assert "base: 6 of 24 pass, 25% (95 % Wilson interval" in singles_text(report)
@@ -158,9 +157,8 @@ def test_stars_that_differ_by_two_are_a_disagreement_for_somebody_to_settle(
     report = report_singles(store, "r")
     assert (report.disputed, report.settled, report.ratings) == (1, 1, 9)
     given = [said.stars for said in report.said if said.stars]
-    assert (
-        sum(stars.count for stars in given) == 7
-    )  # the one that settles alone counts for its response
+    # the one that settles alone counts for its response
+    assert sum(stars.count for stars in given) == 7
     listed = disputed_pairs(store, "r").pairs
     assert [[words for _, words, _ in pair.said] for pair in listed] == [
         ["5 of 5 stars", "3 of 5 stars"],

@@ -170,9 +170,8 @@ def test_a_share_of_pairs_is_shown_twice_with_the_sides_exchanged(
             break
     assert len({pair.id for pair in again}) == len(again) and 7 <= len(again) <= 8
     report = report_review(store, "r")
-    assert (
-        report.ratings == 40 and report.matches[0].losses == 40
-    )  # what was said again is not counted
+    # what was said again is not counted
+    assert report.ratings == 40 and report.matches[0].losses == 40
     [person] = report.reviewers
     by_side = [pair for number, pair in enumerate(again) if number % 2]
     assert person.looked_again == len(again)
@@ -231,27 +230,23 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(
     report = report_review(store, "r")
     assert (report.disputed, report.settled, report.ratings) == (1, 2, 22)
     match = report.matches[0]
-    assert (match.wins, match.losses) == (
-        1,
-        2 + 15,
-    )  # of base: the disagreement left, 14 agreed, and 2 settled count once
+    # of base: the disagreement left, 14 agreed, and 2 settled count once
+    assert (match.wins, match.losses) == (1, 2 + 15)
     assert report.agreement.pairs == 10  # of the first two alone
     assert "2 pairs were settled by a later verdict" in disputes_sentence(report)
     of_one = report_review(store, "r", Filters(reviewer="amina"))
     assert (of_one.disputed, of_one.settled) == (1, 2)  # as in the list, which knows no filters
     listed = disputed_pairs(store, "r").pairs
-    assert [len(pair.said) for pair in listed] == [
-        2,
-        3,
-        3,
-    ]  # what is open first; nothing of what was said is gone
+    # what is open first; nothing of what was said is gone
+    assert [len(pair.said) for pair in listed] == [2, 3, 3]
     assert {name for name, _, _ in listed[0].said} == {"amina", "juma"}
     assert ("neema", "tuned better (settles it)", "") in listed[1].said
     assert third.undo().id == pairs[1].id
     assert report_review(store, "r").disputed == 2
+    # thinks again
     judges["juma"].rate(
         pairs[2].id, make_rating(side_of("tuned", judges["juma"].pair(pairs[2].id).a))
-    )  # thinks again
+    )
     assert report_review(store, "r").disputed == 1
     assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
     assert "data-disputed" not in result_markup(replace(report, disputed=0, settled=0))
@@ -273,9 +268,8 @@ def test_ones_own_verdict_or_an_undisputed_pair_is_settled_by_nobody(
         own.undo()
     third = Judge(store, "r", "asha", adjudicates=True)
     third.rate(1, make_rating("a"))
-    Judge(store, "r", "asha").rate(
-        1, make_rating("b")
-    )  # changed on the usual way, it settles all the same
+    # changed on the usual way, it settles all the same
+    Judge(store, "r", "asha").rate(1, make_rating("b"))
     assert report_review(store, "r").settled == 1
 
 

@@ -63,9 +63,8 @@ def test_the_expected_answer_is_not_shown_where_it_would_tell_whose_a_response_i
         assert pair_object(pair)["expected"] == ""
     plain = write_review(workspace, small_file, TEXTS, 3, "plain")
     assert all(pair.expected for pair in Judge(plain, "plain", "amina").next_pairs(3))
-    with (
-        plain.database.transaction() as tables
-    ):  # a model that says letter by letter what is expected
+    # a model that says letter by letter what is expected
+    with plain.database.transaction() as tables:
         tables.execute(
             """UPDATE responses SET text = ' ' || (SELECT expected FROM prompts WHERE id = prompt_id) || char(10)
                WHERE contender_id = (SELECT max(id) FROM contenders)"""
@@ -83,9 +82,8 @@ def test_what_one_has_not_judged_is_left_out_of_what_stands_behind_a_number(
     seen = drill_down(store, "r", ("base", "tuned"), asked_by="Juma")
     assert (seen.total, seen.hidden, [pair.row for pair in seen.pairs]) == (1, 3, [1])
     assert disputed_pairs(store, "r", "juma").hidden == 0
-    assert (
-        drill_down(store, "r", ("base", "tuned"), asked_by="neema").total == 4
-    )  # she judges nothing here
+    # she judges nothing here
+    assert drill_down(store, "r", ("base", "tuned"), asked_by="neema").total == 4
     assert drill_down(store, "r", ("base", "tuned")).total == 4
 
 
@@ -120,9 +118,8 @@ def test_ratings_land_only_on_the_responses_that_they_were_given_for(
         1,
         1,
     ) and "was given in the review 'another'" in found.refused[0][1]
-    assert (
-        same.database.query("SELECT * FROM verdicts WHERE adjudicates = 1") == []
-    )  # nobody differs there
+    # nobody differs there
+    assert same.database.query("SELECT * FROM verdicts WHERE adjudicates = 1") == []
 
 
 def test_a_stranger_settles_nothing_by_a_file_but_where_people_differ(
@@ -219,10 +216,8 @@ def test_a_prompt_bets_once_by_its_first_decided_verdict(
         for person in ("juma", "neema"):
             rate(store, person, row, "base")
     [match] = report_review(store, "r").matches
-    assert (match.prompts_won, match.prompts_lost) == (
-        1,
-        5,
-    )  # base, tuned: the sixth by its second verdict
+    # base, tuned: the sixth by its second verdict
+    assert (match.prompts_won, match.prompts_lost) == (1, 5)
     assert (match.wins, match.losses) == (12, 5)
     assert match_sentence(match).startswith("No difference yet: counted by prompts tuned is ahead")
 
@@ -250,10 +245,8 @@ def test_training_rows_do_not_contradict_each_other(workspace: Workspace, small_
         for person, winner in zip(("amina", "juma", "neema"), winners, strict=False):
             rate(store, person, row, {"t": "tuned", "b": "base", "=": "both_bad"}[winner])
     dpo, kto = rows_of(store, "dpo"), rows_of(store, "kto")
-    assert sorted(row["chosen"][0]["content"].split()[0] for row in dpo) == [
-        "base",
-        "tuned",
-    ]  # rows 1 and 3; 2 is open
+    # rows 1 and 3; 2 is open
+    assert sorted(row["chosen"][0]["content"].split()[0] for row in dpo) == ["base", "tuned"]
     labels = Counter((json.dumps(row["prompt"]), row["completion"][0]["content"]) for row in kto)
     assert set(labels.values()) == {1} and len(kto) == 6
     assert sum(row["label"] for row in kto) == 2
@@ -317,9 +310,8 @@ def test_pair_numbers_and_payloads_tell_neither_who_meets_nor_what_was_seen(
         Counter((row["contender_low_id"], row["contender_high_id"]) for row in rows[start::3])
         for start in range(3)
     ]
-    assert all(
-        len(counts) == 3 for counts in by_place
-    )  # the number modulo the meetings tells nothing
+    # the number modulo the meetings tells nothing
+    assert all(len(counts) == 3 for counts in by_place)
     judge, counted = Judge(store, "r", "amina"), []
     for _ in range(40):
         pairs = judge.next_pairs(1, repeats=True)

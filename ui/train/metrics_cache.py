@@ -39,9 +39,8 @@ class Histories:
             key = run["id"], run["created_at"]  # a deleted run's id is given out again
             known = self._known.setdefault(key, History(run["name"]))
             self._known.move_to_end(key)
-            if (
-                known.train and known.train[-1]["step"] > run["step"]
-            ):  # it went on from an earlier step
+            # it went on from an earlier step
+            if known.train and known.train[-1]["step"] > run["step"]:
                 known.train, known.validation = [], []
             known.name, known.base_loss, known.total_steps = (
                 run["name"],

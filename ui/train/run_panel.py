@@ -21,12 +21,8 @@ from ui.train.views import answer_groups, differences, run_summary, run_view
 Question = dict[str, Any]
 Row = dict[str, Any]
 _MOST_OVERLAYS = 6
-_NOT_WHILE_MERGING = {
-    "resume",
-    "extend",
-    "rename",
-    "discard",
-}  # they would change, or take away, what is being merged
+# they would change, or take away, what is being merged
+_NOT_WHILE_MERGING = {"resume", "extend", "rename", "discard"}
 
 
 def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
@@ -35,9 +31,8 @@ def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
 
     @answers_errors
     def watch_runs(question: Question) -> dict[str, Any]:
-        mark_interrupted(
-            services.workspace, ["running"]
-        )  # a run of the command line may have died meanwhile
+        # a run of the command line may have died meanwhile
+        mark_interrupted(services.workspace, ["running"])
         rows = services.runs.all()
         summaries = [run_summary(row) for row in rows]
         chosen = _chosen(rows, question.get("run"))

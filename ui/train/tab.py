@@ -17,10 +17,7 @@ from core.models.encoder import own_style
 from core.training.planning.plan import plan_run
 from core.training.runs.runner import add_run
 from core.training.settings import (
-    LORA_KINDS,
     METHODS,
-    PRECISIONS,
-    SAVED_TYPES,
     TrainingSettings,
     as_method,
     change_settings,
@@ -31,56 +28,12 @@ from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.services import STYLE_CHOICES, Services, sentence
 from ui.train.run_panel import run_panel_functions
+from ui.train.settings_form import Fields, lay_out_settings
 from ui.train.views import command_line, not_ready_markup, ready_markup
 
-_DEFAULTED = (
-    "epochs",
-    "learning_rate",
-    "batch_size",
-    "gradient_accumulation",
-)  # these depend on the model
-_ADVANCED = (
-    (
-        ("gradient_accumulation", "Gradient accumulation", "passes per step"),
-        ("max_tokens", "Longest row", "tokens; 0: the model's context"),
-        ("evaluations_per_epoch", "Evaluations per epoch", "whole validation split"),
-        ("patience", "Early stopping", "evaluations without gain; 0: never"),
-    ),
-    (
-        ("warmup_share", "Warm-up", "share of all steps"),
-        ("weight_decay", "Weight decay", "of AdamW"),
-        ("max_gradient_norm", "Clip gradients at", "0: never"),
-        ("watched_prompts", "Watched prompts", "answered at each evaluation"),
-    ),
-    (
-        ("lora_rank", "LoRA rank", "size of the adapters"),
-        ("lora_alpha", "LoRA alpha", "their scale"),
-        ("lora_dropout", "LoRA dropout", "0 to 0.9"),
-        ("lora_kind", "LoRA kind", "rslora: scaled by √rank; dora: magnitude apart"),
-    ),
-    (
-        ("lora_targets", "LoRA layers", "all-linear, or names: q_proj, v_proj"),
-        ("last_blocks", "Last blocks only", "of full tuning; 0: all weights"),
-        ("keep", "Models kept", "besides the best one"),
-        ("seed", "Seed", "of batches and dropout"),
-    ),
-    (
-        ("precision", "Precision", "of products; auto: bfloat16 on a GPU that has it"),
-        (
-            "gradient_checkpointing",
-            "Gradient checkpointing",
-            "Less memory, more time: blocks are computed twice",
-        ),
-        ("compiled", "Compile", "By torch.compile: slow to begin, then faster on a GPU"),
-        ("saved_type", "Saved type", "of the whole model: as trained, or its base's"),
-    ),
-)
-_CHOICES = {
-    "lora_kind": LORA_KINDS,
-    "precision": PRECISIONS,
-    "saved_type": SAVED_TYPES,
-    "keep": [("best only", "best"), ("the last too", "last"), ("every evaluation's", "every")],
-}
+# these depend on the model
+# these depend on the model
+_DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation")
 # In the page: a field that a user has changed since the defaults were asked for is theirs; what we
 # filled in is not.
 _FILL_IN = """(arrived, ...now) => {
@@ -88,7 +41,6 @@ _FILL_IN = """(arrived, ...now) => {
   globalThis.fuataFilledIn = after;
   return now.map((value, at) => (value === before[at] || value === filled[at] ? after[at] : value));
 }"""
-Fields = dict[str, gr.components.Component]
 
 
 @dataclass(frozen=True)
@@ -195,9 +147,8 @@ class _Handlers:
         """Return a model's defaults, and what stood in the fields when they were asked for."""
         defaults = default_settings(model or "", as_method(method))
         after = [getattr(defaults, field) for field in _DEFAULTED]
-        return json.dumps(
-            {"before": before, "after": after, "asked": time.monotonic_ns()}
-        )  # a change, even where all is the same
+        # a change, even where all is the same
+        return json.dumps({"before": before, "after": after, "asked": time.monotonic_ns()})
 
     def show_method(self, model: str) -> tuple[str, Any]:
         """Return the method and the style that go with a model."""
@@ -282,7 +233,7 @@ def _lay_out(services: Services) -> _Parts:
         )
         info = "lora: adapters; qlora: base in 4 bits"
         method = gr.Radio(list(METHODS), value="full", label="Method", info=info, elem_id="method")
-    fields, name = _lay_out_fields(default_settings())
+    fields, name = lay_out_settings(default_settings())
     ready = gr.HTML(elem_id="ready")
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
@@ -292,61 +243,6 @@ def _lay_out(services: Services) -> _Parts:
         apply_default_css=False,
         elem_id="monitor",
     )
-    arrived = gr.HTML(
-        "", html_template="<span hidden></span>", elem_id="defaults"
-    )  # last: it takes no room
+    # last: it takes no room
+    arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")
     return _Parts(dataset, model, style, method, fields, name, arrived, ready, start, monitor)
-
-
-def _lay_out_fields(defaults: TrainingSettings) -> tuple[Fields, gr.Textbox]:
-    """Lay out one component per setting, the simple ones first, and the run's name; keys are the
-    settings' names.
-    """
-    with gr.Row():
-        fields: Fields = {
-            "epochs": _whole(defaults.epochs, "Epochs", "passes over the rows"),
-            "learning_rate": _real(defaults.learning_rate, "Learning rate", "at its peak"),
-            "batch_size": _whole(defaults.batch_size, "Batch size", "rows in one pass"),
-        }
-        name = gr.Textbox(
-            "", label="Run name", placeholder="chosen for you", info="optional", elem_id="run-name"
-        )
-    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-        fields["mask_prompt"] = gr.Checkbox(
-            value=True,
-            label="Mask the prompt",
-            info="Learn answers only (-100 on the prompt)",
-            interactive=True,
-        )
-        for line in _ADVANCED:
-            with gr.Row():
-                for setting, label, info in line:
-                    fields[setting] = _field(setting, getattr(defaults, setting), label, info)
-    return fields, name
-
-
-def _field(setting: str, value: float | str, label: str, info: str) -> gr.components.Component:
-    if setting in _CHOICES:
-        choices = list(_CHOICES[setting])
-        return gr.Dropdown(
-            choices,
-            value=value,
-            label=label,
-            info=info,
-            interactive=True,
-            filterable=False,
-            min_width=130,
-        )
-    if isinstance(value, bool):
-        return gr.Checkbox(value, label=label, info=info, interactive=True, min_width=130)
-    if isinstance(value, str):
-        return gr.Textbox(value, label=label, info=info, interactive=True, min_width=130)
-    return _whole(value, label, info) if isinstance(value, int) else _real(value, label, info)
-
-
-def _whole(value: int, label: str, info: str) -> gr.Number:
-    return gr.Number(value, label=label, info=info, precision=0, interactive=True, min_width=130)
-
-
-def _real(value: float, label: str, info: str) -> gr.Number:
-    return gr.Number(value, label=label, info=info, interactive=True, min_width=130, step=None)

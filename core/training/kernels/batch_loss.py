@@ -157,9 +157,8 @@ class BatchLoss:
         device = _device(self._model)
         labelled = batch.targets != IGNORED  # (B, T)
         columns = labelled.any(dim=0).nonzero().squeeze(1)
-        slots = (
-            labelled[:, columns].flatten().nonzero().squeeze(1)
-        )  # what is found out here a GPU need not be waited for
+        # what is found out here a GPU need not be waited for
+        slots = labelled[:, columns].flatten().nonzero().squeeze(1)
         wanted: dict[str, Any] = {"logits_to_keep": moved(columns, device)} if self._chooses else {}
         with self._autocast():
             logits = self._model(
@@ -243,9 +242,8 @@ class BatchLoss:
         nothing else does.
         """
         head = self._base.get_output_embeddings()
-        if (
-            type(head) is not torch.nn.Linear or self.is_sharded
-        ):  # its weights come together only inside the model's call
+        # its weights come together only inside the model's call
+        if type(head) is not torch.nn.Linear or self.is_sharded:
             return None
         embedding = self._base.get_input_embeddings()
         inputs: list[dict[str, torch.Tensor]] = [{"input_ids": rows.ids}]

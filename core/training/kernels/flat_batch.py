@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _NAME = "fuata_flat_rows"
 Layout = Literal["grouped", "padded", "packed"]  # how rows come to attention: see flatten
-_SET_UP = (
-    100**2
-)  # what another call of a CPU's attention kernel costs, in places that it goes over (benchmarks/LOG.md)
+# what another call of a CPU's attention kernel costs, in places that it goes over: measured, see
+# benchmarks/LOG.md
+_SET_UP = 100**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,12 @@ class FlatBatch:
     targets: torch.Tensor  # (K,)
     counts: torch.Tensor  # (K,): how many rows learn it
     unique_positions: torch.Tensor  # (R,): the places in ``kept``, in order, each once
-    gather_index: (
-        torch.Tensor
-    )  # (P,): the flat token at each place of the padded groups; padding takes the first
+    # (P,): the flat token at each place of the padded groups; padding takes the first
+    gather_index: torch.Tensor
     gather_back: torch.Tensor  # (N,): a place of each flat token in the padded groups
     groups: tuple[tuple[int, int], ...]  # B and T of each
-    bounds: torch.Tensor | None = (
-        None  # (B + 1,): of packed rows, the place where each begins, and P
-    )
+    # (B + 1,): of packed rows, the place where each begins, and P
+    bounds: torch.Tensor | None = None
 
 
 def flatten(batch: Batch, device: torch.device, *, shares: bool, layout: Layout) -> FlatBatch:
@@ -125,9 +123,8 @@ def _grouped(
     costs.
     """
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    best: list[tuple[float, int]] = [(0.0, 0)] * (
-        len(order) + 1
-    )  # of the rows from here on: their time, and the next group
+    # of the rows from here on: their time, and the next group
+    best: list[tuple[float, int]] = [(0.0, 0)] * (len(order) + 1)
     for at in reversed(range(len(order))):
         longest = lengths[order[at]]
         best[at] = min(
@@ -222,10 +219,11 @@ def _flat_attention(
         return attended_usually
     if not torch.compiler.is_compiling() and (seen := _heads_seen.get()) is not None:
         seen.add(Heads(query.shape[1], key.shape[1], key.shape[3], value.shape[3]))
+    # queries, keys and values, each of shape P, H, D
     together = [
         part.squeeze(0).transpose(0, 1).index_select(0, rows.gather_index)
         for part in (query, key, value)
-    ]  # (P, H, D)
+    ]
     if rows.bounds is not None:
         longest = max(length for _, length in rows.groups)
         packed = attend_packed(
@@ -233,9 +231,8 @@ def _flat_attention(
         )
         return packed.index_select(0, rows.gather_back)[None], None
     attended = [
-        sdpa_attention_forward(module, *padded, None, is_causal=True, **named)[0].flatten(
-            0, 1
-        )  # (B · T, H, D)
+        # (B · T, H, D)
+        sdpa_attention_forward(module, *padded, None, is_causal=True, **named)[0].flatten(0, 1)
         for padded in zip(*(_padded(part, rows.groups) for part in together), strict=True)
     ]
     slots = attended[0] if len(attended) == 1 else torch.cat(attended)

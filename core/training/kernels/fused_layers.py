@@ -130,9 +130,8 @@ class _FusedRMSNorm(torch.autograd.Function):
         grad_weight = (scale.T @ products)[0] if context.needs_input_grad[1] else None
         if not context.needs_input_grad[0]:
             return None, grad_weight, None
-        along = (
-            (products @ weight)[:, None] * scale.pow(3) / -rows.shape[1]
-        )  # (N, 1): what changes r
+        # (N, 1): what changes r
+        along = (products @ weight)[:, None] * scale.pow(3) / -rows.shape[1]
         grad_input = torch.mul(grad_rows, weight, out=products).mul_(scale).addcmul_(rows, along)
         return grad_input.view(grad_output.shape), grad_weight, None
 
@@ -159,9 +158,8 @@ def _fused_lora(
     ):
         return original_forward(x, *values, **named)
     name, base = layer.active_adapters[0], layer.get_base_layer()
-    weight = (
-        base.weight.T if isinstance(base, torch.nn.Linear) else base.weight
-    )  # (I, O), as GPT-2's Conv1D keeps it
+    # (I, O), as GPT-2's Conv1D keeps it
+    weight = base.weight.T if isinstance(base, torch.nn.Linear) else base.weight
     given = (
         x.flatten(0, -2),
         weight,

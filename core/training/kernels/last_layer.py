@@ -22,21 +22,16 @@ from core.training.kernels.flat_batch import KEYWORD, FlatBatch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_NAMES = (
-    "mlp",
-    "q_proj",
-    "o_proj",
-    "c_proj",
-)  # as transformers calls them in its Llama-like layouts and in GPT-2's
+# as transformers calls them in its Llama-like layouts and in GPT-2's
+_NAMES = ("mlp", "q_proj", "o_proj", "c_proj")
 
 
 class _ReadPositions:
     """What the last layer is computing at present."""
 
     def __init__(self) -> None:
-        self.rows: torch.Tensor | None = (
-            None  # (R,): the tokens that are read, or None where all are
-        )
+        # (R,): the tokens that are read, or None where all are
+        self.rows: torch.Tensor | None = None
 
     def begin(self, _layer: torch.nn.Module, _values: Any, named: dict[str, Any]) -> None:
         rows: FlatBatch | None = named.get(KEYWORD)

@@ -17,11 +17,8 @@ from typing import Any
 import torch
 
 DEFAULT, ONEDNN = "usual", "oneDNN"
-_SHAPE = (
-    600,
-    768,
-    768,
-)  # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
+# rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
+_SHAPE = (600, 768, 768)
 _ROUNDS = 12
 _LEAST_S = 1e-6  # told of a product, for a clock that stands still
 # how much sooner the other library must be: more than a neighbour's noise, less than what it is
@@ -88,9 +85,8 @@ def using_backend(library: str) -> Iterator[None]:
         return
     overrides: Any = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # torch tells that its own kernels are exchanged, once
+        # torch tells that its own kernels are exchanged, once
+        warnings.simplefilter("ignore", UserWarning)
         overrides.impl("mm", _mm, "CPU")
         overrides.impl("addmm", _addmm, "CPU")
     try:

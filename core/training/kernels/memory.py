@@ -15,9 +15,8 @@ def peak_memory_mib() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset / 2**20)
-    with suppress(
-        OSError, StopIteration
-    ):  # Linux's resource usage begins with that of the process which started this one
+    # Linux's resource usage begins with that of the process which started this one
+    with suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return float(next(line for line in status if line.startswith("VmHWM:")).split()[1]) / 2**10
     import resource  # Windows has none
@@ -45,8 +44,7 @@ def keep_freed_memory() -> None:
     if mallopt is None:
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    if any(
-        mallopt(mmap_threshold, size) for size in (2**30, 2**25)
-    ):  # it answers 0 to what it does not take
+    # it answers 0 to what it does not take
+    if any(mallopt(mmap_threshold, size) for size in (2**30, 2**25)):
         mallopt(trim_threshold, 2**30)
         mallopt(top_pad, 2**26)

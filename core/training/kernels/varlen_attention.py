@@ -51,9 +51,8 @@ def has_kernel(device: torch.device, precision: torch.dtype, heads: Heads) -> bo
     """Return whether the kernel gives for such heads what PyTorch's usual attention gives, and its
     gradients.
     """
-    if (
-        heads.width != heads.value_width
-    ):  # as multi-head latent attention has it: the kernel wants one width
+    # as multi-head latent attention has it: the kernel wants one width
+    if heads.width != heads.value_width:
         return False
     places = sum(_PROBE_LENGTHS)
     rng = torch.Generator().manual_seed(1)
@@ -97,9 +96,8 @@ def _kernel(
         window_size=causal,
         enable_gqa=shares_heads,
     )
-    assert isinstance(
-        attended, torch.Tensor
-    )  # it is a pair only where its normalisers are asked for
+    # it is a pair only where its normalisers are asked for
+    assert isinstance(attended, torch.Tensor)
     return attended
 
 

@@ -54,9 +54,8 @@ def save_checkpoint(
         if parameter in optimizer.state:
             parts |= {f"{moment}.{name}": optimizer.state[parameter][moment] for moment in _MOMENTS}
         for key, part in parts.items():
-            in_one = whole(
-                part
-            )  # put together in every process, but kept by the one that writes, and not on its device
+            # put together in every process, but kept by the one that writes, and not on its device
+            in_one = whole(part)
             if writes:
                 tensors[key] = in_one.cpu().contiguous()
     if not writes:

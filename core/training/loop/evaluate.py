@@ -24,9 +24,8 @@ def validation_loss(job: TrainingJob, batch_loss: BatchLoss) -> float:
         )
         loss = batch_loss.summed(batch).item()
         losses.append(loss if counts else 0.0)
-    total = torch.tensor(
-        math.fsum(losses), dtype=torch.float64
-    )  # on the CPU: not every device has such numbers
+    # on the CPU: not every device has such numbers
+    total = torch.tensor(math.fsum(losses), dtype=torch.float64)
     job.group.all_reduce_sum([total])
     return total.item() / sum(
         row.targets(mask_prompt=job.settings.mask_prompt) for row in job.validation

@@ -43,15 +43,13 @@ _WATCHED_TOKENS = 48
 def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> TrainingJob:
     """Load the model, or this process's part of it, and return everything the loop works on."""
     torch.set_num_threads(training_threads(group.size))
-    stands_on = (
-        plan.settings.method != "full"
-    )  # an adapter answers only beside the weights that it was tuned on
+    # an adapter answers only beside the weights that it was tuned on
+    stands_on = plan.settings.method != "full"
     base_weights = (
         {"base_weights": weights_identity(plan.source.weights_folder)} if stands_on else {}
     )
-    by_choice = (
-        plan.settings.saved_type if plan.settings.method == "full" else "float32"
-    )  # adapters are small
+    # adapters are small
+    by_choice = plan.settings.saved_type if plan.settings.method == "full" else "float32"
     saved_type = saved_dtype(plan.source, by_choice)
     model = _load_for_training(plan, group)
     if plan.settings.compiled:
@@ -98,9 +96,8 @@ def _load_for_training(plan: RunPlan, group: Group) -> "PreTrainedModel":
 
 def _load_for_full_tuning(plan: RunPlan, group: Group) -> "PreTrainedModel":
     is_sharded = group.size > 1
-    model = load_model(
-        plan.source, on_cpu=is_sharded
-    )  # until it is sharded it may be too large for the device
+    # until it is sharded it may be too large for the device
+    model = load_model(plan.source, on_cpu=is_sharded)
     if plan.settings.gradient_checkpointing:
         enable_gradient_checkpointing(model)
     if plan.settings.last_blocks:

@@ -91,12 +91,10 @@ class Steps:
         """Run forward and backward over a step's rows and return its mean loss in nats, a scalar."""
         settings, group = self._job.settings, self._job.group
         self._job.model.train()
-        torch.manual_seed(
-            settings.seed * 1_000_003 + step + group.rank * 7919
-        )  # dropout, the same on every resumption
-        averaged = (
-            group.size if self._batch_loss.is_sharded else 1
-        )  # FSDP averages the processes' gradients, not adds them up
+        # dropout, the same on every resumption
+        torch.manual_seed(settings.seed * 1_000_003 + step + group.rank * 7919)
+        # FSDP averages the processes' gradients, not adds them up
+        averaged = group.size if self._batch_loss.is_sharded else 1
         divisor = sum(row.targets(mask_prompt=settings.mask_prompt) for row in rows) / averaged
         losses = []
         for part, counts in group.passes(rows, settings.batch_size):

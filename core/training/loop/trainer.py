@@ -33,9 +33,8 @@ from core.training.loop.job import TrainingJob
 from core.training.loop.optimizer_step import Steps, TakenStep
 
 Question = Callable[[], bool]
-_TIMES_ITS_COST = (
-    20  # a state is saved again after so many times what saving it took: at most 5 % of the run
-)
+# a state is saved again after so many times what saving it took: at most 5 % of the run
+_TIMES_ITS_COST = 20
 _PAUSE_POLL_S = 0.1
 
 
@@ -182,9 +181,8 @@ class _Loop:
         loss, norm = step.figures.tolist()
         _check_finite(loss, step.number)
         _check_finite(norm, step.number, "gradients' norm")
-        ended_s = (
-            self.taken[0].began_s if self.taken else time.perf_counter()
-        )  # they follow each other without a gap
+        # they follow each other without a gap
+        ended_s = self.taken[0].began_s if self.taken else time.perf_counter()
         took_s = ended_s - step.began_s
         self.progress.seen_tokens += step.tokens
         self.progress.elapsed_s += took_s
@@ -270,9 +268,8 @@ class _Loop:
 
     def _finish(self, reason: Literal["completed", "stopped", "early_stopped"]) -> Iterator[Event]:
         yield from self._save()  # a run that has ended may be extended
-        if (
-            reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0
-        ):  # before any evaluation: keep what is
+        # before any evaluation: keep what is
+        if reason == "stopped" and self.progress.step > 0 and self.progress.best_step == 0:
             yield self._save_model(self.job.best, "best")
         if reason != "stopped" and self.job.settings.keep == "last":
             yield self._save_model(self.job.kept_at(self.progress.step), "kept")

@@ -22,9 +22,8 @@ from core.training.planning.plan import RunPlan
 from core.training.planning.throughput import torch_is_loaded
 
 _MIB = 2**20
-LIBRARIES_MIB = (
-    430  # Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
-)
+# Python, torch and transformers, before any model (benchmarks/LOG.md, 2026-11-23)
+LIBRARIES_MIB = 430
 PEFT_MIB = 100
 _CONTEXT_MIB = 500  # what CUDA itself takes in a process that uses a GPU
 _BYTES = 4  # of a number in float32
@@ -35,12 +34,8 @@ _LOGITS = 2**23  # numbers at a time (head.py)
 _STREAM_COPIES = 14
 _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNGATED_COPIES = 2  # before and after the activation
-_UNGATED = {
-    "gelu",
-    "gelu_new",
-    "gelu_fast",
-    "relu",
-}  # activations of the layouts without a gate, like GPT-2's
+# activations of the layouts without a gate, like GPT-2's
+_UNGATED = {"gelu", "gelu_new", "gelu_fast", "relu"}
 _ADAPTED = 1.5  # adapters keep a second set of most of it
 _FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
@@ -133,9 +128,8 @@ def _training_bytes(plan: RunPlan) -> float | None:
     kept = blocks * of_a_block * (share if settings.method == "full" else _ADAPTED)
     if settings.gradient_checkpointing:
         kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
-    return (
-        _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept
-    )  # gradients and two moments for what is trained
+    # gradients and two moments for what is trained
+    return _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept
 
 
 def _trained_parameters(plan: RunPlan) -> float:
@@ -175,9 +169,8 @@ def operations(plan: RunPlan) -> float | None:
     backward = 4.0 if settings.method == "full" else 2.0
     if settings.last_blocks:
         backward *= settings.last_blocks / blocks
-    again = (
-        2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0
-    )  # the last block keeps what it computes
+    # the last block keeps what it computes
+    again = 2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0
     trains_head = settings.method == "full" and not settings.last_blocks
     trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
     learning = (

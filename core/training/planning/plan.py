@@ -45,9 +45,8 @@ class RunPlan:
     max_tokens: int
     cut_rows: tuple[int, ...]  # training or validation rows over max_tokens, which lose their end
     dropped_rows: tuple[int, ...]  # rows whose whole answer would be cut away
-    unwritable: tuple[
-        RefusedRow, ...
-    ]  # rows that the style or the tokenizer cannot write, left out
+    # rows that the style or the tokenizer cannot write, left out
+    unwritable: tuple[RefusedRow, ...]
     refused: int  # rows of the file that are no examples
     content_hash: str  # of the file
     lacks_end_token: bool  # the style ends answers with no token that generation could stop at

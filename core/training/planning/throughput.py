@@ -54,9 +54,8 @@ def _measured() -> float:
     device, usual = best_device(), torch.get_num_threads()
     if device.type != "cpu":
         return _measured_on(device)
-    torch.set_num_threads(
-        training_threads()
-    )  # as a run computes; more would wait for each other where others compute too
+    # as a run computes; more would wait for each other where others compute too
+    torch.set_num_threads(training_threads())
     try:
         return flops_per_s(select_backend())
     finally:

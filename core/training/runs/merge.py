@@ -78,9 +78,8 @@ def _merge(
     from core.models.save import save_model
     from core.training.kernels.equivalence import check_outputs_match, probe_logits
 
-    model = load_model(
-        source, on_cpu=True
-    )  # a GPU that tuned it in half its bytes may be too small for all of it
+    # a GPU that tuned it in half its bytes may be too small for all of it
+    model = load_model(source, on_cpu=True)
     expected = probe_logits(model)
     merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
     tell(_WRITING)

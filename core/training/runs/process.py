@@ -21,11 +21,8 @@ from core.training.runs.store import RunStore
 LOG_FILE = "worker.log"
 _ROOT = Path(__file__).parents[3]
 _NICENESS = 10
-_FLAG_NAMES = (
-    "BELOW_NORMAL_PRIORITY_CLASS",
-    "CREATE_NEW_PROCESS_GROUP",
-    "CREATE_NO_WINDOW",
-)  # Windows' alone
+# Windows' alone
+_FLAG_NAMES = ("BELOW_NORMAL_PRIORITY_CLASS", "CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
 _FLAGS = sum(getattr(subprocess, name, 0) for name in _FLAG_NAMES)
 _FIRST_TO_GO = "500"  # added to its badness when Linux looks for something to kill; the page has 0
 
@@ -95,9 +92,8 @@ def record_exit(workspace: Workspace, name: str, status: int) -> None:
     state = runs.find(name)["state"]
     if is_alive(workspace, name):  # another process trains it, and ours was turned away
         return
-    if state in {"queued", "running"} or (
-        state == "interrupted" and status < 0
-    ):  # the page may have seen it dead before us
+    # the page may have seen it dead before us
+    if state in {"queued", "running"} or (state == "interrupted" and status < 0):
         runs.set_state(name, "failed", _reason(workspace, name, status))
 
 

@@ -121,9 +121,8 @@ class TrainingQueue:
             return
         status = process.wait()
         with self._changed:
-            if (
-                name not in self._waiting
-            ):  # a run that is resumed already says for itself how it stands
+            # a run that is resumed already says for itself how it stands
+            if name not in self._waiting:
                 record_exit(self._workspace, name, status)
 
     def _must_wait(self, name: str) -> bool:

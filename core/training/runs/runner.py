@@ -79,12 +79,10 @@ def execute(
         if not group.is_first:
             _follow(workspace, name, should_stop, group)
             return
-        shutil.rmtree(
-            workspace.merged_folder(name), ignore_errors=True
-        )  # it was of the best model so far
-        if (
-            runs.find(name)["state"] != "queued"
-        ):  # also clears a request of the last time; one for a queued run is for this one
+        # it was of the best model so far
+        shutil.rmtree(workspace.merged_folder(name), ignore_errors=True)
+        # also clears a request of the last time; one for a queued run is for this one
+        if runs.find(name)["state"] != "queued":
             runs.set_state(name, "queued")
         try:
             for event in _events(workspace, name, should_stop, group):
@@ -93,10 +91,8 @@ def execute(
             BaseException
         ) as error:  # a sink or the database gave way: the run must not seem to go on
             with suppress(Exception):
-                if runs.find(name)["state"] in {
-                    "queued",
-                    "running",
-                }:  # a failure that is told already stays as told
+                # a failure that is told already stays as told
+                if runs.find(name)["state"] in {"queued", "running"}:
                     runs.set_state(
                         name,
                         "interrupted",
@@ -109,16 +105,14 @@ def execute(
 def _deliver(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) -> None:
     runs = RunStore(workspace)
     if isinstance(event, RunFailed) and (row := runs.find(name))["state"] == "failed":
-        event = replace(
-            event, message=row["message"]
-        )  # another of the run's processes said why before this one lost it
+        # another of the run's processes said why before this one lost it
+        event = replace(event, message=row["message"])
     runs.record(name, event)
     for sink in sinks:
         sink(event)
     if isinstance(event, RunFinished) and event.reason != "stopped":
-        for row in runs.in_states(
-            {"finished"}
-        ):  # the latest can be extended; the states of all would fill the disk
+        # the latest can be extended; the states of all would fill the disk
+        for row in runs.in_states({"finished"}):
             if row["name"] != name:
                 shutil.rmtree(workspace.state_folder(row["name"]), ignore_errors=True)
 

@@ -26,9 +26,8 @@ _WITH_DATASET = (
     "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
 )
 _LONGEST_NOTE = 2000  # characters
-RESERVED_NAMES = frozenset(
-    {"expected", *bundled_models()}
-)  # what else may stand where a run's name may
+# what else may stand where a run's name may
+RESERVED_NAMES = frozenset({"expected", *bundled_models()})
 _END_WORDS = {
     "completed": "All steps done.",
     "early_stopped": "Stopped early: the validation loss no longer fell.",

@@ -101,12 +101,8 @@ def _history_functions(services: Services) -> list[Callable[..., Any]]:
     def list_people(question: Question, request: gr.Request | None = None) -> dict[str, Any]:
         del request  # how much each has judged is no secret; what, is
         found = services.reviews.people(text(question, "review"))
-        told = (
-            "people",
-            "pairs",
-            "ratings",
-            "response_mode",
-        )  # that others differ would tell how they judge
+        # that others differ would tell how they judge
+        told = ("people", "pairs", "ratings", "response_mode")
         return {name: found[name] for name in told}
 
     return [list_verdicts, open_verdict, list_people]
