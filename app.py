@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.cli.output import OneLineParser, say
 from core.errors import EXIT_USER_ERROR, UserError, WorkspaceError
-from core.storage.workspace import DEFAULT_FOLDER
+from core.storage import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -39,7 +39,8 @@ def main() -> None:
 
 
 def _judged_review(folder: Path) -> ReviewStore:
-    from core.datasets.dataset import SAMPLE, load_dataset
+    from core.datasets.dataset import load_dataset
+    from core.datasets.samples import SAMPLE
     from core.generation.model_cache import ModelCache
     from core.generation.sampling import Sampling
 

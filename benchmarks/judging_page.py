@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from playwright.sync_api import Page, sync_playwright
 
-from core.datasets.dataset import SAMPLE
+from core.datasets.samples import SAMPLE
 from core.storage.workspace import Workspace
 from tests.reviews import write_review
 from tests.serving import Server, free_port

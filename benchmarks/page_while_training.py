@@ -23,7 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core.datasets.dataset import SAMPLE, load_dataset
+from core.datasets.dataset import load_dataset
+from core.datasets.samples import SAMPLE
 from core.storage.process_lock import held
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, RunStarted, StepDone

@@ -27,7 +27,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from core.datasets.conversation import Example, SplitName, Turn
-from core.datasets.dataset import SAMPLE, Dataset, load_dataset
+from core.datasets.dataset import Dataset, load_dataset
+from core.datasets.samples import SAMPLE
 from core.datasets.splits import split_examples
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling

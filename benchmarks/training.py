@@ -48,9 +48,10 @@ from core.datasets.dataset import load_dataset
 from core.models.half_precision import cast_frozen_weights
 from core.models.layout import blocks_of
 from core.models.load import autocast, compute_dtype
-from core.prompts.collate import IGNORED, collate, plan_epoch
+from core.prompts.collate import IGNORED, plan_epoch
 from core.prompts.encoder import EncodedRow, make_row
 from core.training.events import StepDone
+from core.training.kernels.batch import collate
 from core.training.kernels.flat_batch import flatten
 from core.training.kernels.last_layer import read_modules
 from core.training.kernels.matmul_backend import select_backend, using_backend

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.datasets.dataset import find_file, load_dataset, samples_by_hash
+from core.datasets.dataset import load_dataset
+from core.datasets.samples import find_file, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
 from core.generation.model_cache import ModelCache

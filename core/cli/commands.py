@@ -13,7 +13,8 @@ from core.cli.output import emit, say, show
 from core.cli.progress import EventPrinter, print_plan
 from core.datasets.check import CheckReport, check_dataset
 from core.datasets.conversation import Example
-from core.datasets.dataset import find_file, load_dataset
+from core.datasets.dataset import load_dataset
+from core.datasets.samples import find_file
 from core.datasets.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.models.encoder import encoder_of, own_style

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from core.cli import commands
 from core.cli.output import OneLineParser, common_options, run_command, whole
 from core.datasets.conversation import SPLIT_NAMES
-from core.datasets.dataset import SAMPLES
+from core.datasets.samples import SAMPLES
 from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
 
 
@@ -69,14 +68,14 @@ def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket
 def _add_check(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     _add_model(parser)
-    parser.set_defaults(command=commands.check)
+    parser.set_defaults(command="core.cli.commands:check")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
     _add_file(parser)
     _add_model(parser)
     parser.add_argument("--row", type=int, default=1, metavar="N", help="counted from 1")
-    parser.set_defaults(command=commands.preview)
+    parser.set_defaults(command="core.cli.commands:preview")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +102,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on with the interrupted run --name; with --epochs N, till it has N",
     )
-    parser.set_defaults(command=commands.train)
+    parser.set_defaults(command="core.cli.commands:train")
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +134,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"
     )
-    parser.set_defaults(command=commands.generate)
+    parser.set_defaults(command="core.cli.commands:generate")
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +154,7 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="of the numbers on disk: float32, or base, the type of its base",
     )
-    parser.set_defaults(command=commands.merge)
+    parser.set_defaults(command="core.cli.commands:merge")
 
 
 def _add_setting(parser: argparse.ArgumentParser, name: str, kind: type, setting: Setting) -> None:

@@ -7,14 +7,15 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import EXIT_USER_ERROR, UserError
-from core.storage.workspace import DEFAULT_FOLDER
+from core.storage import DEFAULT_FOLDER
 from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
 
-Command = Callable[[argparse.Namespace], int]
+Command = Callable[[argparse.Namespace], int]  # named "module:function": loaded when it is run
 _PATHS = {"file", "data"}  # names of files may hold any bytes
 
 
@@ -52,10 +53,9 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
             # a path may hold bytes that are no text
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     chosen = parser.parse_args(arguments)
-    command: Command = chosen.command
     try:
         _check_is_text(chosen)
-        return command(chosen)
+        return _load(chosen.command)(chosen)
     except UserError as error:
         say(f"{parser.prog}: {shortened(str(error), LONGEST_SENTENCE)}")
         return EXIT_USER_ERROR
@@ -65,6 +65,12 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         return 0
+
+
+def _load(name: str) -> Command:
+    module, _, function = name.partition(":")
+    command: Command = getattr(import_module(module), function)
+    return command
 
 
 def whole(word: str) -> int:

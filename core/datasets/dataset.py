@@ -1,9 +1,7 @@
 """A file as a user sees it: usable examples, refused rows, and a content hash. Knows no tokens."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from core.datasets.conversation import Example, RefusedRow
@@ -19,14 +17,6 @@ from core.datasets.formats import (
 from core.datasets.readers import RawFile, RawRow, read_file
 from core.errors import DataError
 from core.text import shortened, whole_characters
-
-SAMPLES_FOLDER = Path(__file__).parents[2] / "data" / "samples"
-SAMPLE = SAMPLES_FOLDER / "pocket.json"
-SAMPLES = {  # by the word that stands for the file
-    "sample": SAMPLE,
-    "sample-swahili": SAMPLES_FOLDER / "swahili.json",
-    "sample-conversations": SAMPLES_FOLDER / "conversations.json",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +49,6 @@ class Dataset:
             if refusal.row == row:
                 raise DataError(f"Row {row} of {self.name} is refused: {refusal.reason}.")
         raise DataError(f"{self.name} has rows 1 to {self.row_count}, not {row}.")
-
-
-def find_file(name: str) -> Path:
-    """Return the path that a user's FILE argument stands for: a bundled sample's word or a path."""
-    return SAMPLES.get(name) or home_path(name)
-
-
-@cache
-def samples_by_hash() -> dict[str, str]:
-    """Return the words of the bundled samples by the hash of their content."""
-    return {hashlib.sha256(path.read_bytes()).hexdigest(): word for word, path in SAMPLES.items()}
-
-
-def home_path(name: str) -> Path:
-    """Return a path with ``~`` resolved; one that names nobody's home stays as it is."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
 
 
 def load_dataset(path: Path) -> Dataset:

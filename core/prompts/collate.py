@@ -1,4 +1,4 @@
-"""Rows of ids become padded tensors with shifted targets. Knows no model and no text.
+"""Rows of ids become padded arrays with shifted targets. Knows no tensor, no model and no text.
 
 Shapes: B rows of a batch, T positions (longest row of the batch less one).
 """
@@ -8,51 +8,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from core.prompts.encoder import EncodedRow
 
+Ids = NDArray[np.int64]
 IGNORED = -100  # the target value that cross-entropy skips
 # batches sorted by length together: long enough for little padding, short enough to stay random
 _BUCKET_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What one forward pass needs."""
+class PaddedRows:
+    """What one forward pass needs, as arrays."""
 
-    inputs: torch.Tensor  # (B, T) int64 ids, padded on the right
-    targets: torch.Tensor  # (B, T) int64: inputs shifted by one; IGNORED where nothing is learnt
-    lengths: torch.Tensor  # (B,) int64: inputs of each row before padding
-
-    @property
-    def real_tokens(self) -> int:
-        """How many ids the rows hold before padding."""
-        return int(self.lengths.sum()) + len(self.lengths)
-
-    @property
-    def trained_tokens(self) -> int:
-        """How many targets the loss sees."""
-        return int((self.targets != IGNORED).sum())
+    inputs: Ids  # (B, T) ids, padded on the right
+    targets: Ids  # (B, T): inputs shifted by one; IGNORED where nothing is learnt
+    lengths: Ids  # (B,): inputs of each row before padding
 
 
-def collate(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> Batch:
+def pad_rows(rows: Sequence[EncodedRow], pad_id: int, *, mask_prompt: bool) -> PaddedRows:
     """Pad rows to the longest and shift targets by one.
 
     Targets are IGNORED on padding (the row's own end token, which precedes it, is learnt) and, with
     ``mask_prompt``, on every token the style does not mark as trained.
     """
     length = max(len(row.ids) for row in rows) - 1
-    inputs = torch.full((len(rows), length), pad_id, dtype=torch.int64)  # (B, T)
-    targets = torch.full((len(rows), length), IGNORED, dtype=torch.int64)  # (B, T)
+    inputs = np.full((len(rows), length), pad_id, dtype=np.int64)  # (B, T)
+    targets = np.full((len(rows), length), IGNORED, dtype=np.int64)  # (B, T)
     for index, row in enumerate(rows):
-        ids = torch.tensor(np.frombuffer(row.ids, dtype=np.int32), dtype=torch.int64)
+        ids = np.frombuffer(row.ids, dtype=np.int32)
         inputs[index, : len(ids) - 1] = ids[:-1]
-        trained = torch.tensor(np.frombuffer(row.trained, dtype=np.bool_)[1:])
-        seen = trained if mask_prompt else torch.ones_like(trained)
-        targets[index, : len(ids) - 1] = torch.where(seen, ids[1:], IGNORED)
-    lengths = torch.tensor([len(row.ids) - 1 for row in rows])
-    return Batch(inputs, targets, lengths)
+        trained = np.frombuffer(row.trained, dtype=np.bool_)[1:]
+        is_seen = trained if mask_prompt else np.ones_like(trained)
+        targets[index, : len(ids) - 1] = np.where(is_seen, ids[1:], IGNORED)
+    return PaddedRows(inputs, targets, np.array([len(row.ids) - 1 for row in rows], dtype=np.int64))
 
 
 def plan_epoch(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.datasets.conversation import Example
-from core.prompts.collate import IGNORED, collate
+from core.prompts.collate import IGNORED, pad_rows
 from core.prompts.encoder import PromptEncoder
 
 
@@ -50,7 +50,7 @@ def preview_row(
     row = whole.cut(max_tokens)
     tokenizer = encoder.tokenizer
     others = [encoder.encode_example(other).cut(max_tokens) for other in beside]
-    batch = collate([row, *others], tokenizer.pad_id, mask_prompt=mask_prompt)
+    batch = pad_rows([row, *others], tokenizer.pad_id, mask_prompt=mask_prompt)
     is_target = [False, *(target != IGNORED for target in batch.targets[0].tolist())]
     ids = [*row.ids, *[tokenizer.pad_id] * (len(is_target) - len(row.ids))]
     tokens = tuple(

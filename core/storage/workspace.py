@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.errors import WorkspaceError
+from core.storage import DEFAULT_FOLDER
 from core.storage.atomic_write import recover, remove_leftovers
 from core.storage.database import Database
 from core.storage.migrations import engine_tables
 
-DEFAULT_FOLDER = Path(__file__).parents[2] / "data" / "workspace"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Windows'
 _DEVICES = {

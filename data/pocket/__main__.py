@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from torch.multiprocessing.spawn import spawn
 
-from core.datasets.dataset import SAMPLES_FOLDER
+from core.datasets.samples import SAMPLES_FOLDER
 from core.storage.atomic_write import write_file
 from data.pocket.corpus import make_tokenizer, write_corpus
 from data.pocket.families import HOME, load_world

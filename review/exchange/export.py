@@ -12,14 +12,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import Literal, get_args
 
 from core.datasets.conversation import Turn, turn_text
 from core.errors import ReviewError
+from review.exchange.formats import FORMATS
 from review.store.reviews import ReviewStore, Row
 
-ExportFormat = Literal["csv", "jsonl", "sft", "dpo", "kto"]
-FORMATS: tuple[str, ...] = get_args(ExportFormat)
 _COLUMNS = (
     "review",
     "row",

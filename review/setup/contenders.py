@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.datasets.conversation import Example
-from core.datasets.dataset import find_file
+from core.datasets.samples import find_file
 from core.errors import ReviewError
 from core.generation.openai_endpoint import find_endpoint
 from core.models.resolve import find_model, read_facts, weights_fingerprint

@@ -13,10 +13,10 @@ from core.models import half_precision
 from core.models.half_precision import cast_frozen_weights
 from core.models.load import load_model
 from core.models.resolve import find_model
-from core.prompts.collate import collate
 from core.prompts.encoder import load_encoder
 from core.storage.workspace import Workspace
 from core.training.events import EvalDone, SampleAnswered, StepDone
+from core.training.kernels.batch import collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.fused_layers import fuse_layers
 from core.training.runs.runner import add_run, execute

@@ -14,10 +14,11 @@ import torch
 from core.datasets.dataset import load_dataset
 from core.models.load import load_model
 from core.models.resolve import find_model
-from core.prompts.collate import collate, plan_epoch
+from core.prompts.collate import plan_epoch
 from core.prompts.encoder import load_encoder
 from core.storage.workspace import Workspace
 from core.training.events import CheckpointSaved, Event, RunFailed, RunFinished, StepDone
+from core.training.kernels.batch import collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at

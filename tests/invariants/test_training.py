@@ -29,7 +29,7 @@ from core.models.layout import blocks_of
 from core.models.load import enable_gradient_checkpointing, load_model
 from core.models.lora import AdapterShape, add_lora
 from core.models.resolve import find_model
-from core.prompts.collate import IGNORED, Batch, collate
+from core.prompts.collate import IGNORED
 from core.prompts.encoder import EncodedRow, load_encoder, make_row
 from core.storage.workspace import Workspace
 from core.training.events import (
@@ -42,6 +42,7 @@ from core.training.events import (
     SampleAnswered,
     StepDone,
 )
+from core.training.kernels.batch import Batch, collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.chunked_cross_entropy import chunked_cross_entropy
 from core.training.kernels.flat_batch import _grouped, flatten

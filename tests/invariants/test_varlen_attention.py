@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from core.datasets.dataset import load_dataset
 from core.models.load import enable_gradient_checkpointing
-from core.prompts.collate import Batch, collate
 from core.prompts.encoder import load_encoder
 from core.training.kernels import varlen_attention
+from core.training.kernels.batch import Batch, collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.flat_batch import flatten
 from tests.invariants.test_training import LAYOUTS, gradients, load

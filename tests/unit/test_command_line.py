@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-import review.cli
 from core.cli.main import main as core_main
 from core.storage.workspace import Workspace
 from core.training.runs.process import _cuda_devices
 from core.training.runs.store import RunStore
+from review.cli.main import main as review_main
 from tests.conftest import ROOT, SHARED
 
 
@@ -193,7 +193,7 @@ def test_train_generate_and_review_on_a_small_file(
     assert json.loads(out)["row"] == 1
 
     status, out, _ = call(
-        review.cli.main,
+        review_main,
         capsys,
         "new",
         "--name",
@@ -210,7 +210,7 @@ def test_train_generate_and_review_on_a_small_file(
     assert (status, json.loads(out)) == (0, {"review": "r", "pairs": 4})
     judge = ["--name", "r", "--reviewer", "amina", *where]
     for done in range(4):
-        pair = json.loads(call(review.cli.main, capsys, "next", *judge)[1])
+        pair = json.loads(call(review_main, capsys, "next", *judge)[1])
         assert set(pair) == {"pair", "prompt", "a", "b", "done", "total"}
         assert (pair["done"], pair["total"]) == (done, 4)
         words = [
@@ -221,15 +221,13 @@ def test_train_generate_and_review_on_a_small_file(
             "--correction",
             "So.",
         ]
-        assert set(json.loads(call(review.cli.main, capsys, "rate", *judge, *words)[1])) == {
-            "saved"
-        }
-    assert json.loads(call(review.cli.main, capsys, "next", *judge)[1]) == {
+        assert set(json.loads(call(review_main, capsys, "rate", *judge, *words)[1])) == {"saved"}
+    assert json.loads(call(review_main, capsys, "next", *judge)[1]) == {
         "pair": None,
         "done": 4,
         "total": 4,
     }
-    report = json.loads(call(review.cli.main, capsys, "report", "--name", "r", *where)[1])
+    report = json.loads(call(review_main, capsys, "report", "--name", "r", *where)[1])
     assert {"contenders", "ratings", "wins", "ties", "losses", "win_rate", "interval"} <= set(
         report
     )
@@ -241,7 +239,7 @@ def test_train_generate_and_review_on_a_small_file(
     ) == (4, 2, 1, 1)
     for form in ("csv", "jsonl", "sft", "dpo", "kto"):
         status, _, _ = call(
-            review.cli.main,
+            review_main,
             capsys,
             "export",
             "--name",
@@ -346,7 +344,7 @@ def test_a_wrong_word_gets_one_sentence_and_exit_2(
 def test_a_wrong_word_about_a_review_gets_one_sentence_and_exit_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], sentence: str
 ) -> None:
-    status, out, err = call(review.cli.main, capsys, *words, "--workspace", tmp_path / "w")
+    status, out, err = call(review_main, capsys, *words, "--workspace", tmp_path / "w")
     assert (status, out) == (2, "")
     assert sentence in err and err.count("\n") == 1
 

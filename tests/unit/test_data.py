@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from core.datasets.check import RowLength, check_dataset
 from core.datasets.conversation import Example, Turn
-from core.datasets.dataset import SAMPLE, load_dataset
+from core.datasets.dataset import load_dataset
 from core.datasets.near_duplicates import find_repeats
+from core.datasets.samples import SAMPLE
 from core.datasets.splits import SplitSettings, split_examples
 from core.errors import DataError, SettingsError
 

@@ -11,8 +11,9 @@ from random import Random
 
 import pytest
 
-from core.datasets.dataset import SAMPLE, SAMPLES, load_dataset
+from core.datasets.dataset import load_dataset
 from core.datasets.near_duplicates import find_repeats
+from core.datasets.samples import SAMPLE, SAMPLES
 from data.pocket.chat import measured_prompts, plain, read_exchanges, read_unknown
 from data.pocket.documents import Prose
 from data.pocket.families import HOME, Family, load_world, read_table

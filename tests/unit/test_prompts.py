@@ -14,13 +14,14 @@ from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError, StyleError
 from core.prompts.chat_template import BUILT_IN, Style
-from core.prompts.collate import IGNORED, collate, plan_epoch, plan_evaluation
+from core.prompts.collate import IGNORED, plan_epoch, plan_evaluation
 from core.prompts.encoded_dataset import encode_dataset, measure_dataset
 from core.prompts.encoder import EncodedRow, PromptEncoder, load_encoder, make_row
 from core.prompts.preview import preview_row
 from core.prompts.render import _lay_out, render
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 from core.storage.workspace import Workspace
+from core.training.kernels.batch import collate
 from core.training.planning.cautions import cautions
 from core.training.planning.plan import plan_run
 from core.training.settings import TrainingSettings

@@ -11,7 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from core.datasets.dataset import Dataset, samples_by_hash
+from core.datasets.dataset import Dataset
+from core.datasets.samples import samples_by_hash
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.models.encoder import own_style
 from core.training.planning.plan import plan_run

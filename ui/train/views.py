@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from core.storage.workspace import DEFAULT_FOLDER, Workspace
+from core.storage import DEFAULT_FOLDER
+from core.storage.workspace import Workspace
 from core.training.planning.cautions import cautions
 from core.training.planning.cost_model import (
     free_gpu_memory_mib,

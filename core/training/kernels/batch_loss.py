@@ -22,7 +22,8 @@ from torch.nn import functional
 from core.models.fsdp import is_sharded
 from core.models.layout import base_of
 from core.models.load import autocast, takes_logits_to_keep
-from core.prompts.collate import IGNORED, Batch
+from core.prompts.collate import IGNORED
+from core.training.kernels.batch import Batch
 from core.training.kernels.chunked_cross_entropy import chunked_cross_entropy
 from core.training.kernels.embedding_gradient import accumulate_embedding_grad, is_plain
 from core.training.kernels.equivalence import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.errors import ModelError
-from core.prompts.collate import Batch, collate
 from core.prompts.encoder import make_row
+from core.training.kernels.batch import Batch, collate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from core.prompts.collate import IGNORED, Batch
+from core.prompts.collate import IGNORED
+from core.training.kernels.batch import Batch
 from core.training.kernels.varlen_attention import Heads, attend_packed
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from core.prompts.collate import collate, plan_evaluation
+from core.prompts.collate import plan_evaluation
+from core.training.kernels.batch import collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 
 from core.models.fsdp import whole
-from core.prompts.collate import collate, plan_epoch
+from core.prompts.collate import plan_epoch
 from core.prompts.encoder import EncodedRow
+from core.training.kernels.batch import collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at

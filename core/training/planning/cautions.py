@@ -2,7 +2,7 @@
 line alike.
 """
 
-from core.datasets.dataset import samples_by_hash
+from core.datasets.samples import samples_by_hash
 from core.models.resolve import stored_type
 from core.training.planning.cost_model import parameter_count
 from core.training.planning.plan import RunPlan

@@ -1,0 +1,1 @@
+"""Judging without a screen: options and commands."""

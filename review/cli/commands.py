@@ -1,0 +1,162 @@
+"""What the commands of judging do."""
+
+import argparse
+from dataclasses import asdict, replace
+
+from core.cli.output import say, show
+from core.datasets.prompt_lists import load_prompt_list
+from core.datasets.samples import find_file
+from core.errors import ReviewError
+from core.generation.model_cache import ModelCache
+from core.generation.sampling import Sampling
+from core.storage.atomic_write import write_file
+from core.storage.workspace import Workspace
+from review.domain.rating import make_rating
+from review.domain.rubric import NO_RUBRIC, read_rubric
+from review.exchange.export import export_review
+from review.exchange.import_ratings import import_ratings, imported_sentence
+from review.judging.judge import Judge
+from review.results.report import report_review
+from review.results.single_responses import report_singles
+from review.results.text import report_object, report_text, singles_object, singles_text
+from review.setup.generate_responses import (
+    RowChoice,
+    add_contenders,
+    answer_review,
+    create_review,
+    is_unfinished,
+    plan_review,
+)
+from review.store.reviews import ReviewStore
+
+
+def new(chosen: argparse.Namespace) -> int:
+    """Make a review and let its contenders answer."""
+    workspace = Workspace(chosen.workspace)
+    dataset = load_prompt_list(find_file(chosen.data))
+    sampling = Sampling(
+        temperature=chosen.temperature, max_new_tokens=chosen.max_new_tokens, seed=chosen.seed
+    )
+    choice = RowChoice(None if chosen.split == "all" else chosen.split, chosen.rows)
+    plan = replace(
+        plan_review(workspace, dataset, chosen.name, chosen.contenders, choice, sampling),
+        overlap=chosen.overlap,
+        repeats=chosen.repeats,
+        response_mode=chosen.judge,
+        rubric=read_rubric(chosen.rubric) if chosen.rubric else NO_RUBRIC,
+    )
+    if not is_unfinished(workspace, plan):
+        create_review(workspace, dataset, plan)
+        if plan.notice:
+            say(plan.notice)
+    return _answer(workspace, chosen)
+
+
+def add(chosen: argparse.Namespace) -> int:
+    """Let more contenders take part, and answer."""
+    workspace = Workspace(chosen.workspace)
+    add_contenders(workspace, chosen.name, chosen.contenders)
+    return _answer(workspace, chosen)
+
+
+def _answer(workspace: Workspace, chosen: argparse.Namespace) -> int:
+    answer_review(
+        workspace, chosen.name, ModelCache(workspace.find_run_model), lambda: False, _say_progress
+    )
+    pairs = ReviewStore(workspace).find(chosen.name)["pair_count"]
+    show(
+        {"review": chosen.name, "pairs": pairs},
+        f"{chosen.name}: {pairs} pairs to judge",
+        as_json=chosen.json,
+    )
+    return 0
+
+
+def _say_progress(done: int, total: int) -> None:
+    if done % 25 == 0 or done == total:
+        say(f"{done} of {total} responses")
+
+
+def _judge(chosen: argparse.Namespace) -> Judge:
+    return Judge(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.reviewer)
+
+
+def next_pair(chosen: argparse.Namespace) -> int:
+    """Show the next pair of a reviewer."""
+    judge = _judge(chosen)
+    done, total = judge.progress()
+    pairs = judge.next_pairs(1)
+    if not pairs:
+        words = (
+            f"All {total} pairs are judged."
+            if done == total
+            else f"{total - done} pairs are with other people just now."
+        )
+        show({"pair": None, "done": done, "total": total}, words, as_json=chosen.json)
+        return 0
+    pair = pairs[0]
+    responses = {"a": pair.a, "b": pair.b} if pair.response_mode == "pairs" else {"a": pair.a}
+    shown = "".join(f"\n\n--- {side.upper()} ---\n{text}" for side, text in responses.items())
+    text = f"pair {pair.id} ({done} of {total} judged)\n\n{pair.prompt}{shown}"
+    value = {"pair": pair.id, "prompt": pair.prompt, **responses, "done": done, "total": total}
+    show(value, text, as_json=chosen.json)
+    return 0
+
+
+def rate(chosen: argparse.Namespace) -> int:
+    """Judge a pair."""
+    a = {
+        "stars": chosen.stars_a,
+        "tags": [*chosen.tags_a, *(chosen.tags if chosen.verdict != "a" else ())],
+    }
+    b = {
+        "stars": chosen.stars_b,
+        "tags": [*chosen.tags_b, *(chosen.tags if chosen.verdict != "b" else ())],
+    }
+    marks = {"flagged": chosen.flag, "unblinded": chosen.knew}
+    rating = make_rating(chosen.verdict, chosen.comment, chosen.correction, a=a, b=b, **marks)
+    saved = _judge(chosen).rate(chosen.pair, rating)
+    show({"saved": saved}, f"Saved as rating {saved}.", as_json=chosen.json)
+    return 0
+
+
+def undo(chosen: argparse.Namespace) -> int:
+    """Take the last rating back."""
+    pair = _judge(chosen).undo()
+    show({"undone": pair.id}, f"The rating of pair {pair.id} is taken back.", as_json=chosen.json)
+    return 0
+
+
+def report(chosen: argparse.Namespace) -> int:
+    """Show the result."""
+    store = ReviewStore(Workspace(chosen.workspace))
+    if store.find(chosen.name)["response_mode"] != "pairs":
+        singles = report_singles(store, chosen.name)
+        show(singles_object(singles), singles_text(singles), as_json=chosen.json)
+        return 0
+    report = report_review(store, chosen.name)
+    show(report_object(report), report_text(report), as_json=chosen.json)
+    return 0
+
+
+def import_file(chosen: argparse.Namespace) -> int:
+    """Add ratings that were given elsewhere."""
+    found = import_ratings(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.file)
+    show(asdict(found), imported_sentence(found), as_json=chosen.json)
+    return 0
+
+
+def export(chosen: argparse.Namespace) -> int:
+    """Write the ratings to a file."""
+    text = export_review(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.form)
+    try:
+        write_file(chosen.out, text.encode())
+    except OSError as error:
+        raise ReviewError(f"{chosen.out} cannot be written: {error.strerror}.") from error
+    lines = text.count("\n")
+    show(
+        {"out": str(chosen.out), "lines": lines},
+        f"{lines} lines written to {chosen.out}",
+        as_json=chosen.json,
+    )
+    return 0
