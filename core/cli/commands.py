@@ -19,6 +19,7 @@ from core.datasets.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.models.encoder import encoder_of, own_style
 from core.models.resolve import find_model, max_context
+from core.processes.messages import Progress, report
 from core.prompts.encoded_dataset import measure_dataset
 from core.prompts.preview import preview_row
 from core.storage.workspace import Workspace
@@ -180,13 +181,12 @@ def merge(chosen: argparse.Namespace) -> int:
     """Write an adapter and its base as one model."""
     from core.training.runs.merge import merge_run
 
-    merge_run(
-        Workspace(chosen.workspace),
-        chosen.model,
-        chosen.out,
-        lambda words: say(f"{words} …"),
-        saved_type=chosen.saved_type,
-    )
+    def tell(progress: Progress) -> None:
+        report(progress)
+        say(f"{progress} …")
+
+    workspace = Workspace(chosen.workspace)
+    merge_run(workspace, chosen.model, chosen.out, tell, saved_type=chosen.saved_type)
     show(
         {"out": str(chosen.out)},
         f"The model with its adapter merged in is in {chosen.out}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import EXIT_USER_ERROR, UserError
+from core.processes.messages import Failure, report
 from core.storage import DEFAULT_FOLDER
 from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
 
@@ -57,6 +58,7 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
         _check_is_text(chosen)
         return _load(chosen.command)(chosen)
     except UserError as error:
+        report(Failure(text=shortened(str(error), LONGEST_SENTENCE)))
         say(f"{parser.prog}: {shortened(str(error), LONGEST_SENTENCE)}")
         return EXIT_USER_ERROR
     except KeyboardInterrupt:

@@ -72,7 +72,9 @@ def train(workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]) 
         if processes == 1:
             execute(workspace, name, lambda: False, [])
         else:
-            record_exit(workspace, name, start_training_process(workspace, name, processes).wait())
+            process = start_training_process(workspace, name, processes)
+            process.wait()
+            record_exit(workspace, name, process)
         return losses_of(workspace, name)
 
     return train_it
@@ -127,7 +129,8 @@ def test_a_run_of_two_that_is_killed_goes_on_with_one(
         if trainer != process.pid:  # torchrun sees its children die
             os.kill(trainer, signal.SIGKILL)
             break
-    record_exit(workspace, "cut-off", process.wait())
+    process.wait()
+    record_exit(workspace, "cut-off", process)
     row = RunStore(workspace).find("cut-off")
     assert row["state"] == "failed", row
     assert "Resume goes on from the last saved state" in row["message"]

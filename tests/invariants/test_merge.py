@@ -14,6 +14,7 @@ import torch
 
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError, WorkspaceError
+from core.processes.messages import Progress, read_messages
 from core.storage.atomic_write import aside_of
 from core.storage.process_lock import held
 from core.storage.workspace import Workspace
@@ -83,9 +84,12 @@ def test_a_merge_tells_how_far_it_is_and_where_its_model_is(
     ]
     with pytest.raises(WorkspaceError, match="is merged already"):
         jobs.start("tuned")
-    told: list[str] = []
+    told: list[Progress] = []
     merge_run(adapted, "tuned", adapted.folder / "elsewhere", told.append)
-    assert told == doing
+    assert list(map(str, told)) == doing
+    assert told[3] == Progress(stage="Adding the adapter", done=3, total=14, unit="layer")
+    messages = (adapted.run_folder("tuned") / LOG_FILE).with_suffix(".messages")
+    assert list(read_messages(messages)) == told  # what its process reported
     ids = torch.tensor([[5, 6, 7]])
     one, other = (
         AutoModelForCausalLM.from_pretrained(made)(ids).logits
@@ -124,12 +128,14 @@ def test_what_is_loaded_and_written_is_told_in_mebibytes(
     aside = aside_of(adapted.merged_folder("tuned"))
     os.kill(merge.process.pid, signal.SIGSTOP)
     merge.expected_mib = 3.0
-    merge.log.write_text("Loading the libraries and the model …\nA library says something …\n")
+    reports = merge.process.messages
+    reports.write_text('{"kind": "Progress", "stage": "Loading the libraries and the model"}\n')
     assert re.fullmatch(
         r"Merging\. Loading the libraries and the model: \d+ of about 533 MiB in memory …",
         jobs.status_message("tuned"),
     )
-    merge.log.write_text("Writing the model …\nA library says something …\nWriting the mo")
+    half = '{"kind": "Progress", "stage": "Loading wh'
+    reports.write_text(f'{{"kind": "Progress", "stage": "Writing the model"}}\n{half}')
     aside.mkdir(exist_ok=True)
     (aside / "model.safetensors").write_bytes(bytes(2 * 2**20))
     assert jobs.status_message("tuned") == "Merging. Writing the model: 2 of 3 MiB …"

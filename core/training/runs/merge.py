@@ -1,36 +1,31 @@
 """Adapters and their bases become models of one piece, each in a process of its own.
 
 Knows no screen. A merge holds a whole model in memory, so it is done where running out of it takes
-nobody else along: by the command line's `core merge`, whose words tell how far it is, and which can
-be stopped at any moment. One is made at a time in a workspace.
+nobody else along: by the command line's `core merge`, which reports how far it is and can be stopped
+at any moment. One is made at a time in a workspace.
 """
 
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from core.errors import EXIT_USER_ERROR, ModelError, WorkspaceError
+from core.errors import ModelError, WorkspaceError
 from core.models.consistency import quantisation
 from core.models.resolve import ModelSource, find_model, read_facts
+from core.processes.messages import Progress
+from core.processes.supervisor import ChildProcess
 from core.storage.atomic_write import aside_of
 from core.storage.process_lock import held, is_held
 from core.storage.workspace import Workspace
 from core.training.planning.cost_model import LIBRARIES_MIB, PEFT_MIB, parameter_count
-from core.training.runs.process import describe_exit, read_log_lines, start_process, was_killed
 
 LOG_FILE = "merge.log"
-_LOADING, _ADDING, _WRITING = (
-    "Loading the libraries and the model",
-    "Adding the adapter",
-    "Writing the model",
-)
-_CHECKING = "Loading what was written, and asking it"
+_LOADING = Progress(stage="Loading the libraries and the model")
+_WRITING = Progress(stage="Writing the model")
+_CHECKING = Progress(stage="Loading what was written, and asking it")
 _BYTES = 4  # of a number as it is written
 _MIB = 2**20
 
@@ -39,7 +34,7 @@ def merge_run(
     workspace: Workspace,
     word: str,
     folder: Path,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[Progress], object] = lambda _: None,
     *,
     saved_type: str = "float32",
 ) -> None:
@@ -70,7 +65,11 @@ def merge_run(
 
 
 def _merge(
-    source: ModelSource, word: str, folder: Path, tell: Callable[[str], object], saved_type: str
+    source: ModelSource,
+    word: str,
+    folder: Path,
+    tell: Callable[[Progress], object],
+    saved_type: str,
 ) -> None:
     from core.models.encoder import encoder_of
     from core.models.load import load_model, saved_dtype
@@ -81,7 +80,7 @@ def _merge(
     # a GPU that tuned it in half its bytes may be too small for all of it
     model = load_model(source, on_cpu=True)
     expected = probe_logits(model)
-    merged = merge_adapter(model, lambda done, layers: tell(f"{_ADDING}: layer {done} of {layers}"))
+    merged = merge_adapter(model, lambda done, total: tell(_adding(done, total)))
     tell(_WRITING)
     facts = {**read_facts(source.folder), "merged_from": word}
     facts.pop("base_weights", None)  # it stands on nothing any more
@@ -94,6 +93,10 @@ def _merge(
 
     encoder = encoder_of(source, source.style)
     save_model(merged, encoder, folder, facts, kept_as=kind, check=check)
+
+
+def _adding(done: int, total: int) -> Progress:
+    return Progress(stage="Adding the adapter", done=done, total=total, unit="layer")
 
 
 def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
@@ -115,8 +118,7 @@ def _lock_file(workspace: Workspace) -> Path:
 
 @dataclass(slots=True)
 class _Merge:
-    process: "subprocess.Popen[bytes]"
-    log: Path
+    process: ChildProcess
     expected_mib: float  # of what is written, and of the weights in memory
     end: str = ""  # what is to be said of it, once it has ended without a model
 
@@ -144,14 +146,12 @@ class MergeJobs:
                     f"{folder.resolve()}."
                 )
             source = _find_adapter(self._workspace, name)
-            arguments = ["merge", "--model", name, "--out", str(folder.resolve())]
+            where = ["--out", str(folder.resolve())]
+            where += ["--workspace", str(self._workspace.folder.resolve())]
             log = self._workspace.run_folder(name) / LOG_FILE
-            process = start_process(
-                [*arguments, "--workspace", str(self._workspace.folder.resolve())], log
-            )
-            self._merges[name] = _Merge(
-                process, log, _BYTES * parameter_count(source.weights_folder) / _MIB
-            )
+            process = ChildProcess(["merge", "--model", name, *where], log)
+            expected_mib = _BYTES * parameter_count(source.weights_folder) / _MIB
+            self._merges[name] = _Merge(process, expected_mib)
 
     def stop(self, name: str) -> None:
         """End a merge; nothing is left of it."""
@@ -159,14 +159,13 @@ class MergeJobs:
             raise WorkspaceError(f"The adapter of '{name}' is not being merged.")
         merge = self._merges[name]
         merge.process.kill()  # it has nothing to save, and what it wrote is removed here
-        merge.process.wait()
         merge.end = "The merge was stopped; nothing is left of it."
         self._forget_half(name)
 
     def is_going_on(self, name: str) -> bool:
         """Return whether a run's adapter is being merged now, by us."""
         merge = self._merges.get(name)
-        return merge is not None and merge.process.poll() is None
+        return merge is not None and merge.process.is_running
 
     def check_idle(self, name: str) -> None:
         """Raise WorkspaceError while a run's adapter is being merged, or another process merges
@@ -192,19 +191,10 @@ class MergeJobs:
             return f"The model with its adapter merged in is in {folder.resolve()}"
         if merge is None:
             return ""
-        status = merge.process.poll()
-        if status is None:
-            doing = _current_stage(merge.log)
-            share = (
-                _loaded(merge)
-                if doing == _LOADING
-                else self._written(name, merge)
-                if doing == _WRITING
-                else ""
-            )
-            return f"Merging. {doing}{share} …"
-        if status and not merge.end:
-            merge.end = _failure_message(status, merge.log)
+        if merge.process.is_running:
+            return f"Merging. {self._how_far(name, merge)} …"
+        if merge.process.status and not merge.end:
+            merge.end = _failure_message(merge.process)
             self._forget_half(name)
         return merge.end  # none where it was merged, and the run went on since
 
@@ -213,47 +203,35 @@ class MergeJobs:
         for name in [name for name in self._merges if self.is_going_on(name)]:
             self.stop(name)
 
-    def _written(self, name: str, merge: _Merge) -> str:
+    def _how_far(self, name: str, merge: _Merge) -> str:
+        """Return what a merge is doing, and how much of it is done."""
+        now, whole_mib = merge.process.progress(), merge.expected_mib
+        if now is None:
+            return "Starting its process"
+        if now == _LOADING and whole_mib and (taken_mib := merge.process.memory_mib()):
+            needed_mib = LIBRARIES_MIB + PEFT_MIB + whole_mib
+            share = f"{min(taken_mib, needed_mib):,.0f} of about {needed_mib:,.0f} MiB in memory"
+            return f"{now}: {share}"
+        if now == _WRITING and whole_mib:
+            return f"{now}: {min(self._written_mib(name), whole_mib):,.0f} of {whole_mib:,.0f} MiB"
+        return str(now)
+
+    def _written_mib(self, name: str) -> float:
         files = aside_of(self._workspace.merged_folder(name)).glob("*")
         with suppress(OSError):  # it is renamed just now
-            written = sum(path.stat().st_size for path in files) / _MIB
-            return (
-                f": {min(written, merge.expected_mib):,.0f} of {merge.expected_mib:,.0f} MiB"
-                if merge.expected_mib
-                else ""
-            )
-        return ""
+            return sum(path.stat().st_size for path in files) / _MIB
+        return 0.0
 
     def _forget_half(self, name: str) -> None:
         shutil.rmtree(aside_of(self._workspace.merged_folder(name)), ignore_errors=True)
 
 
-def _current_stage(log: Path) -> str:
-    """Return what a merge told last of what it is doing; libraries say things of their own between."""
-    ours = [
-        line
-        for line in read_log_lines(log)
-        if line.startswith((_LOADING, _ADDING, _WRITING, _CHECKING)) and line.endswith(" …")
-    ]
-    return ours[-1].removesuffix(" …") if ours else "Starting its process"
-
-
-def _loaded(merge: _Merge) -> str:
-    """Return how much of what a merge needs in memory is there."""
-    needed = LIBRARIES_MIB + PEFT_MIB + merge.expected_mib
-    with suppress(psutil.Error):  # it has ended just now
-        taken = psutil.Process(merge.process.pid).memory_info().rss / _MIB
+def _failure_message(process: ChildProcess) -> str:
+    if reason := process.failure():
+        return f"The merge failed. {reason}"
+    if process.was_killed:
         return (
-            f": {min(taken, needed):,.0f} of about {needed:,.0f} MiB in memory"
-            if merge.expected_mib
-            else ""
+            "The merge was killed, as the system does when memory runs out: "
+            "close other programs and merge again."
         )
-    return ""
-
-
-def _failure_message(status: int, log: Path) -> str:
-    if status == EXIT_USER_ERROR and (said := read_log_lines(log)):
-        return f"The merge failed. {said[-1].partition(': ')[2]}"
-    if was_killed(status):
-        return "The merge was killed, as the system does when memory runs out: close other programs and merge again."
-    return f"The merge ended by itself ({describe_exit(status)}). Its output is in {log}."
+    return f"The merge {process.describe_exit()}"

@@ -119,11 +119,11 @@ class TrainingQueue:
         except OSError as error:
             self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
             return
-        status = process.wait()
+        process.wait()
         with self._changed:
             # a run that is resumed already says for itself how it stands
             if name not in self._waiting:
-                record_exit(self._workspace, name, status)
+                record_exit(self._workspace, name, process)
 
     def _must_wait(self, name: str) -> bool:
         return is_alive(self._workspace, name) or bool(living_runs(self._workspace))
