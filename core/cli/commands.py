@@ -4,8 +4,10 @@ import argparse
 import json
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
 
 from core.cli.check_output import check_object, check_text, preview_object, preview_text
@@ -22,6 +24,7 @@ from core.models.resolve import find_model, max_context
 from core.processes.messages import Progress, report
 from core.prompts.encoded_dataset import measure_dataset
 from core.prompts.preview import preview_row
+from core.storage.atomic_write import check_writable, write_file
 from core.storage.workspace import Workspace
 from core.training.settings import TrainingSettings, as_method, change_settings, default_settings
 
@@ -159,6 +162,9 @@ def generate(chosen: argparse.Namespace) -> int:
     from core.generation.model_cache import ModelCache
     from core.generation.sampling import Sampling
 
+    if chosen.out is not None:
+        with _explained(chosen.out):
+            check_writable(chosen.out)  # before the model has answered for an hour
     workspace = Workspace(chosen.workspace)
     sampling = Sampling(
         chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed
@@ -195,16 +201,22 @@ def merge(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> int:
-    from core.storage.atomic_write import write_file
-
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be written into a sentence."""
     try:
-        write_file(
-            chosen.out,
-            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode(),
-        )
+        yield
     except OSError as error:
-        raise UserError(f"{chosen.out} cannot be written: {error.strerror or error}.") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _json_lines(lines: list[dict[str, object]]) -> bytes:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+
+
+def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> int:
+    with _explained(chosen.out):
+        write_file(chosen.out, _json_lines(lines))
     show(
         {"out": str(chosen.out), "rows": len(lines)},
         f"{len(lines)} responses written to {chosen.out}",

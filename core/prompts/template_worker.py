@@ -5,7 +5,12 @@ It may be killed at any moment, and takes no more memory than it may: see templa
 """
 
 import json
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from jinja2 import TemplateSyntaxError
@@ -14,15 +19,19 @@ from core.prompts import sandbox
 
 MOST_CHARACTERS = 4_000_000  # of a filled template
 _MOST_MEMORY_BYTES = 2**30
+_MOST_S = 30.0
 
 
 def main() -> None:
     """Answer until the input ends."""
+    limit_s = float(sys.argv[1]) if len(sys.argv) > 1 else _MOST_S
     _bound_memory()
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)
+        with _ended_after(limit_s):
+            answer = _answer(json.loads(line))
+        print(json.dumps(answer), flush=True)
 
 
 def _answer(asked: dict[str, Any]) -> dict[str, str]:
@@ -39,6 +48,23 @@ def _answer(asked: dict[str, Any]) -> dict[str, str]:
     if len(text) > MOST_CHARACTERS:
         return {"error": f"it writes more than {MOST_CHARACTERS:,} characters"}
     return {"text": text}
+
+
+@contextmanager
+def _ended_after(limit_s: float) -> Iterator[None]:
+    """Let a block take so long at most: else this process ends, even if the one that would kill it
+    has gone and a template loops for ever.
+    """
+    if sys.platform == "win32":
+        timer = threading.Timer(limit_s, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+        yield
+        timer.cancel()
+        return
+    signal.setitimer(signal.ITIMER_REAL, limit_s)  # whose signal nobody handles: it ends us
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _bound_memory() -> None:

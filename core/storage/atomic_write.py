@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,6 +78,18 @@ def write_file(target: Path, content: bytes) -> None:
             aside.unlink(missing_ok=True)
         raise
     _sync(target.parent)
+
+
+def check_writable(target: Path) -> None:
+    """Try whether a file could be written, before the work whose outcome it is to hold.
+
+    Raises OSError where it could not; nothing stays behind.
+    """
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "is not a file", str(target))
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def remove_leftovers(folder: Path, older_than_s: float = 3600) -> None:

@@ -387,3 +387,17 @@ def test_finished_rows_of_the_book_are_checked_too(
     file = SHARED / "instructions" / "book-test-with-responses.json"
     status, out, _ = call(core_main, capsys, "check", file, "--json", "--workspace", tmp_path / "w")
     assert (status, json.loads(out)["usable"]) == (0, 110)
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.generation.model_cache import ModelCache
+
+    monkeypatch.setattr(ModelCache, "get", lambda *_: pytest.fail("a model was loaded"))
+    (tmp_path / "folder").mkdir()
+    asked = ["generate", "--model", "pocket", "--prompt", "Hi", "--workspace", tmp_path / "w"]
+    for target, reason in ((tmp_path / "folder", "is not a file"), ("/proc/x", "")):
+        status, _, error = call(core_main, capsys, *asked, "--out", target)
+        assert status == 2 and f"{target} cannot be written: {reason}" in error
+    assert not list(tmp_path.glob("*.jsonl"))

@@ -4,6 +4,7 @@ each, and no harm.
 
 import gzip
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from core.prompts.encoder import load_encoder
 from core.prompts.render import render
 from core.prompts.template_process import TemplateProcess
 from core.text import printable, shortened
-from tests.conftest import POCKET
+from tests.conftest import POCKET, ROOT
 
 ROW = {"instruction": "Say A.", "output": "A"}
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -274,3 +275,21 @@ def test_configs_that_say_nonsense_get_a_sentence(tmp_path: Path) -> None:
         read_config(tmp_path)
     (tmp_path / "config.json").write_text('{"max_position_embeddings": -1, "n_positions": 0}')
     assert max_context(tmp_path) == 1024
+
+
+def test_a_template_that_loops_does_not_outlive_the_app_that_was_killed() -> None:
+    """The process that fills templates ends by itself when nobody is left to kill it."""
+    command = [sys.executable, "-m", "core.prompts.template_worker", "1"]
+    worker = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert worker.stdin is not None and worker.stdout is not None
+    quick = {"template": "a{{ b }}", "values": {"b": 1}, "day": "2026-01-01"}
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    worker.stdin.write(json.dumps(quick).encode() + b"\n")
+    worker.stdin.flush()
+    assert json.loads(worker.stdout.readline()) == {"text": "a1"}
+    worker.stdin.write(json.dumps({**quick, "template": loop}).encode() + b"\n")
+    worker.stdin.flush()
+    try:
+        assert worker.wait(30) != 0
+    finally:
+        worker.kill()
