@@ -13,11 +13,13 @@ LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
 Precision = Literal["auto", "float32", "bfloat16"]
 SavedType = Literal["float32", "base"]
+MatmulBackend = Literal["default", "onednn"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
 KEPT: tuple[Kept, ...] = get_args(Kept)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
+MATMUL_BACKENDS: tuple[MatmulBackend, ...] = get_args(MatmulBackend)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,10 @@ class TrainingSettings:
     compiled: bool = _setting(
         False, "by torch.compile: slow to begin, then faster on a GPU", label="Compile",
         info="By torch.compile: slow to begin, then faster on a GPU", group="device",
+    )  # fmt: skip
+    matmul_backend: MatmulBackend = _setting(
+        "default", "the library of float32 products on a CPU", label="Products by",
+        info="float32 on a CPU; onednn is faster on some", choices=MATMUL_BACKENDS, group="device",
     )  # fmt: skip
     seed: int = _setting(
         42, "of batches and dropout", label="Seed", low=0, high=_MOST_SEED, group="weights",

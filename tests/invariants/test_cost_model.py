@@ -327,7 +327,7 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     plan = plan_run(load_dataset(rows), default_settings(), workspace)
     work = operations(plan)
     assert work is not None
-    monkeypatch.setattr("ui.train.views.flops_per_s", lambda: work / 90)
+    monkeypatch.setattr("ui.train.views.flops_per_s", lambda _: work / 90)
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
     monkeypatch.setattr("ui.train.views.memory_bound_s", lambda _: 30.0)
     assert "roughly 2 min 00 s, up to " in ready_markup(plan, "command", None)
@@ -335,7 +335,7 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
     assert "roughly 1 min 30 s, up to " in ready_markup(plan, "command", None)
     assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
-    monkeypatch.setattr("ui.train.views.flops_per_s", lambda: None)
+    monkeypatch.setattr("ui.train.views.flops_per_s", lambda _: None)
     assert "roughly" not in ready_markup(plan, "command", None)
     assert _measured() > 0
 

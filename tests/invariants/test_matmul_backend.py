@@ -2,14 +2,17 @@
 keeps to the one it began with.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from core.datasets.dataset import load_dataset
 from core.storage.workspace import Workspace
 from core.training.events import RunStarted, StepDone
 from core.training.kernels import matmul_backend
@@ -17,11 +20,13 @@ from core.training.kernels.matmul_backend import (
     DEFAULT,
     ONEDNN,
     flops_per_s,
-    select_backend,
     using_backend,
 )
-from core.training.loop.checkpoint import Progress
+from core.training.loop.checkpoint import Progress, _read_progress
 from core.training.loop.trainer import _Loop
+from core.training.planning import throughput
+from core.training.planning.cautions import cautions
+from core.training.planning.plan import plan_run
 from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_training import run, same, settings, weights
@@ -40,7 +45,7 @@ def test_a_clock_that_stands_still_tells_a_speed_all_the_same(
 ) -> None:
     matmul_backend._measure.cache_clear()
     monkeypatch.setattr(matmul_backend, "_clock", lambda: 1.0)
-    assert select_backend() == DEFAULT and 0 < flops_per_s(DEFAULT) < float("inf")
+    assert 0 < flops_per_s(DEFAULT) < float("inf")
     matmul_backend._measure.cache_clear()
 
 
@@ -72,7 +77,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     product = matmul_backend._onednn_matmul
     monkeypatch.setattr(
-        matmul_backend, "_product", lambda *values: (seen.append(1), product(*values))[1]
+        matmul_backend, "_onednn_matmul", lambda *values: (seen.append(1), product(*values))[1]
     )
     return seen
 
@@ -119,17 +124,23 @@ def test_gradients_are_made_by_it_too(sent: list[int]) -> None:
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_the_other_library_is_taken_only_where_it_is_clearly_quicker(
+def test_it_is_advised_where_it_is_clearly_faster_and_taken_where_it_is_chosen(
+    workspace: Workspace,
+    small_file: Path,
+    tiny_models: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert flops_per_s(DEFAULT) > 1e8 and flops_per_s(ONEDNN) > 1e8
-    for factor, expected in ((0.5, DEFAULT), (1.3, DEFAULT), (2.0, ONEDNN)):
-        monkeypatch.setattr(
-            matmul_backend,
-            "flops_per_s",
-            lambda library, factor=factor: {DEFAULT: 1e9, ONEDNN: 1e9 * factor}[library],
-        )
-        assert select_backend() == expected
+    plan = plan_run(load_dataset(small_file), settings(tiny_models["llama"]), workspace)
+    for factor, advised in ((0.5, False), (1.2, False), (2.0, True)):
+        rates = {DEFAULT: 1e9, ONEDNN: 1e9 * factor}
+        monkeypatch.setattr(throughput, "_measured", lambda rates=rates: rates)
+        told = [line for line in cautions(plan) if "by oneDNN" in line]
+        assert bool(told) is advised
+    assert "2.0 times as fast by oneDNN" in told[0]
+    for changed in ({"matmul_backend": "onednn"}, {"compiled": True}, {"precision": "bfloat16"}):
+        another = replace(plan, settings=replace(plan.settings, **changed))
+        assert not [line for line in cautions(another) if "by oneDNN" in line]
 
 
 def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,42 +149,38 @@ def test_a_pytorch_without_it_multiplies_as_usual(monkeypatch: pytest.MonkeyPatc
     assert rates[ONEDNN] == 0.0 < rates[DEFAULT]
 
 
-def loop_of(chosen: TrainingSettings) -> SimpleNamespace:
-    model = torch.nn.Linear(2, 2)
-    return SimpleNamespace(
-        job=SimpleNamespace(settings=chosen, model=model), progress=Progress(products=ONEDNN)
-    )
+def loop_of(chosen: TrainingSettings, begun_with: str = "") -> Any:
+    job = SimpleNamespace(settings=chosen, model=torch.nn.Linear(2, 2))
+    return SimpleNamespace(job=job, progress=Progress(matmul_backend=begun_with))
 
 
-def test_a_library_that_is_no_longer_there_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        matmul_backend, "flops_per_s", lambda library: {DEFAULT: 1e9, ONEDNN: 0.0}[library]
-    )
-    assert [select_backend(begun_with) for begun_with in ("", DEFAULT, ONEDNN, "another")] == [
-        DEFAULT
-    ] * 4
+def test_a_run_keeps_the_library_it_began_with() -> None:
+    chosen = TrainingSettings(matmul_backend="onednn")
+    assert _Loop._matmul_backend(loop_of(chosen)) == ONEDNN
+    assert _Loop._matmul_backend(loop_of(chosen, DEFAULT)) == DEFAULT
+    assert _Loop._matmul_backend(loop_of(TrainingSettings(), ONEDNN)) == ONEDNN
+    for changed in ({"compiled": True}, {"precision": "bfloat16"}):
+        assert _Loop._matmul_backend(loop_of(replace(chosen, **changed))) == DEFAULT
 
 
-def test_a_run_keeps_the_library_it_began_with(
-    workspace: Workspace,
-    small_file: Path,
-    tiny_models: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_checkpoint_of_an_earlier_version_goes_on_with_its_library() -> None:
+    for written, expected in (("usual", DEFAULT), ("oneDNN", ONEDNN), ("", "")):
+        progress = _read_progress(json.dumps({"step": 3, "products": written}))
+        assert progress == Progress(step=3, matmul_backend=expected)
+
+
+def test_a_run_by_it_ends_as_one_by_default_and_is_resumed_exactly(
+    workspace: Workspace, small_file: Path, tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch,
     sent: list[int],
-) -> None:
-    chosen = settings(tiny_models["llama"])
-    monkeypatch.setattr(matmul_backend, "flops_per_s", lambda _: 1e9)
+) -> None:  # fmt: skip
     monkeypatch.setattr("core.models.load.best_device", lambda: torch.device("cpu"))
-    _, events = run(workspace, small_file, chosen)
-    monkeypatch.setattr(
-        matmul_backend, "flops_per_s", lambda library: {DEFAULT: 1e9, ONEDNN: 2e9}[library]
-    )
+    usual = settings(tiny_models["llama"])
+    chosen = replace(usual, matmul_backend="onednn")
+    _, events = run(workspace, small_file, usual)
+    assert not sent
     whole, by_other = run(workspace, small_file, chosen)
-    assert (
-        sent
-        and isinstance(by_other[0], RunStarted)
-        and by_other[0].device == "cpu, products by oneDNN"
-    )
+    assert sent and isinstance(by_other[0], RunStarted)
+    assert by_other[0].device == "cpu, products by onednn"
     losses = [
         [event.loss for event in told if isinstance(event, StepDone)] for told in (events, by_other)
     ]
@@ -184,13 +191,9 @@ def test_a_run_keeps_the_library_it_began_with(
         chosen,
         stop=lambda events: sum(isinstance(event, StepDone) for event in events) >= 4,
     )
-    # today the machine is busy: a trial says otherwise
-    monkeypatch.setattr(matmul_backend, "flops_per_s", lambda _: 1e9)
     sent.clear()
     execute(workspace, broken, lambda: False, [])
     assert sent and same(weights(workspace, whole), weights(workspace, broken))
     sent.clear()
     # the run has left nothing behind in this process
     assert torch.mm(a(2, 2), a(2, 2)).shape == (2, 2) and not sent
-    for changed in ({"compiled": True}, {"precision": "bfloat16"}):
-        assert _Loop._products(loop_of(replace(chosen, **changed))) == DEFAULT  # type: ignore[arg-type]

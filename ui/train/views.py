@@ -206,7 +206,7 @@ def _plan_lines(plan: RunPlan, tokens_per_s: float | None) -> list[str]:
             f"about {duration(tokens * settings.epochs / tokens_per_s)}, at the speed of the "
             "last such run"
         )
-    elif (work := operations(plan)) and (rate := flops_per_s()):
+    elif (work := operations(plan)) and (rate := flops_per_s(plan.settings.matmul_backend)):
         besides = memory_bound_s(plan) if free_gpu_memory_mib() is None else 0.0
         least = work / rate + besides
         lines.append(

@@ -1,8 +1,9 @@
 """By which library a process multiplies float32 matrices on a CPU. Knows no model and no run.
 
-PyTorch's usual product is MKL's, which leaves half of some processors unused that its maker did not
-make; oneDNN, inside the same PyTorch, may be twice as fast there (benchmarks/LOG.md, 2026-11-24).
-Which one is, is not looked up but tried.
+PyTorch's default product is MKL's, which leaves part of some processors unused that its maker did
+not make; oneDNN, inside the same PyTorch, may be faster there. It changes the last bits of a sum and
+replaces kernels of the whole process, so it is a choice, not a default: on most machines it brings
+nothing (benchmarks/LOG.md, 2026-11-27).
 """
 
 import math
@@ -16,14 +17,14 @@ from typing import Any
 
 import torch
 
-DEFAULT, ONEDNN = "usual", "oneDNN"
+from core.training.settings import MATMUL_BACKENDS, MatmulBackend
+
+DEFAULT: MatmulBackend = "default"
+ONEDNN: MatmulBackend = "onednn"
 # rows, numbers in, numbers out: a layer's product in training, some milliseconds on a core
 _SHAPE = (600, 768, 768)
 _ROUNDS = 12
 _LEAST_S = 1e-6  # told of a product, for a clock that stands still
-# how much sooner the other library must be: more than a neighbour's noise, less than what it is
-# there for
-_CLEARLY = 1.4
 
 
 # By a thread's own time a neighbour's turns are not counted; but Windows tells it in steps of 16
@@ -32,19 +33,7 @@ _tells_finely = sys.platform != "win32" and time.get_clock_info("thread_time").r
 _clock = time.thread_time if _tells_finely else time.perf_counter
 
 
-def select_backend(begun_with: str = "") -> str:
-    """Return the library that multiplies sooner on this CPU: the usual one, unless the other is
-    clearly sooner.
-
-    A run that has ``begun_with`` one keeps to it, where it is still to be had.
-    """
-    if begun_with == DEFAULT or (begun_with == ONEDNN and flops_per_s(ONEDNN)):
-        return begun_with
-    usual, other = flops_per_s(DEFAULT), flops_per_s(ONEDNN)
-    return ONEDNN if other > _CLEARLY * usual else DEFAULT
-
-
-def flops_per_s(library: str) -> float:
+def flops_per_s(library: MatmulBackend) -> float:
     """Return how many multiplications and additions a second a product by this library makes, the
     best of some; 0 without it.
     """
@@ -52,17 +41,17 @@ def flops_per_s(library: str) -> float:
 
 
 @cache
-def _measure() -> dict[str, float]:
+def _measure() -> dict[MatmulBackend, float]:
     """Let the libraries multiply in turns, so that both meet the same neighbours.
 
     Nothing is exchanged for it: a page whose threads multiply may ask, too.
     """
     rows, inner, outer = _SHAPE
     one, other = torch.randn(rows, inner), torch.randn(inner, outer)
-    candidates: dict[str, Callable[[], torch.Tensor]] = {DEFAULT: lambda: one @ other}
+    candidates: dict[MatmulBackend, Callable[[], torch.Tensor]] = {DEFAULT: lambda: one @ other}
     if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         candidates[ONEDNN] = lambda: _onednn_matmul(one, other, None)
-    best = dict.fromkeys((DEFAULT, ONEDNN), math.inf)
+    best: dict[MatmulBackend, float] = dict.fromkeys(MATMUL_BACKENDS, math.inf)
     for _ in range(_ROUNDS):
         for library, multiply in candidates.items():
             started = _clock()

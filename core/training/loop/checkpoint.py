@@ -31,7 +31,7 @@ class Progress:
     best_loss: float | None = None
     last_loss: float | None = None  # of an evaluation at this very step
     evaluations_without_gain: int = 0
-    products: str = ""  # the library that multiplies (products.py), "" before it is chosen
+    matmul_backend: str = ""  # the library that multiplies, "" before the first step
 
 
 def save_checkpoint(
@@ -74,7 +74,7 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
     if not (folder / "progress.json").is_file():
         return Progress()
     try:
-        progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+        progress = _read_progress((folder / "progress.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state.safetensors")
         with torch.no_grad():
             for name, parameter in _trained(model):
@@ -85,6 +85,15 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
             f"The checkpoint in {folder} is damaged or of another model: start the run anew."
         ) from error
     return progress
+
+
+def _read_progress(text: str) -> Progress:
+    """Read what this version or an earlier one wrote."""
+    values = json.loads(text)
+    if "products" in values:  # until 0.1.0, by the names that it had
+        earlier = {"usual": "default", "oneDNN": "onednn"}
+        values["matmul_backend"] = earlier.get(values.pop("products"), "")
+    return Progress(**values)
 
 
 def _restore_moments(

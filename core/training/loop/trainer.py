@@ -25,7 +25,7 @@ from core.training.events import (
     StepDone,
 )
 from core.training.kernels.batch_loss import BatchLoss
-from core.training.kernels.matmul_backend import DEFAULT, select_backend, using_backend
+from core.training.kernels.matmul_backend import DEFAULT, using_backend
 from core.training.kernels.memory import peak_memory_mib
 from core.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop.evaluate import validation_loss
@@ -58,7 +58,7 @@ def train(
     Raises TrainingError when the loss is no longer a number.
     """
     loop = _Loop(job, should_stop, should_pause)
-    with using_backend(loop.progress.products):
+    with using_backend(loop.progress.matmul_backend):
         yield from loop.events()
 
 
@@ -78,7 +78,7 @@ class _Loop:
             fused=trained[0].device.type != "mps",
         )
         self.progress = load_checkpoint(job.checkpoint, job.model, self.optimizer)
-        self.progress.products = job.group.broadcast_from_rank0(self._select_backend)
+        self.progress.matmul_backend = job.group.broadcast_from_rank0(self._matmul_backend)
         if self._patience_exhausted():  # it was stopped early, and somebody wants it to go on
             self.progress.evaluations_without_gain = 0
         self.steps = Steps(job, self.batch_loss, self.optimizer)
@@ -112,14 +112,14 @@ class _Loop:
                 break
         yield from self._finish(reason)
 
-    def _select_backend(self) -> str:
-        """Return the library to multiply float32 matrices by, from the first step to the last:
-        another rounds otherwise.
+    def _matmul_backend(self) -> str:
+        """Return the library that multiplies float32 matrices, from the first step to the last:
+        another rounds otherwise, so a run keeps the one that it began with.
         """
         settings, device = self.job.settings, next(self.job.model.parameters()).device
         if device.type != "cpu" or settings.compiled or compute_dtype(settings.precision):
             return DEFAULT
-        return select_backend(self.progress.products)
+        return self.progress.matmul_backend or settings.matmul_backend
 
     def _started(self) -> RunStarted:
         job = self.job
@@ -128,7 +128,9 @@ class _Loop:
             f" × {job.group.size}" if job.group.size > 1 else ""
         )
         device += (
-            "" if self.progress.products == DEFAULT else f", products by {self.progress.products}"
+            ""
+            if self.progress.matmul_backend == DEFAULT
+            else f", products by {self.progress.matmul_backend}"
         )
         rows = len(job.train), len(job.validation)
         unsupported_reason = self.batch_loss.unsupported_reason

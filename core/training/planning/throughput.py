@@ -7,6 +7,8 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
+from core.training.settings import MATMUL_BACKENDS
+
 if TYPE_CHECKING:
     import torch
 
@@ -15,11 +17,21 @@ _TRIES = 8
 _USEFUL = 0.85  # of the rate of a large product, what those of training reach (benchmarks/LOG.md)
 
 
-def flops_per_s() -> float | None:
-    """Return about how many multiplications and additions training will do in a second; None before
-    torch is loaded.
+def flops_per_s(matmul_backend: str = "default") -> float | None:
+    """Return about how many multiplications and additions training will do in a second, on a CPU by
+    a library's products; None before torch is loaded.
     """
-    return _measured() * _USEFUL if torch_is_loaded() else None
+    return _measured()[matmul_backend] * _USEFUL if torch_is_loaded() else None
+
+
+def onednn_speedup() -> float | None:
+    """Return how many times as fast as by default this CPU multiplies by oneDNN; None before torch
+    is loaded.
+    """
+    if not torch_is_loaded():
+        return None
+    rates = _measured()
+    return rates["onednn"] / rates["default"]
 
 
 def training_threads(processes: int = 1) -> int:
@@ -45,19 +57,19 @@ def torch_is_loaded() -> bool:
 
 
 @cache
-def _measured() -> float:
+def _measured() -> dict[str, float]:
     import torch
 
     from core.models.load import best_device
-    from core.training.kernels.matmul_backend import flops_per_s, select_backend
+    from core.training.kernels.matmul_backend import flops_per_s as kernel_flops_per_s
 
     device, usual = best_device(), torch.get_num_threads()
     if device.type != "cpu":
-        return _measured_on(device)
+        return dict.fromkeys(MATMUL_BACKENDS, _measured_on(device))
     # as a run computes; more would wait for each other where others compute too
     torch.set_num_threads(training_threads())
     try:
-        return flops_per_s(select_backend())
+        return {library: kernel_flops_per_s(library) for library in MATMUL_BACKENDS}
     finally:
         torch.set_num_threads(usual)
 
