@@ -1,10 +1,11 @@
-"""Takes the screenshots of the README: a fresh workspace, the bundled sample, one real run, one
+"""Takes the pictures of the documents: a fresh workspace, the bundled sample, one real run, one
 real review.
 
     python docs/take_screenshots.py [FOLDER]
 
-Needs Chromium. With FOLDER, also takes every tab at 1280 and 390 pixels, light and dark, for
-looking at.
+Needs Chromium. Writes every screen to ``docs/<screen>.png`` and what the README shows of four of
+them to ``docs/readme/<screen>.png``. With FOLDER, also takes every tab at 1280 and 390 pixels, light
+and dark, for looking at.
 """
 
 import sys
@@ -21,6 +22,8 @@ from tests.serving import Server, free_port
 DOCS = Path(__file__).parent
 TABS = ("data", "train", "chat", "review", "results")
 _LONG_MS = 300_000
+_README_WIDTH = 900  # pixels, about what a README is shown in
+_MARGIN = 14
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
         try:
             page = browser.new_page(viewport={"width": 1280, "height": 860})
             walk(page, server)
+            crop(browser, server)
             if len(sys.argv) > 1:
                 take_all(browser, server, Path(sys.argv[1]))
         finally:
@@ -71,7 +75,9 @@ def chat(page: Page, server: Server) -> None:
     ):
         page.get_by_label("Message", exact=True).fill(question)
         page.get_by_label("Message", exact=True).press("Enter")
-        expect(page.locator("#chatbot [data-testid=bot]")).to_have_count(number, timeout=60_000)
+        replies = page.locator("#chatbot [data-testid=bot]")
+        expect(replies).to_have_count(number, timeout=60_000)
+        expect(replies.last).to_contain_text(".", timeout=60_000)
         page.wait_for_timeout(1500)
     page.get_by_text("The exact prompt").click()
     page.wait_for_timeout(500)
@@ -95,6 +101,45 @@ def judge(page: Page, server: Server) -> None:
         page.keyboard.press("4" if "I am" in a and "I am" in b else "1" if len(a) < len(b) else "2")
         expect(progress).to_have_text(f"{number} of 21 judged")
     page.screenshot(path=DOCS / "review.png")
+
+
+def crop(browser: Browser, server: Server) -> None:
+    """Take the parts of four screens that the README shows, at its width and in twice the pixels."""
+    page = browser.new_page(
+        viewport={"width": _README_WIDTH, "height": 1400}, device_scale_factor=2
+    )
+    page.goto(server.url)
+    expect(page.locator("#tokens-right .fuata-tokens")).to_be_visible(timeout=60_000)
+    take_part(page, "data", ".fuata-legend", "#tokens-left .tokens", "#tokens-right .tokens")
+    page.goto(f"{server.url}/?tab=train")
+    expect(page.locator("#monitor [data-part=plot] .legend")).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(1500)
+    take_part(page, "train", "#monitor header", "#monitor [data-part=plot]")
+    page.goto(f"{server.url}/?tab=review")
+    page.get_by_label("Your name").fill("Juma")
+    page.locator("#judge").click()
+    expect(page.locator("#pair [data-part=progress]")).to_have_text("0 of 21 judged")
+    take_part(page, "review", "#pair section")
+    page.goto(f"{server.url}/?tab=results")
+    expect(page.locator("#result [data-ratings]")).to_be_visible(timeout=60_000)
+    take_part(page, "results", "#result .fuata-result", below=_MARGIN)
+    page.close()
+
+
+def take_part(page: Page, name: str, *selectors: str, below: int = 4) -> None:
+    """Take a picture of the smallest rectangle around some elements; ``below`` is its lower margin."""
+    page.wait_for_timeout(500)
+    boxes = [page.locator(selector).first.bounding_box() for selector in selectors]
+    shown = [box for box in boxes if box]
+    left, top = (min(box[edge] for box in shown) - _MARGIN for edge in ("x", "y"))
+    right = max(box["x"] + box["width"] for box in shown) + _MARGIN
+    bottom = max(box["y"] + box["height"] for box in shown) + below
+    (DOCS / "readme").mkdir(exist_ok=True)
+    page.screenshot(
+        path=DOCS / "readme" / f"{name}.png",
+        clip={"x": left, "y": top, "width": right - left, "height": bottom - top},
+        full_page=True,
+    )
 
 
 def take_all(browser: Browser, server: Server, folder: Path) -> None:
