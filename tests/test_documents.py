@@ -10,7 +10,7 @@ import pytest
 
 import app
 import core.cli.main
-import review.cli
+import review.cli.main
 
 ROOT = Path(__file__).parents[1]
 SCREENS = ("data", "train", "chat", "review", "results")
@@ -144,7 +144,7 @@ def test_every_document_is_linked_from_the_readme() -> None:
     [
         ("python app.py", app._parser()),
         ("python -m core", core.cli.main._parser()),
-        ("python -m review", review.cli._parser()),
+        ("python -m review", review.cli.main._parser()),
     ],
     ids=["app", "core", "review"],
 )
@@ -163,7 +163,7 @@ def test_every_command_and_option_is_documented(
 def test_no_option_is_documented_that_there_is_not() -> None:
     known = {
         option
-        for parser in (app._parser(), core.cli.main._parser(), review.cli._parser())
+        for parser in (app._parser(), core.cli.main._parser(), review.cli.main._parser())
         for _, option in options(parser)
     }
     for document in ("README.md", "docs/command-line.md", "docs/sharing.md", "SECURITY.md"):

@@ -18,6 +18,8 @@ from core.errors import StyleError
 
 _ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 5.0  # a real template takes a thousandth of a second
+# what the system and the dynamic linker look for
+_KEPT_VARIABLES = {"PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP"}
 _START_S = 30.0  # until the process answers for the first time on a busy machine
 
 
@@ -87,7 +89,7 @@ class TemplateProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"},
+            env=_environment(search),
             text=True,
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C in our terminal is for us: it ends when its input does
@@ -111,3 +113,9 @@ def _pass_on(process: "subprocess.Popen[str]", answers: "queue.Queue[str]") -> N
     for line in process.stdout:
         answers.put(line)
     answers.put("")
+
+
+def _environment(search: str) -> dict[str, str]:
+    """Return what a Python needs to start, and nothing else: no key is there to be read."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES}
+    return {**kept, "PYTHONPATH": search, "PYTHONSAFEPATH": "1"}

@@ -1,5 +1,6 @@
 """From a user's word to something whose responses can be judged. Loads no model."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from core.errors import ReviewError
 from core.generation.openai_endpoint import find_endpoint
 from core.models.resolve import find_model, read_facts, weights_fingerprint
 from core.storage.workspace import Workspace
+from core.training.runs.store import RunStore
 from review.domain.contender import EXPECTED, Entrant
 from review.setup.response_files import read_responses
 
@@ -32,7 +34,19 @@ def model_facts(workspace: Workspace, name: str) -> dict[str, Any]:
     """
     source = find_model(name, workspace.find_run_model)
     known = {"folder": str(source.folder), "kind": source.kind, **read_facts(source.folder)}
-    return {**known, "weights": weights_fingerprint(source)}
+    run = _run_facts(workspace, name) if source.kind == "run" else {}
+    return {**known, **run, "weights": weights_fingerprint(source)}
+
+
+def _run_facts(workspace: Workspace, name: str) -> dict[str, Any]:
+    """Return how a run was trained, which is to be known even when it is renamed or deleted."""
+    row = RunStore(workspace).find(name.partition("@")[0])
+    return {
+        "run_id": row["id"],
+        "run_settings": json.loads(row["settings"]),
+        "run_versions": json.loads(row["versions"]),
+        "run_content_hash": row["content_hash"],
+    }
 
 
 def _find(workspace: Workspace, word: str, examples: Sequence[Example]) -> Entrant:

@@ -552,3 +552,19 @@ def m013_field_names(db: Database) -> Any:
     """Name tables and columns as the field does, and keep in views what every reader joins."""
     for statement in _FIELD_NAMES:
         db.execute(statement)
+
+
+@review_tables()
+def m014_provenance(db: Database) -> Any:
+    """Keep beside each contender how its run was trained, as long as the run is there to be asked;
+    it may be renamed or deleted.
+    """
+    db.execute(
+        """UPDATE contenders SET facts = (
+               SELECT json_set(contenders.facts, '$.run_id', runs.id,
+                               '$.run_settings', json(runs.settings),
+                               '$.run_versions', json(runs.versions),
+                               '$.run_content_hash', runs.content_hash)
+               FROM runs WHERE runs.name = json_extract(contenders.facts, '$.run'))
+           WHERE kind = 'model' AND json_extract(facts, '$.run') IN (SELECT name FROM runs)"""
+    )

@@ -293,3 +293,13 @@ def test_a_template_that_loops_does_not_outlive_the_app_that_was_killed() -> Non
         assert worker.wait(30) != 0
     finally:
         worker.kill()
+
+
+def test_a_templates_process_is_given_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.prompts.template_process import _environment
+
+    monkeypatch.setenv("FUATA_API_KEY", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    given = _environment("/somewhere")
+    assert "secret" not in given.values() and given["PYTHONPATH"] == "/somewhere"
+    assert given["PATH"]

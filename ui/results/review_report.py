@@ -62,12 +62,20 @@ def _result(store: ReviewStore, name: str, *, single: bool) -> tuple[Markup, lis
 
 
 def _described(kind: str, facts: dict[str, Any]) -> str:
-    known = ", ".join(
+    plain = {key: value for key, value in facts.items() if value not in ("", None, {})}
+    known = [
         f"{key} {value}"
-        for key, value in facts.items()
-        if value not in {"", None} and key != "kind"
-    )
-    return f"{kind}: {known}" if known else kind
+        for key, value in plain.items()
+        if key != "kind" and not isinstance(value, dict)
+    ]
+    settings, versions = (plain.get(f"run_{what}", {}) for what in ("settings", "versions"))
+    known += [f"trained with {_listed(settings)}"] if settings else []
+    known += [f"by {_listed(versions)}"] if versions else []
+    return f"{kind}: {', '.join(known)}" if known else kind
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
 def _facts(review: dict[str, Any]) -> dict[str, Any]:
@@ -76,9 +84,7 @@ def _facts(review: dict[str, Any]) -> dict[str, Any]:
         "dataset": f"SHA-256 {review['content_hash']}, {review['split']} rows",
         "made": f"{review['created_at']} (UTC)",
         "this page": f"{datetime.now(UTC).isoformat(timespec='seconds')}",
-        "sampling": ", ".join(
-            f"{name.replace('_', ' ')} {value}" for name, value in sampling.items()
-        ),
+        "sampling": _listed(sampling),
         "people per pair": review["overlap"] or "everybody",
-        "libraries": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "libraries": _listed(versions),
     }
