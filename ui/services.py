@@ -17,6 +17,7 @@ from core.training.runs.merge import MergeJobs
 from core.training.runs.queue import TrainingQueue
 from core.training.runs.runner import mark_interrupted
 from core.training.runs.store import RunStore
+from review.domain.states import ReviewState
 from review.setup.background import ReviewJobs
 from review.store.reviews import ReviewStore
 
@@ -125,6 +126,6 @@ def sentence(error: UserError) -> str:
 
 
 def _review_state(row: dict[str, Any]) -> str:
-    if row["state"] == "ready":
+    if row["state"] == ReviewState.READY:
         return f"{row['pairs']:,} {'pairs' if row['response_mode'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
-    return {"generating": "being answered", "stopped": "stopped", "failed": "failed"}[row["state"]]
+    return "being answered" if row["state"] == ReviewState.GENERATING else str(row["state"])

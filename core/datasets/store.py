@@ -4,11 +4,13 @@ Knows no run.
 """
 
 import json
-from collections import OrderedDict
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from cachetools import LRUCache
 
 from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.prompt_lists import PROMPT_LIST, load_prompt_list
@@ -29,7 +31,8 @@ class DatasetStore:
         """Work in a workspace."""
         self._workspace = workspace
         self._database = workspace.database
-        self._loaded: OrderedDict[str, Dataset] = OrderedDict()
+        self._loaded: LRUCache[str, Dataset] = LRUCache(_CACHED)
+        self._lock = threading.Lock()
 
     def keep(self, dataset: Dataset) -> str:
         """Copy the file into the workspace, once per content, note that it is used now, and return
@@ -54,7 +57,8 @@ class DatasetStore:
         # the same bytes under another ending are read otherwise
         if known is not None and known != target:
             known.unlink(missing_ok=True)
-            self._loaded.pop(dataset.content_hash, None)
+            with self._lock:
+                self._loaded.pop(dataset.content_hash, None)
         return dataset.content_hash
 
     def fold_doubles(self) -> None:
@@ -75,11 +79,13 @@ class DatasetStore:
         """
         if not content_hash:
             raise WorkspaceError("Choose a dataset first.")
-        if content_hash not in self._loaded:
-            self._loaded[content_hash] = self._read(content_hash)
-        while len(self._loaded) > _CACHED:
-            self._loaded.popitem(last=False)
-        return self._loaded[content_hash]
+        with self._lock:
+            dataset = self._loaded.get(content_hash)
+        if dataset is None:  # read without the lock: nobody waits for another file
+            dataset = self._read(content_hash)
+            with self._lock:
+                self._loaded[content_hash] = dataset
+        return dataset
 
     def touch(self, content_hash: str) -> None:
         """Note that a dataset is used now, so that it is the first offered next time."""

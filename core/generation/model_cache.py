@@ -4,9 +4,10 @@ Knows no run in progress.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from core.generation.chat_model import ChatModel
 from core.models.encoder import encoder_of
@@ -22,7 +23,7 @@ class ModelCache:
         """``run_folder`` maps a run's name to its model folder, or to None."""
         self._run_folder = run_folder
         self._lock = threading.Lock()
-        self._chat_models: OrderedDict[tuple[str, int, str], ChatModel] = OrderedDict()
+        self._chat_models: LRUCache[tuple[str, int, str], ChatModel] = LRUCache(_CAPACITY)
 
     def find(self, name: str) -> ModelSource:
         """Return where a model lies and what is known of it, without loading it.
@@ -47,7 +48,6 @@ class ModelCache:
         with self._lock:
             if key not in self._chat_models:
                 self._put(key, _load(source, style))
-            self._chat_models.move_to_end(key)
             return self._chat_models[key]
 
     def _put(self, key: tuple[str, int, str], chat_model: ChatModel) -> None:
@@ -56,8 +56,6 @@ class ModelCache:
         ]:
             del self._chat_models[old]  # the run has saved a better model since
         self._chat_models[key] = chat_model
-        while len(self._chat_models) > _CAPACITY:
-            self._chat_models.popitem(last=False)
 
 
 def _load(source: ModelSource, style: str) -> ChatModel:

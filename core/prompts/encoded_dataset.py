@@ -5,8 +5,9 @@ Knows no setting but the model's tokenizer and the style.
 """
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from core.datasets.check import RowLength
 from core.datasets.conversation import Example, RefusedRow
@@ -27,7 +28,7 @@ class _Encoded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_kept: OrderedDict[tuple[str, str, PromptEncoder], _Encoded] = OrderedDict()
+_kept: LRUCache[tuple[str, str, PromptEncoder], _Encoded] = LRUCache(_KEPT)
 _lock = threading.Lock()  # of the index alone: nobody waits for other people's rows
 
 
@@ -44,9 +45,6 @@ def _encode(dataset: Dataset, encoder: PromptEncoder) -> _Encoded:
     key = dataset.content_hash, dataset.format, encoder
     with _lock:
         encoded = _kept.setdefault(key, _Encoded())
-        _kept.move_to_end(key)
-        while len(_kept) > _KEPT:
-            _kept.popitem(last=False)
     with encoded.lock:
         if encoded.rows is None:
             encoded.rows = {example.row: _encoded(example, encoder) for example in dataset.examples}

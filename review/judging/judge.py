@@ -10,6 +10,7 @@ from core.storage.workspace import now
 from review.domain.contender import EXPECTED
 from review.domain.rating import Rating, check_fits, check_reviewer
 from review.domain.rubric import Rubric
+from review.domain.states import ReviewState
 from review.judging.adjudication import Adjudication
 from review.judging.assignment import Assignment
 from review.judging.repeat_pairs import RepeatPairs
@@ -74,7 +75,7 @@ class Judge:
             (contender.id for contender in contenders if contender.kind == EXPECTED), None
         )
         is_empty = self._review["pair_count"] == 0
-        if is_empty and self._review["state"] == "ready":
+        if is_empty and self._review["state"] == ReviewState.READY:
             raise ReviewError(
                 f"In the review '{review}' all contenders say the same, so there is nothing to "
                 "judge."

@@ -4,9 +4,10 @@ Knows no table and no screen.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 
 from review.results.stars_and_tags import StarsAndTags, count_stars_and_tags
 from review.statistics.agreement import cohen_kappa, krippendorff_alpha
@@ -249,13 +250,9 @@ def report_review(store: ReviewStore, name: str, filters: Filters = EVERYTHING) 
             _reviewer(person, votes, looks)
             for person in dict.fromkeys(vote.reviewer for vote in votes)
         ),
-        matches=tuple(
-            _match(pair, counted, required[0], sizes.get(frozenset(pair), (0, 0)))
-            for pair in meetings
-        ),
+        matches=_matches(meetings, counted, required[0], sizes),
         categories=tuple(
-            (category, tuple(_match(pair, found, required[1]) for pair in meetings))
-            for category, found in categories
+            (category, _matches(meetings, found, required[1])) for category, found in categories
         ),
         losses=_losses(counted, entrants),
         ranking=rank(contenders, bouts) if len(contenders) > 2 else None,
@@ -309,47 +306,75 @@ def _losses(votes: Sequence[Vote], entrants: Sequence[Contender]) -> tuple[LossA
     return tuple(sorted(found, key=lambda one: one.loss))
 
 
+def _matches(
+    meetings: Sequence[tuple[str, str]],
+    votes: Sequence[Vote],
+    required: float | None,
+    sizes: Mapping[frozenset[str], tuple[int, int]] = MappingProxyType({}),
+) -> tuple[Match, ...]:
+    """Count every meeting; ``sizes`` holds the identical answers and unjudged pairs of each."""
+    between = _by_meeting(votes)
+    return tuple(
+        _match(pair, between.get(frozenset(pair), []), required, sizes.get(frozenset(pair), (0, 0)))
+        for pair in meetings
+    )
+
+
+def _by_meeting(votes: Sequence[Vote]) -> dict[frozenset[str], list[Vote]]:
+    """Return the verdicts on every two contenders, in the order in which they were given."""
+    found: dict[frozenset[str], list[Vote]] = {}
+    for vote in votes:
+        found.setdefault(frozenset((vote.a, vote.b)), []).append(vote)
+    return found
+
+
 def _match(
     meeting: tuple[str, str],
     votes: Sequence[Vote],
     required: float | None,
-    sizes: tuple[int, int] = (0, 0),
+    sizes: tuple[int, int],
 ) -> Match:
-    """Count the verdicts on two contenders; ``sizes`` are their identical answers, and their pairs
-    without a verdict.
+    """Count the verdicts on two contenders, which are all that ``votes`` holds; ``sizes`` are their
+    identical answers, and their pairs without a verdict.
     """
     first, second = meeting
-    between = [vote for vote in votes if {vote.a, vote.b} == {first, second}]
-    outcomes = Counter(vote.outcome for vote in between)
-    won, lost = (
-        Counter(vote.prompt for vote in between if vote.outcome == name) for name in meeting
+    outcomes = Counter(vote.outcome for vote in votes)
+    sides = Counter(_first_decided(votes, meeting).values())
+    lengths = [vote.lengths if vote.a == first else vote.lengths[::-1] for vote in votes]
+    scores, prompts = [vote.score(first) for vote in votes], [vote.prompt for vote in votes]
+    identical, unjudged = sizes
+    return Match(
+        contender=first,
+        against=second,
+        wins=outcomes[first],
+        losses=outcomes[second],
+        ties=outcomes["\0tie"],
+        both_bad=outcomes["\0both_bad"],
+        prompts_won=sides[first],
+        prompts_lost=sides[second],
+        pairs=len({vote.pair for vote in votes}),
+        independent=_independent(votes, meeting),
+        equal_lengths=control_length(scores, lengths, prompts),
+        required=required,
+        identical=identical,
+        unjudged=unjudged,
     )
+
+
+def _first_decided(votes: Sequence[Vote], meeting: tuple[str, str]) -> dict[int, str]:
+    """Return by prompt who won the first verdict on it that was decided."""
     decided: dict[int, str] = {}
-    for vote in between:  # in the order in which they were given
+    for vote in votes:  # in the order in which they were given
         if vote.outcome in meeting:
             decided.setdefault(vote.prompt, vote.outcome)
-    sides = Counter(decided.values())
-    prompts = {vote.prompt for vote in between}
-    lengths = [vote.lengths if vote.a == first else vote.lengths[::-1] for vote in between]
-    return Match(
-        first,
-        second,
-        outcomes[first],
-        outcomes[second],
-        outcomes["\0tie"],
-        outcomes["\0both_bad"],
-        sides[first],
-        sides[second],
-        len({vote.pair for vote in between}),
-        effective_count([(won[prompt], lost[prompt]) for prompt in prompts])
-        if won or lost
-        else 0.0,
-        control_length(
-            [vote.score(first) for vote in between], lengths, [vote.prompt for vote in between]
-        ),
-        required,
-        *sizes,
-    )
+    return decided
+
+
+def _independent(votes: Sequence[Vote], meeting: tuple[str, str]) -> float:
+    """Return how many independent verdicts the decided ones are worth."""
+    won, lost = (Counter(vote.prompt for vote in votes if vote.outcome == one) for one in meeting)
+    prompts = {vote.prompt for vote in votes}
+    return effective_count([(won[one], lost[one]) for one in prompts]) if won or lost else 0.0
 
 
 def _reviewer(name: str, votes: Sequence[Vote], looks: Sequence[SecondLook]) -> Reviewer:

@@ -6,6 +6,7 @@ import threading
 from core.errors import ReviewError, UserError
 from core.generation.model_cache import ModelCache
 from core.storage.workspace import Workspace
+from review.domain.states import ReviewState
 from review.setup.generate_responses import answer_review, is_being_answered
 from review.store.reviews import ReviewStore
 
@@ -25,10 +26,12 @@ class ReviewJobs:
         self._thread: threading.Thread | None = None
         self.current: str | None = None
         for row in self._store.all():
-            if row["state"] == "generating" and not is_being_answered(workspace, row["name"]):
+            if row["state"] == ReviewState.GENERATING and not is_being_answered(
+                workspace, row["name"]
+            ):
                 self._store.set_state(
                     row["id"],
-                    "stopped",
+                    ReviewState.STOPPED,
                     "Fuata ended while responses were being made. Continue it.",
                 )
 
@@ -80,7 +83,7 @@ class ReviewJobs:
             log.exception("The review %s ended with a fault", name)
             self._store.set_state(
                 self._store.find(name)["id"],
-                "failed",
+                ReviewState.FAILED,
                 f"A fault in Fuata or its libraries: {error!r}",
             )
         finally:

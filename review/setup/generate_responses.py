@@ -25,6 +25,7 @@ from core.training.runs.runner import library_versions
 from core.training.runs.store import find_split_settings, trained_splits
 from review.domain.contender import EXPECTED, Entrant
 from review.domain.plan import ReviewPlan
+from review.domain.states import ReviewState
 from review.setup.contamination import learnt_rows
 from review.setup.contenders import find_entrants, model_facts
 from review.setup.multi_turn import Respond, ask_in_rounds
@@ -185,15 +186,17 @@ def answer_review(
     store = ReviewStore(workspace)
     review = store.find(name)
     with held(_lock_file(workspace, name), f"Answering the review '{name}' is going on already."):
-        store.set_state(review["id"], "generating")
+        store.set_state(review["id"], ReviewState.GENERATING)
         try:
             for contender in store.contenders(review["id"]):
                 _answer(workspace, review, contender, model_cache, should_stop, progress)
         except UserError as error:
-            store.set_state(review["id"], "failed", str(error))
+            store.set_state(review["id"], ReviewState.FAILED, str(error))
             raise
         if should_stop():
-            store.set_state(review["id"], "stopped", "Stopped by hand. Continue it to judge.")
+            store.set_state(
+                review["id"], ReviewState.STOPPED, "Stopped by hand. Continue it to judge."
+            )
         else:
             store.add_pairs(review["id"])
 
@@ -211,7 +214,11 @@ def is_unfinished(workspace: Workspace, plan: ReviewPlan) -> bool:
     """
     store = ReviewStore(workspace)
     known = next((row for row in store.all() if row["name"] == plan.name), None)
-    if known is None or known["state"] == "ready" or known["content_hash"] != plan.content_hash:
+    if (
+        known is None
+        or known["state"] == ReviewState.READY
+        or known["content_hash"] != plan.content_hash
+    ):
         return False
     return [contender.name for contender in store.contenders(known["id"])] == [
         entrant.name for entrant in plan.contenders

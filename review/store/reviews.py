@@ -18,6 +18,7 @@ from core.storage.workspace import Workspace, check_new_name, free_name, now
 from review.domain.contender import Entrant
 from review.domain.plan import ReviewPlan
 from review.domain.rubric import Rubric
+from review.domain.states import ReviewState
 from review.store.migrations import review_tables
 
 Row = dict[str, Any]
@@ -55,7 +56,7 @@ class ReviewStore:
                 .insert(
                     {
                         "name": plan.name,
-                        "state": "generating",
+                        "state": ReviewState.GENERATING,
                         "content_hash": plan.content_hash,
                         "split": plan.split,
                         "split_settings": json.dumps(asdict(plan.splits)),
@@ -88,7 +89,8 @@ class ReviewStore:
             )
             _add_contender(tables, review_id, last["position"] + 1, entrant)
             tables.table("reviews").update(
-                review_id, {"state": "stopped", "message": "A contender was added. Continue it."}
+                review_id,
+                {"state": ReviewState.STOPPED, "message": "A contender was added. Continue it."},
             )
 
     def examples(self, review_id: int) -> list[Example]:
@@ -205,9 +207,9 @@ class ReviewStore:
                    WHERE one.review_id = ? AND (a.id = b.id OR NOT {SAME_TEXT}) ORDER BY random()""",
                 [review_id],
             )
-            tables.table("reviews").update(review_id, {"state": "ready", "message": ""})
+            tables.table("reviews").update(review_id, {"state": ReviewState.READY, "message": ""})
 
-    def set_state(self, review_id: int, state: str, message: str = "") -> None:
+    def set_state(self, review_id: int, state: ReviewState, message: str = "") -> None:
         """Move a review to a state."""
         with self.database.transaction() as tables:
             tables.table("reviews").update(review_id, {"state": state, "message": message})

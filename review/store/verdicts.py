@@ -15,7 +15,7 @@ UNDECIDED = ("tie", "both_bad")
 Label = TypeVar("Label")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """One reviewer's verdict on one pair."""
 
@@ -82,19 +82,19 @@ def read_votes(store: ReviewStore, review_id: int, filters: Filters = EVERYTHING
     )
     votes = [
         Vote(
-            row["pair_id"],
-            row["prompt_id"],
-            row["category"],
-            row["reviewer"],
-            row["a_contender"],
-            row["b_contender"],
-            row["verdict"],
-            (row["a_length"], row["b_length"]),
-            stored_remarks(row),
-            row["comment"],
-            row["correction"],
-            bool(row["unblinded"]),
-            bool(row["adjudicates"]),
+            pair=row["pair_id"],
+            prompt=row["prompt_id"],
+            category=row["category"],
+            reviewer=row["reviewer"],
+            a=row["a_contender"],
+            b=row["b_contender"],
+            verdict=row["verdict"],
+            lengths=(row["a_length"], row["b_length"]),
+            remarks=stored_remarks(row),
+            comment=row["comment"],
+            correction=row["correction"],
+            unblinded=bool(row["unblinded"]),
+            adjudicates=bool(row["adjudicates"]),
         )
         for row in rows
     ]

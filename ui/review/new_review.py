@@ -14,6 +14,7 @@ from review.domain.contender import EXPECTED
 from review.domain.plan import DEFAULT_REPEATS, MOST_REPEATS
 from review.domain.rating import ResponseMode
 from review.domain.rubric import NO_RUBRIC, Rubric
+from review.domain.states import ReviewState
 from review.setup.contenders import FILE_PREFIX
 from review.setup.generate_responses import RowChoice, add_contenders, create_review, plan_review
 from review.setup.response_files import read_responses
@@ -201,9 +202,9 @@ class _Handlers:
             return gr.skip(), gr.skip(), ""
         row = self.services.reviews.find(shown)
         done, total = self.services.reviews.progress(row["id"])
-        if row["state"] == "generating":
+        if row["state"] == ReviewState.GENERATING:
             return making_markup(shown, done, total, ""), gr.skip(), shown
-        message = "Ready to judge." if row["state"] == "ready" else row["message"]
+        message = "Ready to judge." if row["state"] == ReviewState.READY else row["message"]
         return making_markup(shown, done, total, message), reviews_now(self.services, shown), ""
 
     def touch(self, key: str) -> None:

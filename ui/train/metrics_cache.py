@@ -3,9 +3,10 @@ run. Knows no figure.
 """
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+
+from cachetools import LRUCache
 
 from core.training.runs.store import RunStore
 
@@ -30,7 +31,7 @@ class Histories:
     def __init__(self, runs: RunStore) -> None:
         """Start with none."""
         self._runs = runs
-        self._known: OrderedDict[tuple[int, str], History] = OrderedDict()
+        self._known: LRUCache[tuple[int, str], History] = LRUCache(_MOST_RUNS)
         self._lock = threading.Lock()
 
     def read(self, run: Row) -> History:
@@ -38,7 +39,6 @@ class Histories:
         with self._lock:
             key = run["id"], run["created_at"]  # a deleted run's id is given out again
             known = self._known.setdefault(key, History(run["name"]))
-            self._known.move_to_end(key)
             # it went on from an earlier step
             if known.train and known.train[-1]["step"] > run["step"]:
                 known.train, known.validation = [], []
@@ -51,8 +51,6 @@ class Histories:
                 rows.extend(
                     self._runs.metrics(run["name"], kind, after=rows[-1]["step"] if rows else -1)
                 )
-            while len(self._known) > _MOST_RUNS:
-                self._known.popitem(last=False)
             return History(
                 known.name,
                 known.base_loss,

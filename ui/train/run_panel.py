@@ -6,6 +6,7 @@ from typing import Any
 from core.errors import WorkspaceError
 from core.training.runs.lifecycle import check_resumable, delete_run, extend_run, rename_run
 from core.training.runs.runner import mark_interrupted
+from core.training.runs.states import ACTIVE, RunState
 from ui.error_messages import answers_errors
 from ui.services import Services
 from ui.train.loss_charts import (
@@ -32,7 +33,7 @@ def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
     @answers_errors
     def watch_runs(question: Question) -> dict[str, Any]:
         # a run of the command line may have died meanwhile
-        mark_interrupted(services.workspace, ["running"])
+        mark_interrupted(services.workspace, [RunState.RUNNING])
         rows = services.runs.all()
         summaries = [run_summary(row) for row in rows]
         chosen = _chosen(rows, question.get("run"))
@@ -45,7 +46,7 @@ def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
             [histories.read(row) for row in others],
         )
         view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
-            "warning": training_warning(run, goes_on=chosen["state"] in {"queued", "running"}),
+            "warning": training_warning(run, goes_on=chosen["state"] in ACTIVE),
             "merge": services.merges.status_message(chosen["name"]),
             "can_stop_merge": services.merges.is_going_on(chosen["name"]),
             "answers": answer_groups(services.runs.answers(chosen["name"])),
@@ -123,7 +124,7 @@ def _resume(services: Services, name: str) -> None:
 def _chosen(rows: list[Row], wanted: object) -> Row | None:
     """Return the run to draw: the one asked for, else the one going on, else the latest."""
     asked_for = (row for row in rows if row["name"] == wanted)
-    going_on = (row for row in rows if row["state"] == "running")
+    going_on = (row for row in rows if row["state"] == RunState.RUNNING)
     return next(asked_for, None) or next(going_on, None) or next(iter(rows), None)
 
 

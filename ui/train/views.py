@@ -22,17 +22,19 @@ from core.training.planning.cost_model import (
 )
 from core.training.planning.plan import RunPlan
 from core.training.planning.throughput import flops_per_s
+from core.training.runs.states import ACTIVE, RunState
 from core.training.settings import TrainingSettings, default_settings, read_settings
 
 Row = dict[str, Any]
+_RESUMABLE = {RunState.INTERRUPTED, RunState.STOPPED, RunState.FAILED}
 _BUSY = 3  # times as long, where others want the same cores
 _STATE_WORDS = {
-    "queued": "waiting",
-    "running": "training",
-    "finished": "finished",
-    "stopped": "stopped",
-    "failed": "failed",
-    "interrupted": "interrupted",
+    RunState.QUEUED: "waiting",
+    RunState.RUNNING: "training",
+    RunState.FINISHED: "finished",
+    RunState.STOPPED: "stopped",
+    RunState.FAILED: "failed",
+    RunState.INTERRUPTED: "interrupted",
 }
 
 
@@ -87,7 +89,7 @@ def run_summary(row: Row) -> Row:
     return {
         "name": row["name"],
         "state": _STATE_WORDS[row["state"]],
-        "paused": row["state"] == "running" and row["requested_action"] == "pause",
+        "paused": row["state"] == RunState.RUNNING and row["requested_action"] == "pause",
         "model": settings.model,
         "dataset": row["dataset"],
         "method": settings.method,
@@ -98,8 +100,8 @@ def run_summary(row: Row) -> Row:
         "best_loss": _number(row["best_loss"]),
         "time": duration(row["elapsed_s"]),
         "note": row["note"],
-        "can_resume": row["state"] in {"interrupted", "stopped", "failed"},
-        "can_stop": row["state"] in {"queued", "running"},
+        "can_resume": row["state"] in _RESUMABLE,
+        "can_stop": row["state"] in ACTIVE,
     }
 
 
@@ -116,11 +118,10 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
         "place": waiting.index(row["name"]) + 1 if row["name"] in waiting else 0,
         "progress": progress_words(row, train, waiting, paused=summary["paused"]),
         "points": len(train),
-        "at_rest": row["state"] not in {"queued", "running"},
+        "at_rest": row["state"] not in ACTIVE,
         "has_model": workspace.model_folder(row["name"]).is_dir(),
         "outcome": outcome_words(row),
-        "can_extend": row["state"] not in {"queued", "running"}
-        and workspace.state_folder(row["name"]).is_dir(),
+        "can_extend": row["state"] not in ACTIVE and workspace.state_folder(row["name"]).is_dir(),
         "can_merge": _has_adapter_apart(row, workspace),
         "epochs": read_settings(row["settings"]).epochs,
     }
@@ -128,7 +129,7 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
 
 def outcome_words(row: Row) -> str:
     """Say what a run that has ended brought; '' for one that has not, or was not validated."""
-    if row["state"] not in {"finished", "stopped"} or row["best_loss"] is None:
+    if row["state"] not in {RunState.FINISHED, RunState.STOPPED} or row["best_loss"] is None:
         return ""
     best = f"{row['best_loss']:.2f} (best at step {row['best_step']:,})"
     if row["base_loss"] is None:
@@ -163,14 +164,14 @@ def differences(rows: Sequence[Row]) -> list[Row]:
 
 def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, paused: bool) -> str:
     """Say where a run stands and how long it will still take."""
-    if row["state"] == "queued" and row["name"] in waiting:
+    if row["state"] == RunState.QUEUED and row["name"] in waiting:
         return f"Waiting: number {waiting.index(row['name']) + 1} in the queue"
-    if row["state"] == "queued":
+    if row["state"] == RunState.QUEUED:
         return "Starting its process and loading the model …"
     if not row["total_steps"]:
         return ""
     words = f"Step {row['step']:,} of {row['total_steps']:,}"
-    if row["state"] != "running" or not train:
+    if row["state"] != RunState.RUNNING or not train:
         return f"{words} · {duration(row['elapsed_s'])}"
     left_s = row["elapsed_s"] / max(row["step"], 1) * (row["total_steps"] - row["step"])
     speed = sum(point["tokens_per_s"] for point in train[-20:]) / len(train[-20:])

@@ -13,19 +13,19 @@ from core.models.resolve import read_facts
 from core.storage.atomic_write import recover
 from core.storage.workspace import Workspace
 from core.training.runs.runner import is_alive
+from core.training.runs.states import ACTIVE, AT_REST, RunState
 from core.training.runs.store import RunStore
 from core.training.settings import change_settings, read_settings
 
 Row = dict[str, Any]
-_AT_REST = {"interrupted", "stopped", "failed", "finished"}
 
 
 def check_resumable(workspace: Workspace, name: str) -> None:
     """Raise WorkspaceError when a run is going on or has reached its end."""
     state = RunStore(workspace).find(name)["state"]
-    if state in {"queued", "running"} and is_alive(workspace, name):
+    if state in ACTIVE and is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is going on already.")
-    if state == "finished":
+    if state == RunState.FINISHED:
         raise WorkspaceError(
             f"The run '{name}' has reached its end: there is nothing to resume; extend it by "
             "more epochs."
@@ -49,14 +49,14 @@ def extend_run(workspace: Workspace, name: str, epochs: int) -> None:
             {"epochs": f"must be more than the {settings.epochs} that the run '{name}' has"}
         )
     recover(workspace.state_folder(name))
-    if row["state"] == "finished" and not workspace.state_folder(name).is_dir():
+    if row["state"] == RunState.FINISHED and not workspace.state_folder(name).is_dir():
         raise WorkspaceError(
             f"The state of the run '{name}' made room for a later run's: tune its model further, "
             f"with '{name}' as the base model."
         )
     RunStore(workspace).replace_settings(name, longer)
     RunStore(workspace).set_state(
-        name, "stopped", f"Extended from {settings.epochs} to {longer.epochs} epochs."
+        name, RunState.STOPPED, f"Extended from {settings.epochs} to {longer.epochs} epochs."
     )
 
 
@@ -103,7 +103,7 @@ def _stands_on(workspace: Workspace, row: Row, name: str, *, kept_too: bool) -> 
     One that was fully tuned to its end has all its weights itself.
     """
     settings = read_settings(row["settings"])
-    if settings.method == "full" and row["state"] == "finished":
+    if settings.method == "full" and row["state"] == RunState.FINISHED:
         return False
     base = str(read_facts(workspace.model_folder(row["name"])).get("base_model", ""))
     needed = workspace.run_folder(name) if kept_too else workspace.model_folder(name)
@@ -128,6 +128,6 @@ def delete_run(workspace: Workspace, name: str) -> None:
 
 def _at_rest(workspace: Workspace, name: str) -> Row:
     row = RunStore(workspace).find(name)
-    if row["state"] not in _AT_REST or is_alive(workspace, name):
+    if row["state"] not in AT_REST or is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is waiting or going on: stop it first.")
     return row

@@ -7,6 +7,7 @@ other along. What users ask of it, it reads from the database.
 from core.processes.supervisor import ChildProcess
 from core.storage.workspace import Workspace
 from core.training.runs.runner import KILLED_MESSAGE, is_alive
+from core.training.runs.states import ACTIVE, RunState
 from core.training.runs.store import RunStore
 
 LOG_FILE = "worker.log"
@@ -31,9 +32,9 @@ def record_exit(workspace: Workspace, name: str, process: ChildProcess) -> None:
     if is_alive(workspace, name):  # another process trains it, and ours was turned away
         return
     # the page may have seen it dead before us
-    if state in {"queued", "running"} or (state == "interrupted" and status < 0):
+    if state in ACTIVE or (state == RunState.INTERRUPTED and status < 0):
         how = KILLED_MESSAGE if process.was_killed else process.failure() or process.describe_exit()
-        runs.set_state(name, "failed", f"The training process {how}")
+        runs.set_state(name, RunState.FAILED, f"The training process {how}")
 
 
 def _cuda_devices() -> int:

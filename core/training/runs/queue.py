@@ -11,6 +11,7 @@ from core.errors import WorkspaceError
 from core.storage.workspace import Workspace
 from core.training.runs.process import record_exit, start_training_process
 from core.training.runs.runner import is_alive, living_runs
+from core.training.runs.states import ACTIVE, RunState
 from core.training.runs.store import RunStore
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class TrainingQueue:
         with self._changed:
             if name in self._waiting or self._goes_on(name):
                 raise WorkspaceError(f"The run '{name}' is going on already.")
-            self._runs.set_state(name, "queued")
+            self._runs.set_state(name, RunState.QUEUED)
             self._waiting.append(name)
             self._changed.notify()
 
@@ -52,7 +53,7 @@ class TrainingQueue:
         with self._changed:
             if name in self._waiting:
                 self._waiting.remove(name)
-                self._runs.set_state(name, "stopped", "Taken out of the queue.")
+                self._runs.set_state(name, RunState.STOPPED, "Taken out of the queue.")
             elif self._goes_on(name):
                 self._runs.request_action(name, "stop")
             else:
@@ -99,7 +100,7 @@ class TrainingQueue:
         process may be ending.
         """
         has_process = name == self._current or is_alive(self._workspace, name)
-        return has_process and self._runs.find(name)["state"] in {"queued", "running"}
+        return has_process and self._runs.find(name)["state"] in ACTIVE
 
     def _work(self) -> None:
         while not self._closed:
@@ -117,7 +118,9 @@ class TrainingQueue:
         try:
             process = start_training_process(self._workspace, name, self._processes)
         except OSError as error:
-            self._runs.set_state(name, "failed", f"Its process could not be started: {error}")
+            self._runs.set_state(
+                name, RunState.FAILED, f"Its process could not be started: {error}"
+            )
             return
         process.wait()
         with self._changed:

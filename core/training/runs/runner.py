@@ -25,6 +25,7 @@ from core.training.distributed import EXIT_PEER_FAILED, SINGLE_PROCESS, Group
 from core.training.events import Event, RunFailed, RunFinished, Sink
 from core.training.planning.plan import RunPlan, plan_run
 from core.training.runs.control import ControlSignals
+from core.training.runs.states import ACTIVE, RunState
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
 
@@ -82,8 +83,8 @@ def execute(
         # it was of the best model so far
         shutil.rmtree(workspace.merged_folder(name), ignore_errors=True)
         # also clears a request of the last time; one for a queued run is for this one
-        if runs.find(name)["state"] != "queued":
-            runs.set_state(name, "queued")
+        if runs.find(name)["state"] != RunState.QUEUED:
+            runs.set_state(name, RunState.QUEUED)
         try:
             for event in _events(workspace, name, should_stop, group):
                 _deliver(workspace, name, event, sinks)
@@ -92,10 +93,10 @@ def execute(
         ) as error:  # a sink or the database gave way: the run must not seem to go on
             with suppress(Exception):
                 # a failure that is told already stays as told
-                if runs.find(name)["state"] in {"queued", "running"}:
+                if runs.find(name)["state"] in ACTIVE:
                     runs.set_state(
                         name,
-                        "interrupted",
+                        RunState.INTERRUPTED,
                         f"Cut off ({error or type(error).__name__}). Resume it.",
                     )
             raise
@@ -104,7 +105,7 @@ def execute(
 
 def _deliver(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink]) -> None:
     runs = RunStore(workspace)
-    if isinstance(event, RunFailed) and (row := runs.find(name))["state"] == "failed":
+    if isinstance(event, RunFailed) and (row := runs.find(name))["state"] == RunState.FAILED:
         # another of the run's processes said why before this one lost it
         event = replace(event, message=row["message"])
     runs.record(name, event)
@@ -112,7 +113,7 @@ def _deliver(workspace: Workspace, name: str, event: Event, sinks: Sequence[Sink
         sink(event)
     if isinstance(event, RunFinished) and event.reason != "stopped":
         # the latest can be extended; the states of all would fill the disk
-        for row in runs.in_states({"finished"}):
+        for row in runs.in_states({RunState.FINISHED}):
             if row["name"] != name:
                 shutil.rmtree(workspace.state_folder(row["name"]), ignore_errors=True)
 
@@ -121,7 +122,7 @@ def _follow(workspace: Workspace, name: str, should_stop: Callable[[], bool], gr
     for event in _events(workspace, name, should_stop, group):
         if isinstance(event, RunFailed):
             runs = RunStore(workspace)
-            if runs.find(name)["state"] in {"queued", "running"}:  # else the first one has told why
+            if runs.find(name)["state"] in ACTIVE:  # else the first one has told why
                 runs.record(name, event)
             sys.exit(EXIT_PEER_FAILED)
 
@@ -135,18 +136,18 @@ def is_alive(workspace: Workspace, name: str) -> bool:
 
 def living_runs(workspace: Workspace) -> list[str]:
     """Return the names of the runs that some process trains now, or loads the model of."""
-    rows = RunStore(workspace).in_states({"queued", "running"})
+    rows = RunStore(workspace).in_states(ACTIVE)
     return [row["name"] for row in rows if is_alive(workspace, row["name"])]
 
 
-def mark_interrupted(
-    workspace: Workspace, states: Collection[str] = ("running", "queued")
-) -> list[str]:
+def mark_interrupted(workspace: Workspace, states: Collection[RunState] = ACTIVE) -> list[str]:
     """Mark runs in ``states`` whose process has died, and return their names."""
     runs = RunStore(workspace)
     dead = [row["name"] for row in runs.in_states(states) if not is_alive(workspace, row["name"])]
     words = "Fuata ended while this run was going on. Resume it."
-    return [name for name in dead if runs.set_state(name, "interrupted", words, only_from=states)]
+    return [
+        name for name in dead if runs.set_state(name, RunState.INTERRUPTED, words, only_from=states)
+    ]
 
 
 def library_versions() -> dict[str, str]:

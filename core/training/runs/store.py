@@ -18,10 +18,15 @@ from core.training.events import (
     SampleAnswered,
     StepDone,
 )
+from core.training.runs.states import ACTIVE, RunState
 from core.training.settings import TrainingSettings, read_settings
 
 Row = dict[str, Any]
-_END_STATES = {"completed": "finished", "early_stopped": "finished", "stopped": "stopped"}
+_END_STATES = {
+    "completed": RunState.FINISHED,
+    "early_stopped": RunState.FINISHED,
+    "stopped": RunState.STOPPED,
+}
 _WITH_DATASET = (
     "SELECT runs.*, datasets.name AS dataset FROM runs JOIN datasets USING (content_hash)"
 )
@@ -63,7 +68,7 @@ class RunStore:
             tables.table("runs").insert(
                 {
                     "name": name,
-                    "state": "queued",
+                    "state": RunState.QUEUED,
                     "content_hash": content_hash,
                     "settings": settings.to_json(),
                     "versions": json.dumps(dict(versions)),
@@ -124,7 +129,7 @@ class RunStore:
 
     def waiting_like(self, settings: TrainingSettings, content_hash: str) -> str:
         """Return the run that waits or goes on with the same settings and data, '' for none."""
-        for row in self.in_states({"queued", "running"}):
+        for row in self.in_states(ACTIVE):
             if (
                 row["content_hash"] == content_hash
                 and replace(read_settings(row["settings"]), day=settings.day) == settings
@@ -132,7 +137,7 @@ class RunStore:
                 return str(row["name"])
         return ""
 
-    def in_states(self, states: Collection[str]) -> list[Row]:
+    def in_states(self, states: Collection[RunState]) -> list[Row]:
         """Return the runs in any of some states, the first made first."""
         marks = ", ".join("?" * len(states))
         return self._database.query(
@@ -140,7 +145,7 @@ class RunStore:
         )
 
     def set_state(
-        self, name: str, state: str, message: str = "", only_from: Collection[str] = ()
+        self, name: str, state: RunState, message: str = "", only_from: Collection[RunState] = ()
     ) -> bool:
         """Move a run to a state, if ``only_from`` names any only from one of them, and return
         whether it was moved.
@@ -203,7 +208,7 @@ class RunStore:
                     run_id, _END_STATES[event.reason], _END_WORDS[event.reason], event.elapsed_s
                 )
             case RunFailed():
-                self._end(run_id, "failed", event.message, None)
+                self._end(run_id, RunState.FAILED, event.message, None)
 
     def metrics(self, name: str, kind: str, after: int = -1) -> list[Row]:
         """Return the metrics of one kind beyond a step, in the order of the steps."""
@@ -240,7 +245,7 @@ class RunStore:
             tables.table("runs").update(
                 run_id,
                 {
-                    "state": "running",
+                    "state": RunState.RUNNING,
                     "message": event.notice,
                     "started_at": now(),
                     "finished_at": None,
@@ -309,7 +314,7 @@ class RunStore:
         with self._database.transaction() as tables:
             tables.table("answers").insert(row, replace=True)
 
-    def _end(self, run_id: int, state: str, message: str, elapsed_s: float | None) -> None:
+    def _end(self, run_id: int, state: RunState, message: str, elapsed_s: float | None) -> None:
         changes: Row = {
             "state": state,
             "message": message,
