@@ -272,14 +272,10 @@ export const knownIds = ({ current, queue }) =>
   [...(current ? [current] : []), ...queue].map((pair) => pair.id);
 
 /**
- * How many more pairs to ask for; none when there are enough. Once at the beginning even so: the
- * answer tells how many pairs there are.
+ * How many more pairs to ask for.
  * @param {State} state
  */
-export function missing({ queue, total }) {
-  const count = AHEAD - queue.length;
-  return total ? Math.max(count, 0) : count;
-}
+export const missing = ({ queue }) => Math.max(AHEAD - queue.length, 0);
 
 /**
  * The side that must be read before a verdict: one on a response that nobody has seen is none.
