@@ -6,6 +6,8 @@ import { visible } from "../../static/lib/visible_text.js";
 /** @import { Listed, Pair, People, Side, State } from "./state.js" */
 
 const ENOUGH = 3; // pairs, before it is said how long the rest will take
+const ELSEWHERE =
+  "The other pairs are on other people's screens just now. " + "This page looks again by itself.";
 /** @type {Record<string, string>} */
 const VERDICTS = {
   a: "A better",
@@ -40,8 +42,7 @@ export function listedWords({ verdict, stars, flagged, unblinded, comment, promp
 
 /** @param {State} state */
 export function endWords({ waiting, who, total }) {
-  if (waiting)
-    return "The other pairs are on other people's screens just now. This page looks again by itself.";
+  if (waiting) return ELSEWHERE;
   if (who?.adjudicates) return "There is no disagreement left that you could settle.";
   return `All ${total} are judged.`;
 }
