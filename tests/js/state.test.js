@@ -320,7 +320,7 @@ describe("a second look", () => {
     );
   });
 
-  test("comes before the pair that was on the screen, and another look does not queue the first", () => {
+  test("comes before what was on the screen, and a further look does not queue it", () => {
     const first = judging(reopened(8));
     assert.deepEqual(
       first.queue.map((one) => one.id),

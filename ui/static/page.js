@@ -121,7 +121,7 @@ function placeOfNotices() {
 
 // Gradio shows what goes wrong in an event of its queue; of those past it (QUIET in
 // ui/gradio_events.py) it says nothing, and the sentence stands in the answer alone. So answers are
-// looked at where they come in: Gradio has no event for it, and no other place sees an answer's body.
+// looked at where they come in: Gradio has no event for it, and nothing else sees their bodies.
 const usualFetch = window.fetch;
 window.fetch = async (...asked) => {
   const response = await usualFetch(...asked);
