@@ -15,7 +15,7 @@ import { laidOut, rendered, visible } from "../../static/lib/visible_text.js";
 import { diffWords } from "../../static/lib/word_diff.js";
 import { endWords, leakWords, peopleWords, progressWords, timeLeft, whoWords } from "./words.js";
 
-/** @import { Mark, Pair, Side, State, View, ViewName } from "./state.js" */
+/** @import { Mark, Pair, Side, State, View, ViewName } from "./types.js" */
 /** @import { Piece } from "../../static/lib/word_diff.js" */
 
 const LONGEST = 50000; // characters; more lays out slowly, and the rest is one press away

@@ -4,7 +4,7 @@
 import { makeButton, part } from "../../static/lib/dom.js";
 import { listedWords } from "./words.js";
 
-/** @import { State } from "./state.js" */
+/** @import { State } from "./types.js" */
 
 /**
  * Draw the list, or add to it what is new: whoever reads on stays where they are.

@@ -12,7 +12,7 @@ import { initialState, knownIds, missing, ratingToSend, reduce, unseenSide } fro
 
 /** @import { Component } from "../../static/lib/dom.js" */
 /** @import { Intent } from "./shortcuts.js" */
-/** @import { Event as JudgingEvent, Side, Who } from "./state.js" */
+/** @import { Event as JudgingEvent, Side, Who } from "./types.js" */
 
 const LOOK_AGAIN_MS = 20000; // for pairs that are on other people's screens
 const PEOPLE_MS = 10000;

@@ -1,7 +1,7 @@
 // @ts-check
 // What a key or a button of the judging screen asks for. Pure.
 
-/** @import { Mark, ViewName } from "./state.js" */
+/** @import { Mark, ViewName } from "./types.js" */
 
 /**
  * @typedef {{ act: "vote", verdict: string, stars: number | null }

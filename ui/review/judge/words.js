@@ -3,7 +3,7 @@
 
 import { visible } from "../../static/lib/visible_text.js";
 
-/** @import { Listed, Pair, People, Side, State } from "./state.js" */
+/** @import { Listed, Pair, People, Side, State } from "./types.js" */
 
 const ENOUGH = 3; // pairs, before it is said how long the rest will take
 const ELSEWHERE =
