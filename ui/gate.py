@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from ui.accounts import Account, Accounts
 from ui.middleware import App, Message, Receive, Send
+from ui.scripts import SCRIPTS_PATH
 
 JUDGE_PATH = "/judge"
 USER = "fuata_user"  # the key of a request's scope under which whoever signed in is named
@@ -19,6 +20,7 @@ USER = "fuata_user"  # the key of a request's scope under which whoever signed i
 _OF_JUDGING = (
     "/",
     "/assets/",
+    SCRIPTS_PATH + "/",
     "/static/",
     "/svelte/",
     "/theme.css",

@@ -1,8 +1,8 @@
 """How tabs are wired and our own components are made. Knows no screen in particular.
 
-Our components are ``gr.HTML`` drawn by three static files: a skeleton, its look and its script. No
-data ever stands in those files (Gradio would run it as a program); it comes through ``value`` and
-server functions.
+Our components are ``gr.HTML`` drawn by three static files: a skeleton, its look and its script, an
+ES module that exports ``mount``. No data ever stands in those files (Gradio would run it as a
+program); it comes through ``value`` and server functions.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from ui.scripts import load_script
 
 # Options of events that answer quickly and quietly and must not wait for each other. Past Gradio's
 # queue each is one request; in
@@ -19,7 +21,6 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "
 # The same for events that follow a user's typing: of several answers on their way only the last is
 # wanted.
 FOLLOWING: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
-_LIB = Path(__file__).with_name("static") / "lib"
 OPEN = "() => window.fuataOpen('{}')"  # the script that opens a tab, by its name: see page.js
 
 
@@ -70,14 +71,12 @@ def follow(
     return gr.on(list(triggers), handler, inputs, outputs, api_name=name, **options)
 
 
-def static_files(folder: Path, name: str, *before: str) -> dict[str, str]:
-    """Return the arguments of ``gr.HTML`` for the component ``name`` in ``folder``; ``before`` are
-    scripts of static/lib.
+def static_files(folder: Path, name: str, *events: str) -> dict[str, str]:
+    """Return the arguments of ``gr.HTML`` for the component ``name`` in ``folder``, which triggers
+    ``events`` of our own.
     """
-    paths = [*(_LIB / f"{script}.js" for script in before), folder / f"{name}.js"]
-    scripts = [path.read_text(encoding="utf-8") for path in paths]
     return {
         "html_template": (folder / f"{name}.html").read_text(encoding="utf-8"),
         "css_template": (folder / f"{name}.css").read_text(encoding="utf-8"),
-        "js_on_load": "\n".join(scripts),
+        "js_on_load": load_script(folder / f"{name}.js", events),
     }

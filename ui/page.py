@@ -18,6 +18,7 @@ from ui.data.tab import build_data_tab
 from ui.gate import JUDGE_PATH, USER
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_judging, build_review_tab
+from ui.scripts import mount_scripts, script_address
 from ui.services import Services
 from ui.theme import build_theme
 from ui.train.tab import build_train_tab
@@ -50,21 +51,10 @@ _JUDGE_HEADER = (
     '<form method="post" action="/logout"><button class="fuata-link">Sign '
     "out</button></form></header>"
 )
-_READ_ADDRESS = (
-    "() => ({__type__: 'update', selected: window.fuataTab || "
-    "new URLSearchParams(location.search).get('tab') || 'data'})"
-)
-_WATCH_ADDRESS = """
-addEventListener('popstate', () => trigger('navigate'));
-let asked = 0;
-function open() {  // an update that comes before the tabs are ready is lost
-  const panel = document.getElementById(`tab-${window.fuataTab}`);
-  if (!window.fuataTab || panel?.offsetParent || asked++ === 30) { window.fuataTab = ''; return; }
-  trigger('navigate');
-  setTimeout(open, 300);
-}
-open();
-"""
+# what these call stands in static/page.js
+_READ_ADDRESS = "() => ({__type__: 'update', selected: window.fuataAskedTab()})"
+_WRITE_ADDRESS = "() => window.fuataWriteTab('{}')"
+_WATCH_ADDRESS = "window.fuataWatchAddress(() => trigger('navigate'));"
 
 
 def build_page(services: Services) -> gr.Blocks:
@@ -77,7 +67,7 @@ def build_page(services: Services) -> gr.Blocks:
             for name, title, build in _TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
                     build(services, tab)
-                tab.select(None, None, None, js=_write_address(name))
+                tab.select(None, None, None, js=_WRITE_ADDRESS.format(name))
         address = gr.HTML("", html_template="<span hidden></span>", js_on_load=_WATCH_ADDRESS)
         address.navigate(None, None, tabs, js=_READ_ADDRESS)  # an event of our own
     return page
@@ -97,11 +87,13 @@ def mount_pages(app: FastAPI, services: Services, *, asks_who: bool = False) -> 
     """Put the owner's page at the root of ``app`` and, where it ``asks_who`` comes, the reviewers'
     beside it.
 
-    Plotly's own script lies beside them, so that no other host is asked.
+    Plotly's own script and ours lie beside them, so that no other host is asked.
     """
     app.mount("/plotlyjs", StaticFiles(directory=_PLOTLY))
+    mount_scripts(app)
     options: dict[str, Any] = {"auth_dependency": _signed_in} if asks_who else {}
     if asks_who:
+        mount_scripts(app, JUDGE_PATH)
         _mount(app, build_judge_page(services), JUDGE_PATH, **options)
     _mount(
         app, build_page(services), "/", allowed_paths=[str(services.workspace.exports)], **options
@@ -113,7 +105,7 @@ def page_head() -> str:
     """Return the scripts that every page begins with; Gradio would add them later, and without the
     policy's nonce.
     """
-    return f"<script>{(_STATIC / 'page.js').read_text(encoding='utf-8')}</script>{_PLOTLY_SCRIPT}"
+    return f'<script type="module" src="{script_address(_STATIC / "page.js")}"></script>{_PLOTLY_SCRIPT}'
 
 
 def _mount(app: FastAPI, page: gr.Blocks, path: str, **options: Any) -> None:
@@ -148,16 +140,3 @@ def _blank_page(services: Services) -> gr.Blocks:
 def _signed_in(request: Request) -> str | None:
     name: str | None = request.scope.get(USER)
     return name
-
-
-def _write_address(name: str) -> str:
-    """Return the script that puts a tab's name into the address bar, if that tab is the one shown a
-    moment later.
-
-    On a busy machine the first tab tells of itself after a user has chosen another.
-    """
-    return (
-        f"() => {{setTimeout(() => {{const u = new URL(location); if (document.getElementById('tab-{name}')?.offsetParent && "
-        f"(u.searchParams.get('tab') || 'data') !== '{name}') "
-        f"{{u.searchParams.set('tab', '{name}'); history.pushState(null, '', u)}}}}, 60)}}"
-    )

@@ -1,78 +1,156 @@
-// Draws what the result's markup cannot, and shows the pairs behind a number that is pressed. All text is set as text.
-const part = (name) => element.querySelector(`[data-part=${name}]`);
-const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
-let shown = null;
+// @ts-check
+// Draws what the result's markup cannot, and shows the pairs behind a number that is pressed.
 
-function paint(name, figure) {
-  part(`${name}-box`).hidden = !figure;
-  if (!figure) return;
-  const ink = css("--body-text-color"), grid = css("--border-color-primary"), paper = css("--background-fill-primary");
-  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid };
-  const layout = { ...figure.layout, autosize: true, font: { color: ink, family: "system-ui, sans-serif", size: 12 }, paper_bgcolor: "transparent",
-    plot_bgcolor: "transparent", hoverlabel: { bgcolor: paper, bordercolor: grid, font: { color: ink } },
-    xaxis: { ...figure.layout.xaxis, ...axis }, yaxis: { ...figure.layout.yaxis, ...axis } };
-  window.Plotly.react(part(name), figure.data, layout, { responsive: true, displayModeBar: false });
+import { dialog, isShown, make, makeForText, part, readJson } from "../static/lib/dom.js";
+import { drawFigure } from "../static/lib/plotly_theme.js";
+
+/** @import { Component } from "../static/lib/dom.js" */
+/** @import { Figure } from "../static/lib/plotly_theme.js" */
+
+/**
+ * @typedef {object} Result
+ * @property {string} review
+ * @property {string} reviewer
+ * @property {string} tag
+ * @property {string} category
+ * @property {string} split
+ * @property {Figure | null} win_rates
+ * @property {Figure | null} losses
+ * @property {string} loss_words
+ */
+/**
+ * @typedef {object} JudgedPair
+ * @property {number} row
+ * @property {string} category
+ * @property {string} prompt
+ * @property {string} expected
+ * @property {[name: string, text: string][]} responses
+ * @property {[who: string, verdict: string, comment: string][]} said
+ */
+
+const PLOTLY_MS = 200; // its script comes after the page
+const PRESSED = "#result :is([data-behind], [data-disputed])";
+
+/**
+ * What Gradio calls when the component is on the page.
+ * @param {Component} component
+ */
+export function mount(component) {
+  new Charts(component).begin();
 }
 
-function draw() {
-  if (shown && !window.Plotly) { setTimeout(draw, 200); return; }  // its script comes after the page
-  if (!shown || element.offsetParent === null && !element.getClientRects().length) return;
-  part("loss-words").textContent = shown.loss_words || "";
-  paint("win-rates", shown.win_rates);
-  paint("losses", shown.losses);
-  part("win-rates").removeAllListeners?.("plotly_click");
-  part("win-rates").on?.("plotly_click", (event) => {
-    const [first, second, category] = event.points[0].customdata;
-    open({ meeting: [first, second], category });
-  });
+class Charts {
+  /** @param {Component} component */
+  constructor({ element, props, server, watch }) {
+    this.element = element;
+    this.props = props;
+    this.server = server;
+    this.watch = watch;
+    /** @type {Result | null} */
+    this.shown = null;
+  }
+
+  begin() {
+    document.addEventListener("click", (event) => {
+      const button = /** @type {HTMLElement} */ (event.target).closest?.(PRESSED);
+      if (!button || !this.element.isConnected) return;
+      this.open(pairsBehind(/** @type {HTMLElement} */ (button).dataset));
+    });
+    new IntersectionObserver((seen) => {
+      if (seen.some((one) => one.isIntersecting)) this.draw();
+    }).observe(this.element);
+    this.watch("value", () => this.read());
+    this.read();
+  }
+
+  read() {
+    const read = readJson(this.props.value);
+    this.shown = read?.review ? read : null;
+    if (!this.shown)
+      for (const name of ["win-rates", "losses"]) part(this.element, `${name}-box`).hidden = true;
+    requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    const { element, shown } = this;
+    if (shown && !window.Plotly) {
+      setTimeout(() => this.draw(), PLOTLY_MS);
+      return;
+    }
+    if (!shown || (!isShown(element) && !element.getClientRects().length)) return;
+    part(element, "loss-words").textContent = shown.loss_words || "";
+    this.drawChart("win-rates", shown.win_rates);
+    this.drawChart("losses", shown.losses);
+    const plot = /** @type {any} */ (part(element, "win-rates")); // Plotly gives it methods
+    plot.removeAllListeners?.("plotly_click");
+    plot.on?.("plotly_click", (/** @type {any} */ event) => {
+      const [first, second, category] = event.points[0].customdata;
+      this.open({ meeting: [first, second], category });
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {Figure | null} figure
+   */
+  drawChart(name, figure) {
+    part(this.element, `${name}-box`).hidden = !figure;
+    if (figure) drawFigure(part(this.element, name), figure, { displayModeBar: false });
+  }
+
+  /**
+   * Show pairs in a dialog.
+   * @param {{ category?: string, meeting?: string[], outcome?: string, disputed?: boolean }} asked
+   */
+  async open(asked) {
+    if (!this.shown) return;
+    const { review, reviewer, tag, split } = this.shown;
+    const category = asked.category || this.shown.category;
+    const question = { review, reviewer, tag, split, ...asked, category };
+    const answer = await this.server.list_pairs(question);
+    const failed = !answer || answer.error;
+    const pairs = failed ? [] : answer.pairs;
+    const more = failed || !answer.left ? 0 : answer.left;
+    part(this.element, "title").textContent = failed
+      ? answer?.error || "Fuata does not answer. Is it still running?"
+      : answer.title;
+    part(this.element, "pairs").replaceChildren(...pairs.map(drawPair));
+    part(this.element, "more").textContent = more
+      ? `${more} more pairs: export the review to see them all.`
+      : "";
+    const behind = dialog(this.element, "behind");
+    if (!behind.open) behind.showModal();
+  }
 }
 
-function read() {
-  try { shown = JSON.parse(props.value); } catch (error) { shown = null; }
-  if (!shown?.review) shown = null;
-  if (!shown) for (const name of ["win-rates", "losses"]) part(`${name}-box`).hidden = true;
-  requestAnimationFrame(draw);
+/**
+ * Which pairs a button of the result stands for.
+ * @param {DOMStringMap} button
+ */
+export function pairsBehind({ behind, meeting, category }) {
+  if (!meeting) return { disputed: true };
+  return { meeting: JSON.parse(meeting), outcome: behind, category };
 }
 
-function make(kind, name, text) {
-  const node = document.createElement(kind);
-  if (name) node.className = name;
-  node.textContent = text;
-  if (name === "text") { node.dir = "auto"; node.tabIndex = 0; }
-  return node;
-}
-
-function article(pair) {
-  const made = document.createElement("article"), two = make("div", "two", "");
-  made.append(make("h4", "", `Row ${pair.row}${pair.category ? `, ${pair.category}` : ""}`), make("div", "text", pair.prompt));
-  for (const [name, text] of pair.responses) {
-    const side = document.createElement("div");
-    side.append(make("h4", "", name), make("div", "text", text || "(no text)"));
+/** @param {JudgedPair} pair */
+function drawPair({ row, category, prompt, expected, responses, said }) {
+  const drawn = make("article");
+  const two = make("div", "", "two");
+  for (const [name, text] of responses) {
+    const side = make("div");
+    side.append(make("h4", name), drawText(text || "(no text)"));
     two.append(side);
   }
-  made.append(two);
-  if (pair.expected) made.append(make("h4", "", "Expected answer"), make("div", "text", pair.expected));
-  for (const [who, verdict, comment] of pair.said) made.append(make("p", "", `${who}: ${verdict}${comment ? `. ${comment}` : ""}`));
-  return made;
+  drawn.append(make("h4", `Row ${row}${category ? `, ${category}` : ""}`), drawText(prompt), two);
+  if (expected) drawn.append(make("h4", "Expected answer"), drawText(expected));
+  for (const [who, verdict, comment] of said)
+    drawn.append(make("p", `${who}: ${verdict}${comment ? `. ${comment}` : ""}`));
+  return drawn;
 }
 
-async function open(asked) {
-  if (!shown) return;
-  const { review, reviewer, tag, split } = shown;
-  const answer = await server.list_pairs({ review, reviewer, tag, split, ...asked, category: asked.category || shown.category });
-  const failed = !answer || answer.error;
-  part("title").textContent = failed ? answer?.error || "Fuata does not answer. Is it still running?" : answer.title;
-  part("pairs").replaceChildren(...(failed ? [] : answer.pairs.map(article)));
-  part("more").textContent = failed || !answer.left ? "" : `${answer.left} more pairs: export the review to see them all.`;
-  if (!part("behind").open) part("behind").showModal();
+/** @param {string} text */
+function drawText(text) {
+  const drawn = makeForText("div", text, "text");
+  drawn.tabIndex = 0; // a long one is scrolled, by the keyboard too
+  return drawn;
 }
-
-document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("#result :is([data-behind], [data-disputed])");
-  if (!button || !element.isConnected) return;
-  const { behind, meeting, category } = button.dataset;
-  open(meeting ? { meeting: JSON.parse(meeting), outcome: behind, category } : { disputed: true });
-});
-new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) draw(); }).observe(element);
-watch("value", read);
-read();

@@ -133,7 +133,7 @@ def _lay_out_judging(services: Services, *, asks_name: bool = True) -> _Parts:
         judge = gr.Button("Judge", variant="primary", scale=0, min_width=120, elem_id="judge")
     pair = gr.HTML(
         json.dumps({}),
-        **static_files(Path(__file__).with_name("judge"), "judge", "word_diff"),
+        **static_files(Path(__file__).with_name("judge"), "judge"),
         server_functions=pair_functions(services),
         apply_default_css=False,
         elem_id="pair",

@@ -1,52 +1,142 @@
-// What the page as a whole needs: the tab that the address asks for, arrow keys on tabs, names that Gradio's file inputs read out rightly,
-// and words for what goes wrong in quick events.
-(() => {
-  // Read before the first tab can write itself into the address, and asked for until it is open or a person chooses another.
-  window.fuataTab = new URLSearchParams(location.search).get("tab") || "";
-  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { window.fuataTab = ""; }, { capture: true });
-  // Open a tab from a button elsewhere: through the address, as the browser's own arrows do.
-  window.fuataOpen = (name) => {
-    const address = new URL(location);
-    address.searchParams.set("tab", name);
-    history.pushState(null, "", address);
-    dispatchEvent(new PopStateEvent("popstate"));
-  };
-  document.addEventListener("keydown", (event) => {
-    const tab = event.target.closest?.("[role=tab]");
-    if (!tab || event.ctrlKey || event.metaKey || event.altKey) return;
-    const tabs = [...tab.parentElement.querySelectorAll("[role=tab]")];
-    const last = tabs.length - 1, here = tabs.indexOf(tab);
-    const there = { ArrowRight: here === last ? 0 : here + 1, ArrowLeft: here === 0 ? last : here - 1, Home: 0, End: last }[event.key];
-    if (there === undefined) return;
-    event.preventDefault();
-    tabs[there].click();
-    tabs[there].focus();
-  });
-  const unlabel = () => document.querySelectorAll("button[aria-label*='upload' i]:has(input[type=file]), .upload-container button[aria-label]")
-    .forEach((button) => button.removeAttribute("aria-label"));
-  new MutationObserver(unlabel).observe(document.documentElement, { childList: true, subtree: true });
+// @ts-check
+// What the page as a whole needs: the tab that the address asks for, arrow keys on tabs, names that
+// Gradio's file inputs read out rightly, and words for what goes wrong in quick events. Runs before
+// Gradio does.
 
-  // Gradio shows what goes wrong in an event of its queue; of those past it (QUIET in ui/gradio_events.py) it says nothing.
-  const usual = window.fetch;
-  window.fetch = async (...asked) => {
-    const response = await usual(...asked);
-    if (response.status === 500 && response.url.includes("/gradio_api/run/")) response.clone().json().then(tell, () => tell({}));
-    return response;
+import { make, makeButton } from "./lib/dom.js";
+
+const FIRST_TAB = "data";
+const TAB_SETTLES_MS = 60; // on a busy machine the first tab tells of itself after a later one
+const ASK_AGAIN_MS = 300;
+const MOST_ASKED = 30;
+const NOTICE_S = 12;
+const MISLABELLED =
+  "button[aria-label*='upload' i]:has(input[type=file]), .upload-container button[aria-label]";
+
+// The tab that the address asked for before the first tab could write itself into it; "" once it is
+// open or a person chooses another.
+let wanted = tabOfAddress();
+/** @type {Map<string, () => void>} a notice's sentence to what takes it away */
+const notices = new Map();
+
+/** The tab that the address names, or "". */
+function tabOfAddress() {
+  return new URLSearchParams(location.search).get("tab") || "";
+}
+
+/** @param {string} name */
+const isOpen = (name) => Boolean(document.getElementById(`tab-${name}`)?.offsetParent);
+
+/** @param {string} name */
+function pushTab(name) {
+  const address = new URL(location.href);
+  address.searchParams.set("tab", name);
+  history.pushState(null, "", address);
+}
+
+// Open a tab from a button elsewhere: through the address, as the browser's own arrows do.
+window.fuataOpen = (name) => {
+  pushTab(name);
+  dispatchEvent(new PopStateEvent("popstate"));
+};
+
+window.fuataAskedTab = () => wanted || tabOfAddress() || FIRST_TAB;
+
+// Put a tab's name into the address, if that tab is the one shown a moment later.
+window.fuataWriteTab = (name) => {
+  setTimeout(() => {
+    if (isOpen(name) && (tabOfAddress() || FIRST_TAB) !== name) pushTab(name);
+  }, TAB_SETTLES_MS);
+};
+
+window.fuataWatchAddress = (navigate) => {
+  addEventListener("popstate", navigate);
+  let asked = 0;
+  const open = () => {
+    if (!wanted || isOpen(wanted) || asked++ === MOST_ASKED) {
+      wanted = "";
+      return;
+    }
+    navigate();
+    setTimeout(open, ASK_AGAIN_MS); // an update that comes before the tabs are ready is lost
   };
-  const shown = new Map(); // sentence to when it goes
-  function tell({ error, duration }) {
-    const text = error ? new DOMParser().parseFromString(error, "text/html").body.textContent : "Something went wrong in Fuata; its terminal says more.";
-    const place = document.getElementById("fuata-notices") || document.body.appendChild(Object.assign(document.createElement("div"), { id: "fuata-notices" }));
-    place.setAttribute("role", "alert");
-    shown.get(text)?.();
-    const notice = document.createElement("div"), close = document.createElement("button");
-    notice.className = "fuata-alert";
-    notice.append(text, close);
-    close.textContent = "×";
-    close.setAttribute("aria-label", "Close");
-    const timer = setTimeout(() => shown.get(text)?.(), (duration || 12) * 1000);
-    shown.set(text, () => { clearTimeout(timer); notice.remove(); shown.delete(text); });
-    close.addEventListener("click", () => shown.get(text)?.());
-    place.append(notice);
-  }
-})();
+  open();
+};
+
+/** @param {KeyboardEvent} event */
+function moveBetweenTabs(event) {
+  const tab = /** @type {HTMLElement} */ (event.target).closest?.("[role=tab]");
+  if (!tab?.parentElement || event.ctrlKey || event.metaKey || event.altKey) return;
+  const tabs = /** @type {HTMLElement[]} */ ([...tab.parentElement.querySelectorAll("[role=tab]")]);
+  const last = tabs.length - 1;
+  const here = tabs.indexOf(tab);
+  /** @type {Record<string, number>} */
+  const targets = {
+    ArrowRight: here === last ? 0 : here + 1,
+    ArrowLeft: here === 0 ? last : here - 1,
+    Home: 0,
+    End: last,
+  };
+  const there = targets[event.key];
+  if (there === undefined) return;
+  event.preventDefault();
+  tabs[there].click();
+  tabs[there].focus();
+}
+
+// Gradio names these buttons otherwise than their words do.
+function removeLabels() {
+  for (const button of document.querySelectorAll(MISLABELLED)) button.removeAttribute("aria-label");
+}
+
+// Show what went wrong, in a notice that goes by itself.
+window.fuataTell = ({ error, duration = NOTICE_S }) => {
+  const text = error
+    ? (new DOMParser().parseFromString(error, "text/html").body.textContent ?? "")
+    : "Something went wrong in Fuata; its terminal says more.";
+  notices.get(text)?.();
+  const notice = make("div", text, "fuata-alert");
+  const close = makeButton("×");
+  const timer = setTimeout(() => notices.get(text)?.(), duration * 1000);
+  notices.set(text, () => {
+    clearTimeout(timer);
+    notice.remove();
+    notices.delete(text);
+  });
+  close.setAttribute("aria-label", "Close");
+  close.addEventListener("click", () => notices.get(text)?.());
+  notice.append(close);
+  placeOfNotices().append(notice);
+};
+
+function placeOfNotices() {
+  const found = document.getElementById("fuata-notices");
+  if (found) return found;
+  const place = make("div");
+  place.id = "fuata-notices";
+  place.setAttribute("role", "alert");
+  document.body.append(place);
+  return place;
+}
+
+// Gradio shows what goes wrong in an event of its queue; of those past it (QUIET in
+// ui/gradio_events.py) it says nothing, and the sentence stands in the answer alone. So answers are
+// looked at where they come in: Gradio has no event for it, and nothing else sees their bodies.
+const usualFetch = window.fetch;
+window.fetch = async (...asked) => {
+  const response = await usualFetch(...asked);
+  if (response.status === 500 && response.url.includes("/gradio_api/run/"))
+    response
+      .clone()
+      .json()
+      .then(window.fuataTell, () => window.fuataTell({}));
+  return response;
+};
+
+for (const kind of ["pointerdown", "keydown"])
+  document.addEventListener(kind, () => (wanted = ""), { capture: true });
+document.addEventListener("keydown", moveBetweenTabs);
+new MutationObserver(removeLabels).observe(document.documentElement, {
+  childList: true,
+  subtree: true,
+});

@@ -1,203 +1,299 @@
-// Draws one run and the table of all runs. Asks the server once a second while it can be seen; holds nothing that matters.
-const part = (name) => element.querySelector(`[data-part=${name}]`);
-const action = (name) => element.querySelector(`[data-action=${name}]`);
-const plot = part("plot");
-const details = part("details");
-const look = { axis: "steps", smoothing: 0.9, log: false, details: false };
-const compared = new Set();
-let noted = null, epochs = 0;
-let chosen = null, shown = null, listed = "", paused = false, asking = false, again = false, drawn = "", figure = null, small = null;
+// @ts-check
+// One run and the table of all runs. Asks the server once a second while it can be seen; holds
+// nothing that matters.
 
-const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
-const say = (name, text) => { const node = part(name); node.textContent = text || ""; node.hidden = !text; };
-const show = (name, wanted) => { action(name).hidden = !wanted; };
+import { all, dialog, find, isShown, part, readJson } from "../static/lib/dom.js";
+import { drawFigure } from "../static/lib/plotly_theme.js";
+import { drawAnswers, drawDifferences, drawRun, drawRuns, say } from "./draw_run.js";
+import { CHART_OPTIONS, drawingKey, isEmpty } from "./run_state.js";
 
-function draw() {
-  plot.hidden = !figure || figure.data[0].x.length === 0 && figure.data[0].y.length === 0;
-  part("look").hidden = plot.hidden;
-  details.hidden = plot.hidden || !small;
-  if (!plot.hidden) paint(plot, figure);
-  if (!details.hidden) paint(details, small);
+/** @import { Component } from "../static/lib/dom.js" */
+/** @import { Figure } from "../static/lib/plotly_theme.js" */
+/** @import { Run, RunSummary } from "./run_state.js" */
+
+const ASK_MS = 1000;
+const LATE_MS = 15000; // an answer that never comes must not be the last that was asked for
+const KEEP_FILE_MS = 10000; // the browser takes a download at its own pace
+const NO_ANSWER = "Fuata does not answer; is it still running?";
+const BUTTONS = [
+  "reuse",
+  "report",
+  "pause",
+  "sooner",
+  "stop",
+  "resume",
+  "extend",
+  "merge",
+  "stop_merge",
+  "rename",
+  "discard",
+];
+const CHART_BUTTONS = {
+  displaylogo: false,
+  showSendToCloud: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d"],
+};
+
+/**
+ * What Gradio calls when the component is on the page.
+ * @param {Component} component
+ */
+export function mount(component) {
+  new RunPanel(component).begin();
 }
 
-function paint(place, drawing) {
-  if (!window.Plotly) return;
-  const ink = css("--body-text-color"), grid = css("--border-color-primary"), paper = css("--background-fill-primary");
-  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid };
-  const layout = { ...drawing.layout, uirevision: `${shown} ${look.axis} ${look.log}`, autosize: true, font: { color: ink, family: "system-ui, sans-serif", size: 12 },
-    paper_bgcolor: "transparent", plot_bgcolor: "transparent", hoverlabel: { bgcolor: paper, bordercolor: grid, font: { color: ink } },
-    modebar: { color: ink, activecolor: "#0d9488", bgcolor: "transparent" },
-  };
-  for (const name of Object.keys(drawing.layout)) if (/^[xy]axis/.test(name)) layout[name] = { ...drawing.layout[name], ...axis };
-  window.Plotly.react(place, drawing.data, layout, { responsive: true, displaylogo: false, showSendToCloud: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d"] });
-}
+class RunPanel {
+  /** @param {Component} component */
+  constructor({ element, props, trigger, server, watch }) {
+    this.element = element;
+    this.props = props;
+    this.trigger = trigger;
+    this.server = server;
+    this.watch = watch;
+    this.look = { ...CHART_OPTIONS };
+    /** @type {Set<string>} */
+    this.compared = new Set();
+    /** @type {string | null} */
+    this.chosen = null; // the run that a person chose; null shows the latest
+    /** @type {Run | null} */
+    this.run = null; // the one that is shown
+    /** @type {string | null} */
+    this.noted = null; // the run whose note is being written
+    this.asking = false;
+    this.askAgain = false;
+    this.drawn = ""; // what charts and answers were drawn from
+    this.listed = ""; // what the table was drawn from
+  }
 
-function cell(line, text) { const td = document.createElement("td"); td.textContent = text; line.append(td); return td; }
+  begin() {
+    this.listenToButtons();
+    this.listenToFields();
+    this.watch("value", () => {
+      this.chosen = readJson(this.props.value)?.run ?? null;
+      this.ask();
+    });
+    new MutationObserver(() => this.drawCharts()).observe(document.body, {
+      attributes: true, // light and dark are a class of it
+      attributeFilter: ["class"],
+    });
+    setInterval(() => this.ask(), ASK_MS);
+    this.ask();
+  }
 
-function stateOf(run) { return run.paused ? "paused" : run.state; }
+  listenToButtons() {
+    const press = (/** @type {string} */ name, /** @type {() => void} */ act) =>
+      find(this.element, `[data-action=${name}]`).addEventListener("click", act);
+    for (const name of BUTTONS) press(name, () => this.act(name));
+    press("chat", () => window.fuataOpen("chat"));
+    press("judge", () => window.fuataOpen("review"));
+    part(this.element, "cancel").addEventListener("click", () =>
+      dialog(this.element, "asking").close(""),
+    );
+  }
 
-function paintRuns(runs) {
-  const now = JSON.stringify([runs, shown, [...compared]]);
-  if (now === listed) return;  // a click or the focus must not fall between two tables
-  listed = now;
-  const focused = document.activeElement?.closest?.("tr")?.dataset.run, kind = document.activeElement?.tagName;
-  const body = part("runs");
-  body.replaceChildren(...runs.map((run) => {
-    const line = document.createElement("tr");
-    line.dataset.run = run.name;
-    line.dataset.shown = run.name === shown;
-    const pick = document.createElement("button");
-    pick.type = "button"; pick.textContent = run.name;
-    pick.addEventListener("click", () => { chosen = run.name; say("refusal", ""); ask(); });
-    const tick = document.createElement("input");
-    tick.type = "checkbox"; tick.checked = compared.has(run.name); tick.disabled = run.name === shown;
-    tick.setAttribute("aria-label", `Lay ${run.name} over the run that is shown`);
-    tick.addEventListener("change", () => { if (tick.checked) compared.add(run.name); else compared.delete(run.name); ask(); });
-    cell(line, "").append(tick);
-    cell(line, "").append(pick);
-    line.title = run.note;
-    cell(line, stateOf(run));
-    for (const key of ["model", "dataset", "method", "style", "learning_rate", "steps", "base_loss", "best_loss", "time"]) cell(line, run[key]);
-    return line;
-  }));
-  if (focused) [...body.children].find((line) => line.dataset.run === focused)?.querySelector(kind.toLowerCase())?.focus();
-}
+  listenToFields() {
+    for (const input of /** @type {HTMLInputElement[]} */ (all(this.element, "[data-look]")))
+      input.addEventListener("input", () => {
+        const value = input.type === "range" ? Number(input.value) : input.value;
+        const name = input.dataset.look ?? "";
+        Object.assign(this.look, { [name]: input.type === "checkbox" ? input.checked : value });
+        this.ask();
+      });
+    const note = /** @type {HTMLInputElement} */ (part(this.element, "note"));
+    note.addEventListener("focus", () => {
+      this.noted = this.run?.name ?? null;
+    });
+    note.addEventListener("change", () => {
+      const question = { run: this.noted, action: "note", note: note.value };
+      this.tell(() => this.server.change_run(question));
+    });
+  }
 
-function paintAnswers(groups) {
-  part("watch").hidden = groups.length === 0;
-  part("answers").replaceChildren(...groups.map((group) => {
-    const card = document.createElement("article");
-    const prompt = document.createElement("p"), expected = document.createElement("p"), row = document.createElement("div");
-    const strong = document.createElement("b");
-    strong.textContent = group.prompt; prompt.append(strong); prompt.dir = "auto";
-    expected.textContent = `Expected: ${group.expected}`; expected.dir = "auto"; expected.className = "quiet";
-    row.className = "row"; row.tabIndex = 0; row.setAttribute("aria-label", "Answers by step");
-    for (const item of [...group.answers].reverse()) {
-      const box = document.createElement("div"), step = document.createElement("small");
-      step.textContent = item.step === 0 ? "base model" : `step ${item.step}`;
-      box.dir = "auto"; box.append(step, document.createTextNode(item.answer || "(no text)")); row.append(box);
+  async ask() {
+    if (document.hidden || !isShown(this.element)) return;
+    if (this.asking) {
+      this.askAgain = true;
+      return;
     }
-    card.append(prompt, expected, row);
-    return card;
-  }));
+    this.asking = true;
+    this.askAgain = false;
+    const question = { run: this.chosen, compare: [...this.compared], ...this.look };
+    try {
+      const answer = await inTime(this.server.watch_runs(question));
+      const trouble = answer ? answer.error : NO_ANSWER;
+      say(this.element, "trouble", trouble);
+      if (!trouble) this.draw(answer, question);
+    } catch {
+      say(this.element, "trouble", NO_ANSWER);
+    } finally {
+      this.asking = false;
+    }
+    if (this.askAgain) this.ask();
+  }
+
+  /**
+   * @param {{ run: Run | null, runs: RunSummary[] }} answer
+   * @param {object} question
+   */
+  draw({ run, runs }, question) {
+    if (run) this.drawRun(run, question);
+    else {
+      this.drawn = "";
+      this.element.dataset.state = "";
+    }
+    this.drawRuns(runs);
+  }
+
+  /**
+   * @param {Run} run
+   * @param {object} question
+   */
+  drawRun(run, question) {
+    const now = drawingKey(run, question);
+    const isSame = now === this.drawn;
+    const figures = isSame && this.run ? this.run : run; // those that are drawn
+    this.run = { ...run, figure: figures.figure, details: figures.details };
+    drawRun(this.element, run);
+    if (isSame) return;
+    this.drawn = now;
+    this.drawCharts();
+    drawAnswers(this.element, run.answers);
+    drawDifferences(this.element, run);
+  }
+
+  drawCharts() {
+    const { element, run } = this;
+    const [plot, details] = [part(element, "plot"), part(element, "details")];
+    plot.hidden = isEmpty(run?.figure ?? null);
+    part(element, "look").hidden = plot.hidden;
+    details.hidden = plot.hidden || !run?.details;
+    if (run && !plot.hidden) this.drawChart(plot, run.figure);
+    if (run?.details && !details.hidden) this.drawChart(details, run.details);
+  }
+
+  /**
+   * @param {HTMLElement} place
+   * @param {Figure} figure
+   */
+  drawChart(place, figure) {
+    // what was zoomed stays so for as long as the same is shown
+    const uirevision = `${this.run?.name} ${this.look.axis} ${this.look.log}`;
+    const layout = { ...figure.layout, uirevision };
+    drawFigure(place, { ...figure, layout }, CHART_BUTTONS);
+  }
+
+  /** @param {RunSummary[]} runs */
+  drawRuns(runs) {
+    const { compared } = this;
+    const shown = this.run?.name ?? null;
+    const now = JSON.stringify([runs, shown, [...compared]]);
+    if (now === this.listed) return; // a click or the focus must not fall between two tables
+    this.listed = now;
+    drawRuns(this.element, runs, {
+      shown,
+      compared,
+      onChoose: (name) => {
+        this.chosen = name;
+        say(this.element, "refusal");
+        this.ask();
+      },
+      onCompare: (name, wanted) => {
+        if (wanted) compared.add(name);
+        else compared.delete(name);
+        this.ask();
+      },
+    });
+  }
+
+  /**
+   * Do what a person asked for and return the answer; a refusal stays to be read until the next
+   * thing is asked for.
+   * @param {() => Promise<any>} question
+   */
+  async tell(question) {
+    const answer = await question().catch(() => null);
+    say(this.element, "refusal", answer ? answer.error : `Nothing was done: ${NO_ANSWER}`);
+    return answer && !answer.error ? answer : null;
+  }
+
+  /** @param {string} name */
+  async act(name) {
+    const { run } = this;
+    if (name === "reuse") return this.reuse();
+    if (name === "report") return this.saveReport();
+    if (!run) return;
+    const warning = `Delete the run ${run.name}, its models and its curves?`;
+    if (name === "discard" && !confirm(warning)) return;
+    const needsValue = name === "extend" || name === "rename";
+    const value = needsValue ? await this.askValue(name, run) : "";
+    if (needsValue && !value) return;
+    const action = name === "pause" && run.paused ? "go_on" : name;
+    const question = { run: run.name, action, value };
+    const answer = await this.tell(() => this.server.change_run(question));
+    if (!answer) return;
+    if (name === "rename") this.chosen = value.trim();
+    if (name === "discard") {
+      this.chosen = null;
+      this.run = null;
+      window.location.reload();
+    }
+    this.ask();
+  }
+
+  reuse() {
+    this.props.value = JSON.stringify({ run: this.run?.name ?? null });
+    this.trigger("reuse");
+  }
+
+  async saveReport() {
+    const run = this.run?.name;
+    const answer = await this.tell(() => this.server.report_run({ run, ...this.look }));
+    if (!answer) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([answer.html], { type: "text/html" }));
+    link.download = `${run}.html`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), KEEP_FILE_MS);
+  }
+
+  /**
+   * Ask a person for the value that an action needs; "" when they would rather not.
+   * @param {"extend" | "rename"} action
+   * @param {Run} run
+   * @returns {Promise<string>}
+   */
+  askValue(action, { name, epochs }) {
+    const [asked, hint, value, kind] =
+      action === "extend"
+        ? ["Epochs in all", extendHint(epochs), String(epochs + 1), "number"]
+        : ["New name", "Reviews keep the name that it had.", name, "text"];
+    const asking = dialog(this.element, "asking");
+    const given = /** @type {HTMLInputElement} */ (part(this.element, "given"));
+    part(this.element, "asked").textContent = asked;
+    part(this.element, "hint").textContent = hint;
+    given.type = kind;
+    given.value = value;
+    asking.returnValue = "";
+    return new Promise((resolve) => {
+      const close = () => resolve(asking.returnValue === "yes" ? given.value : "");
+      asking.addEventListener("close", close, { once: true });
+      asking.showModal();
+      given.select();
+    });
+  }
 }
 
-function paintRun(run, asked) {
-  shown = run.name; paused = run.paused;
-  element.dataset.run = run.name; element.dataset.state = run.state; element.dataset.points = run.points; element.dataset.step = run.step;
-  part("name").textContent = run.name;
-  const pill = part("state"); pill.hidden = false; pill.textContent = stateOf(run); pill.dataset.state = run.state;
-  const percent = run.total ? Math.round(100 * run.step / run.total) : 0;
-  part("bar").style.width = `${percent}%`;
-  element.querySelector("[role=progressbar]").setAttribute("aria-valuenow", percent);
-  show("reuse", true); show("report", run.points > 0);
-  part("noting").hidden = false;
-  if (part("note") !== document.activeElement) part("note").value = run.note;
-  say("outcome", run.outcome); part("next").hidden = !(run.at_rest && run.has_model);
-  say("progress", run.progress); say("message", run.message); say("merge", run.merge); say("warning", run.warning);
-  show("pause", run.state === "training"); action("pause").textContent = run.paused ? "Go on" : "Pause";
-  show("sooner", run.place > 1); action("stop").textContent = run.place ? "Take out of the queue" : "Stop and keep the best";
-  show("stop", run.can_stop); show("resume", run.can_resume); show("discard", run.at_rest); show("rename", run.at_rest);
-  show("extend", run.can_extend); show("merge", run.can_merge && run.at_rest && !run.can_stop_merge); show("stop_merge", run.can_stop_merge); epochs = run.epochs;
-  const now = JSON.stringify([run.name, run.points, run.compared_points, run.state, run.answers.map((group) => group.answers.length), asked]);
-  if (now === drawn) return;
-  drawn = now; figure = run.figure; small = run.details; draw(); paintAnswers(run.answers); paintDifferences(run);
-}
+/** @param {number} epochs */
+const extendHint = (epochs) =>
+  `The run has ${epochs}. It goes on from its last state; the learning rate is from there on ` +
+  "that of a run planned so long.";
 
-function paintDifferences(run) {
-  part("differ").hidden = run.differences.length === 0;
-  const head = (text) => { const th = document.createElement("th"); th.textContent = text; return th; };
-  const names = [run.name, ...run.compared];
-  part("compared").replaceChildren(head("setting"), ...names.map(head));
-  part("differences").replaceChildren(...run.differences.map((difference) => {
-    const line = document.createElement("tr");
-    cell(line, difference.setting);
-    for (const value of difference.values) cell(line, value);
-    return line;
-  }));
-}
-
-// An answer that never comes must not be the last that was asked for.
-const soon = (answer) => Promise.race([answer, new Promise((_, fail) => setTimeout(() => fail(new Error("late")), 15000))]);
-
-async function ask() {
-  if (document.hidden || !element.isConnected || element.offsetParent === null) return;
-  if (asking) { again = true; return; }
-  asking = true; again = false;
-  const question = { run: chosen, compare: [...compared], ...look };
-  try {
-    const answer = await soon(server.watch_runs(question));
-    if (!answer || answer.error) { say("trouble", answer?.error || "Fuata does not answer; is it still running?"); return; }
-    say("trouble", "");
-    if (answer.run) paintRun(answer.run, question); else { drawn = ""; element.dataset.state = ""; }
-    paintRuns(answer.runs);
-  } catch (error) { say("trouble", "Fuata does not answer; is it still running?"); }
-  finally { asking = false; }
-  if (again) ask();
-}
-
-// Do what a person asked for and return the answer; a refusal stays to be read until the next thing is asked for.
-async function tell(question) {
-  let answer = null;
-  try { answer = await question(); } catch (error) { answer = null; }
-  say("refusal", answer ? answer.error : "Nothing was done: Fuata does not answer; is it still running?");
-  return answer && !answer.error ? answer : null;
-}
-
-// Ask a person for one value; an empty string when they would rather not.
-const wanted = (asked, hint, value, kind) => new Promise((resolve) => {
-  const dialog = part("asking"), field = part("given");
-  part("asked").textContent = asked; part("hint").textContent = hint;
-  field.type = kind; field.value = value;
-  dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes" ? field.value : ""), { once: true });
-  dialog.returnValue = "";
-  dialog.showModal();
-  field.select();
-});
-
-part("cancel").addEventListener("click", () => part("asking").close(""));
-
-async function act(name) {
-  if (name === "reuse") { props.value = JSON.stringify({ run: shown }); trigger("reuse"); return; }
-  if (name === "report") { await saveReport(); return; }
-  if (name === "pause" && paused) name = "go_on";
-  if (!shown || (name === "discard" && !confirm(`Delete the run ${shown}, its models and its curves?`))) return;
-  const run = shown;
-  let value = "";
-  if (name === "extend") value = await wanted("Epochs in all", `The run has ${epochs}. It goes on from its last state; the learning rate is from there on that of a run planned so long.`, epochs + 1, "number");
-  if (name === "rename") value = await wanted("New name", "Reviews keep the name that it had.", run, "text");
-  if ((name === "extend" || name === "rename") && !value) return;
-  const answer = await tell(() => server.change_run({ run, action: name, value }));
-  if (!answer) return;
-  if (name === "rename") chosen = value.trim();
-  if (name === "discard") { chosen = null; shown = null; window.location.reload(); }
-  ask();
-}
-
-async function saveReport() {
-  const answer = await tell(() => server.report_run({ run: shown, ...look }));
-  if (!answer) return;
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([answer.html], { type: "text/html" }));
-  link.download = `${shown}.html`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-}
-
-for (const input of element.querySelectorAll("[data-look]")) {
-  input.addEventListener("input", () => {
-    const name = input.dataset.look;
-    look[name] = input.type === "checkbox" ? input.checked : input.type === "range" ? Number(input.value) : input.value;
-    ask();
-  });
-}
-part("note").addEventListener("focus", () => { noted = shown; });
-part("note").addEventListener("change", () => tell(() => server.change_run({ run: noted, action: "note", note: part("note").value })));
-for (const name of ["reuse", "report", "pause", "sooner", "stop", "resume", "extend", "merge", "stop_merge", "rename", "discard"]) action(name).addEventListener("click", () => act(name));
-action("chat").addEventListener("click", () => window.fuataOpen("chat"));
-action("judge").addEventListener("click", () => window.fuataOpen("review"));
-watch("value", () => { try { chosen = JSON.parse(props.value).run; } catch (error) { chosen = null; } ask(); });
-new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-setInterval(ask, 1000);
-ask();
+/**
+ * An answer, or a failure where it takes too long.
+ * @param {Promise<any>} answer
+ */
+const inTime = (answer) =>
+  Promise.race([
+    answer,
+    new Promise((_, fail) => setTimeout(() => fail(new Error("late")), LATE_MS)),
+  ]);

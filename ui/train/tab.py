@@ -239,7 +239,7 @@ def _lay_out(services: Services) -> _Parts:
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
         json.dumps({"run": None}),
-        **static_files(Path(__file__).parent, "run_panel"),
+        **static_files(Path(__file__).parent, "run_panel", "reuse"),
         server_functions=run_panel_functions(services),
         apply_default_css=False,
         elem_id="monitor",
