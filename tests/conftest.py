@@ -17,7 +17,7 @@ from core.storage.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "data" / "models" / "pocket"
-SHARED = ROOT.parent / "shared" / "data"
+DATA = ROOT / "tests" / "data"
 
 
 def processes_of_run(name: str, workspace: Path) -> list[int]:
@@ -45,21 +45,8 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def shared() -> Path:
-    """The folder of real data beside the project."""
-    if not SHARED.is_dir():
-        pytest.skip("needs the real data of ../shared/data, which is not committed")
-    return SHARED
-
-
-@pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """The book's 1,100 rows, or where they are absent a file of the same counts that the test
-    writes.
-    """
-    real = SHARED / "instructions" / "book-1100.json"
-    if real.is_file():
-        return real
+    """1,100 rows, 25 of which repeat a prompt, as the file of Raschka's book has them."""
     rows = [
         {"instruction": f"Say the number {n}.", "input": "", "output": f"The number is {n}."}
         for n in range(1075)

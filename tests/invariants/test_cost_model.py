@@ -205,7 +205,11 @@ def test_on_a_gpu_the_card_names_its_memory(
     usual = memory_mib(plan)
     # what the libraries take is not on it
     assert usual is not None and most - 500 < usual - 430 + 2 * weights / 2**20 + 1
-    assert free_gpu_memory_mib() is None or torch.cuda.is_available()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (3 * 2**30, 8 * 2**30))
+    assert free_gpu_memory_mib() == 3072
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert free_gpu_memory_mib() is None
     monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
     assert (
         f"about {most / 1024:.1f} GiB of the GPU&#39;s memory at most; 8.0 GiB are free"

@@ -16,7 +16,7 @@ from core.storage.workspace import Workspace
 from core.training.runs.process import _cuda_devices
 from core.training.runs.store import RunStore
 from review.cli.main import main as review_main
-from tests.conftest import ROOT, SHARED
+from tests.conftest import DATA, ROOT
 
 
 def call(main: Any, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -380,13 +380,12 @@ def test_the_app_says_what_is_wrong_with_a_port_and_a_host(tmp_path: Path) -> No
             assert sentence in ended.stderr and ended.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the real data of ../shared/data")
-def test_finished_rows_of_the_book_are_checked_too(
+def test_rows_with_finished_responses_are_checked_too(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    file = SHARED / "instructions" / "book-test-with-responses.json"
+    file = DATA / "with-responses.json"
     status, out, _ = call(core_main, capsys, "check", file, "--json", "--workspace", tmp_path / "w")
-    assert (status, json.loads(out)["usable"]) == (0, 110)
+    assert (status, json.loads(out)["usable"]) == (0, 12)
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(

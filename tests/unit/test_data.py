@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from core.datasets.near_duplicates import find_repeats
 from core.datasets.samples import SAMPLE
 from core.datasets.splits import SplitSettings, split_examples
 from core.errors import DataError, SettingsError
+from tests.conftest import DATA
 
 GOOD = {"instruction": "Say yes.", "input": "", "output": "Yes."}
 
@@ -200,21 +203,26 @@ def test_the_books_rows_are_all_usable_and_25_repeat_a_prompt(book: Path) -> Non
     ) == (1100, 1100, 25)
 
 
-def test_real_files_of_every_shape_are_read(shared: Path) -> None:
+def test_files_of_every_row_format_are_read() -> None:
     usable = {
-        "instructions/dolly-12.json": 12,
-        "instructions/alpaca-zh-1000.json": 1000,
-        "chat/sharegpt-500.json": 500,
-        "chat/chat-tiny.json": 1,
-        "chat/sharegpt-toolcall-300.json": 147,
+        "dolly.jsonl": 5,
+        "alpaca-scripts.json": 10,
+        "sharegpt.json": 3,
+        "sharegpt-tools.json": 1,
+        "messages.json": 1,
     }
-    assert {name: len(load_dataset(shared / name).examples) for name in usable} == usable
+    datasets = {name: load_dataset(DATA / name) for name in usable}
+    assert {name: len(dataset.examples) for name, dataset in datasets.items()} == usable
+    assert [refusal.row for refusal in datasets["sharegpt.json"].refused] == [4, 5]
+    assert "'function_call'" in datasets["sharegpt-tools.json"].refused[0].reason
+    assert datasets["sharegpt.json"].examples[2].answer == "Ask it."  # what follows is left open
+    assert datasets["messages.json"].examples[0].prompt_text == "Spell cat."
 
 
-def test_placeholders_are_found_in_real_rows(shared: Path) -> None:
-    dataset = load_dataset(shared / "instructions" / "identity-placeholders.json")
+def test_placeholders_are_found_wherever_they_stand() -> None:
+    dataset = load_dataset(DATA / "identity.json")
     report = check_dataset(dataset, [RowLength(x.row, 10, 5) for x in dataset.examples], 512)
-    assert len(report.placeholders) > 50
+    assert report.placeholders == (1, 2, 3, 4, 5)
 
 
 def test_a_report_names_long_rows_and_what_they_lose(tmp_path: Path) -> None:
@@ -368,3 +376,29 @@ def test_the_sample_is_sound() -> None:
     train = {x.prompt for x in dataset.examples if x.split == "train"}
     test = {x.prompt for x in dataset.examples if x.split == "test"}
     assert (len(train), len(test), train & test) == (1058, 392, set())
+
+
+def test_long_answers_that_stand_nowhere_in_their_prompt_are_not_named() -> None:
+    turns = (Turn("user", "Tell me of the sea."), Turn("assistant", "It is deep, salty and wide."))
+    short = (Turn("user", "Yes or no: say yes."), Turn("assistant", "yes"))
+    dataset = load_dataset(DATA / "dolly.jsonl")
+    examples = (Example(1, turns), Example(2, short))
+    report = check_dataset(
+        replace(dataset, examples=examples), [RowLength(1, 9, 3), RowLength(2, 9, 3)], 512
+    )
+    assert report.answer_in_prompt == ()
+
+
+def test_test_and_validation_rows_are_drawn_independently_of_each_other() -> None:
+    """With one seed for both draws the validation rows would follow from the test rows."""
+    rows = [
+        Example(n, (Turn("user", f"w{n} x{n} y{n}"), Turn("assistant", "a"))) for n in range(200)
+    ]
+    parts = split_examples(rows, SplitSettings(0.3, 0.3, 7))
+    order = random.Random(7).sample(range(200), 200)
+    assert {row.row for row in parts.test} == set(order[:60])
+    left = [n for n in range(200) if n not in set(order[:60])]
+    drawn = random.Random(8).sample(range(140), 140)
+    assert {row.row for row in parts.validation} == {left[n] for n in drawn[:60]}
+    same_seed = random.Random(7).sample(range(140), 140)
+    assert {row.row for row in parts.validation} != {left[n] for n in same_seed[:60]}

@@ -2,16 +2,20 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as CheckpointTokenizer
 
 from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
+from core.datasets.samples import SAMPLES
 from core.errors import ModelError, StyleError
 from core.prompts.chat_template import BUILT_IN, Style
 from core.prompts.collate import IGNORED, plan_epoch, plan_evaluation
@@ -25,7 +29,7 @@ from core.training.kernels.batch import collate
 from core.training.planning.cautions import cautions
 from core.training.planning.plan import plan_run
 from core.training.settings import TrainingSettings
-from tests.conftest import POCKET
+from tests.conftest import DATA, POCKET
 
 STYLES = list(BUILT_IN)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -285,73 +289,88 @@ def test_a_checkpoint_that_puts_a_token_in_front_gets_it_in_every_style(tmp_path
         assert ids[0] == 8194 and ids.count(8194) == 1
 
 
-REAL_TEXT = (
-    "instructions/book-1100.json",
-    "instructions/alpaca-zh-1000.json",
-    "chat/sharegpt-500.json",
-    "instructions/alpaca-en-999.json",
+# as Llama 3's tokenizer.json has it
+LLAMA_3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEXT_FILES = (
+    *SAMPLES.values(),
+    *(
+        DATA / name
+        for name in ("alpaca-scripts.json", "dolly.jsonl", "sharegpt.json", "identity.json")
+    ),
 )
 
 
-def test_tiktoken_gives_llama_3s_kind_of_ids_on_real_text(shared: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes(
-        (shared / "tokenizers" / "llama3-style-2000.tokenizer.json").read_bytes()
+@cache
+def texts() -> tuple[str, ...]:
+    """Texts of three languages and ten scripts, code among them."""
+    examples = [row for file in TEXT_FILES for row in load_dataset(file).examples[:300]]
+    return tuple(part for row in examples for turn in row.turns for part in (turn.text, turn.input))
+
+
+def trained(pre_tokenizer: pre_tokenizers.PreTokenizer, **options: Any) -> CheckpointTokenizer:
+    """Return a byte-level vocabulary of 2,000 tokens learnt from our texts."""
+    tokenizer = CheckpointTokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.ByteLevel()
+    options.setdefault("initial_alphabet", pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=2000, special_tokens=["<|endoftext|>"], show_progress=False, **options
     )
-    _check_equal(tmp_path, shared)
+    tokenizer.train_from_iterator(texts(), trainer)
+    return tokenizer
+
+
+def test_tiktoken_gives_llama_3s_kind_of_ids(tmp_path: Path) -> None:
+    split = pre_tokenizers.Split(Regex(LLAMA_3_PATTERN), behavior="isolated")
+    steps = [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    trained(pre_tokenizers.Sequence(steps)).save(str(tmp_path / "tokenizer.json"))
+    _check_equal(tmp_path)
 
 
 def test_tiktoken_gives_qwens_kind_of_ids_where_text_is_brought_to_normal_form(
-    shared: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     document = json.loads((POCKET / "tokenizer.json").read_text())
     (tmp_path / "tokenizer.json").write_text(
         json.dumps({**document, "normalizer": {"type": "NFC"}})
     )
-    tokenizer = _check_equal(tmp_path, shared)
+    tokenizer = _check_equal(tmp_path)
     assert tokenizer.encode("e\u0301") == tokenizer.encode("\u00e9")
 
 
-def test_a_vocabulary_without_all_bytes_runs_on_its_own_tokenizer(
-    shared: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "tokenizer.json").write_bytes(
-        (shared / "tokenizers" / "byte-bpe-2000.tokenizer.json").read_bytes()
-    )
+def test_a_vocabulary_without_all_bytes_runs_on_its_own_tokenizer(tmp_path: Path) -> None:
+    made = trained(pre_tokenizers.ByteLevel(add_prefix_space=False), initial_alphabet=[])
+    made.save(str(tmp_path / "tokenizer.json"))
     assert load_tokenizer(tmp_path).engine == "tokenizers"
 
 
-def test_tiktoken_gives_pockets_own_ids_on_real_text(shared: Path) -> None:
-    _check_equal(POCKET, shared)
+def test_tiktoken_gives_pockets_own_ids() -> None:
+    _check_equal(POCKET)
 
 
-def test_tiktoken_gives_gpt2s_own_ids_from_vocab_and_merges(shared: Path, tmp_path: Path) -> None:
-    (tmp_path / "vocab.json").write_bytes(
-        (shared / "tokenizers" / "gpt2" / "encoder.json").read_bytes()
-    )
-    (tmp_path / "merges.txt").write_bytes(
-        (shared / "tokenizers" / "gpt2" / "vocab.bpe").read_bytes()
-    )
+def test_tiktoken_gives_the_ids_of_gpt2s_two_files(tmp_path: Path) -> None:
+    trained(pre_tokenizers.ByteLevel(add_prefix_space=False)).model.save(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"vocab.json", "merges.txt"}
     (tmp_path / "tokenizer_config.json").write_text(
         '{"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"}'
     )
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "eos_token_id": 50256}')
-    tokenizer = _check_equal(tmp_path, shared)
-    assert tokenizer.encode("Hello world") == [15496, 995]  # as published with GPT-2
-    assert tokenizer.special_ids["<|endoftext|>"] == 50256
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "eos_token_id": 0}')
+    tokenizer = _check_equal(tmp_path)
+    assert tokenizer.special_ids["<|endoftext|>"] == 0
 
 
-def _check_equal(folder: Path, shared: Path) -> Tokenizer:
+def _check_equal(folder: Path) -> Tokenizer:
     tokenizer = load_tokenizer(folder)
     assert tokenizer.engine == "tiktoken"
     oracle: CheckpointTokenizer = tokenizer.fallback
-    for file in REAL_TEXT:
-        for row in load_dataset(shared / file).examples[:300]:
-            for turn in row.turns:
-                ids = tokenizer.encode(turn.text)
-                assert ids == oracle.encode(turn.text, add_special_tokens=False).ids
-                assert tokenizer.decode(ids) == (
-                    normalize("NFC", turn.text) if tokenizer.byte_level.normal_form else turn.text
-                )
+    for text in texts():
+        ids = tokenizer.encode(text)
+        assert ids == oracle.encode(text, add_special_tokens=False).ids
+        is_normal = tokenizer.byte_level.normal_form
+        assert tokenizer.decode(ids) == (normalize("NFC", text) if is_normal else text)
     return tokenizer
 
 

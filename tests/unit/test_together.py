@@ -325,3 +325,22 @@ def test_people_are_told_of_by_how_much_they_judged_alone(
     assert people["people"] == [{"name": "juma", "judged": 5}, {"name": "amina", "judged": 2}]
     assert (people["pairs"], people["ratings"]) == (10, 7)
     assert store.reviewers("r") == ["amina", "juma"]
+
+
+def test_a_pair_is_shown_again_only_after_five_others(
+    workspace: Workspace, small_file: Path
+) -> None:
+    """Else the first verdict would just be remembered."""
+    store = with_repeats(write_review(workspace, small_file, TEXTS, 20), 50)
+    judge = Judge(store, "r", "amina")
+    order: list[int] = []
+    for _ in range(30):
+        *_, pair = judge.next_pairs(1, repeats=True)
+        judge.give(pair.id, make_rating("a"))
+        order.append(pair.id)
+    again = {pair: at for at, pair in enumerate(order) if pair in order[:at]}
+    assert len(again) > 5
+    first_time = [pair for at, pair in enumerate(order) if pair not in order[:at]]
+    for pair, at in again.items():
+        between = [one for one in order[order.index(pair) + 1 : at] if one in first_time]
+        assert len(set(between)) >= 5, (pair, order)
