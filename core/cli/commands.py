@@ -13,9 +13,9 @@ from types import FrameType
 from core.cli.check_output import check_object, check_text, preview_object, preview_text
 from core.cli.output import emit, say, show
 from core.cli.progress import EventPrinter, print_plan
-from core.datasets.check import CheckReport, check_dataset
+from core.datasets.check import check_dataset
 from core.datasets.conversation import Example
-from core.datasets.dataset import load_dataset
+from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.samples import find_file
 from core.datasets.splits import split_examples
 from core.errors import SettingsError, UserError, WorkspaceError
@@ -23,6 +23,7 @@ from core.models.encoder import encoder_of, own_style
 from core.models.resolve import find_model, max_context
 from core.processes.messages import Progress, report
 from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
 from core.storage.atomic_write import check_writable, write_file
 from core.storage.workspace import Workspace
@@ -31,27 +32,26 @@ from core.training.settings import TrainingSettings, as_method, change_settings,
 
 def check(chosen: argparse.Namespace) -> int:
     """Report on a file of instructions."""
-    dataset = load_dataset(find_file(chosen.file))
-    workspace = Workspace(chosen.workspace)
-    source = find_model(chosen.model, workspace.find_run_model)
-    encoder = encoder_of(source, chosen.style)
+    dataset, encoder, context = _opened(chosen)
     lengths, unwritable = measure_dataset(dataset, encoder)
-    report: CheckReport = check_dataset(
-        dataset, lengths, max_context(source.weights_folder), unwritable
-    )
+    report = check_dataset(dataset, lengths, context, unwritable)
     show(check_object(report), check_text(report), as_json=chosen.json)
     return 0
 
 
 def preview(chosen: argparse.Namespace) -> int:
     """Show a row as text and tokens."""
-    dataset = load_dataset(find_file(chosen.file))
-    workspace = Workspace(chosen.workspace)
-    source = find_model(chosen.model, workspace.find_run_model)
-    encoder = encoder_of(source, chosen.style)
-    preview = preview_row(dataset.example(chosen.row), encoder, max_context(source.weights_folder))
+    dataset, encoder, context = _opened(chosen)
+    preview = preview_row(dataset.example(chosen.row), encoder, context)
     show(preview_object(preview), preview_text(preview), as_json=chosen.json)
     return 0
+
+
+def _opened(chosen: argparse.Namespace) -> tuple[Dataset, PromptEncoder, int]:
+    """Return a file's rows, what a model reads them by, and how many tokens it takes."""
+    dataset = load_dataset(find_file(chosen.file))
+    source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
+    return dataset, encoder_of(source, chosen.style), max_context(source.weights_folder)
 
 
 # settings whose options are never None, or are no plain setting

@@ -35,7 +35,7 @@ _MAX_CONTAINERS = 4_000_000  # brackets and braces of a document: each takes 56 
 # thousandth
 _EXPANDS_AT_MOST = 100
 _UNSUSPICIOUS_MIB = 64
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+FILE_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")  # each also with .gz
 _DELIMITERS = ",;\t|"
 _GZIP = b"\x1f\x8b"
 _HALF_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -122,11 +122,11 @@ def _reading(path: Path) -> Iterator[tuple[str, io.BufferedReader]]:
 
 def _data_suffix(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
-    for suffix in _SUFFIXES:
+    for suffix in FILE_ENDINGS:
         if name.endswith(suffix):
             return suffix
     raise DataError(
-        f"{shortened(path.name)} has an unknown ending: use {', '.join(_SUFFIXES)}, each also "
+        f"{shortened(path.name)} has an unknown ending: use {', '.join(FILE_ENDINGS)}, each also "
         "with .gz."
     )
 

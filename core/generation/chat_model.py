@@ -12,6 +12,7 @@ from core.generation.sampling import Sampling
 from core.models.consistency import check_ids
 from core.models.resolve import ModelSource, max_context
 from core.prompts.encoder import PromptEncoder
+from core.prompts.tokenizer import token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,10 +44,8 @@ class ChatModel:
     @cached_property
     def end_ids(self) -> frozenset[int]:
         """Every id that ends an answer: the style's and the checkpoint's own."""
-        config = self.model.generation_config
-        own = getattr(config, "eos_token_id", None)
-        own = own if isinstance(own, list) else [own]
-        return frozenset(i for i in [*own, self.encoder.end_id] if isinstance(i, int))
+        own = token_ids(getattr(self.model.generation_config, "eos_token_id", None))
+        return frozenset([*own, *token_ids(self.encoder.end_id)])
 
     @cached_property
     def context(self) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import ModelError
+from core.storage.json_object import read_json_object
 
 BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
 FACTS_FILE = "fuata.json"  # what Fuata writes beside the weights it saves
@@ -100,7 +101,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def read_whole_config(folder: Path) -> dict[str, Any]:
     """Return a model's config; empty where there is none."""
-    return _read_object(folder / "config.json")
+    return read_json_object(folder / "config.json")
 
 
 def stored_type(folder: Path) -> str:
@@ -129,7 +130,7 @@ def block_count(folder: Path) -> int | None:
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """Return what Fuata wrote beside the weights; empty for a model it did not tune."""
-    return _read_object(folder / FACTS_FILE)
+    return read_json_object(folder / FACTS_FILE)
 
 
 def weights_fingerprint(source: ModelSource) -> str:
@@ -289,14 +290,4 @@ def read_adapter(folder: Path) -> dict[str, Any]:
 
     Raises ModelError when it is damaged.
     """
-    return _read_object(folder / "adapter_config.json")
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (ValueError, OSError, RecursionError) as error:
-        raise ModelError(
-            f"{path} is not valid JSON: copy it again from the model's source."
-        ) from error
-    return document if isinstance(document, dict) else {}
+    return read_json_object(folder / "adapter_config.json")

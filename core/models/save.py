@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.models.resolve import FACTS_FILE
 from core.prompts.encoder import PromptEncoder
+from core.prompts.tokenizer import token_ids
 from core.storage.atomic_write import written_aside
 
 if TYPE_CHECKING:
@@ -92,11 +93,8 @@ def _save_tokenizer(encoder: PromptEncoder, folder: Path) -> None:
 
 def _save_end_token(model: "PreTrainedModel", encoder: PromptEncoder, folder: Path) -> None:
     settings = model.generation_config.to_dict() if model.generation_config is not None else {}
-    known = settings.get("eos_token_id")
-    ends = known if isinstance(known, list) else [known]
-    settings["eos_token_id"] = sorted(
-        {end for end in [*ends, encoder.end_id] if isinstance(end, int)}
-    )
+    ends = {*token_ids(settings.get("eos_token_id")), *token_ids(encoder.end_id)}
+    settings["eos_token_id"] = sorted(ends)
     settings["pad_token_id"] = encoder.tokenizer.pad_id
     settings = {name: value for name, value in settings.items() if value is not None}
     (folder / "generation_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer as CheckpointTokenizer
 
 from core.errors import ModelError, StyleError
 from core.prompts.tiktoken_bpe import ByteLevelEncoding, NotByteLevelError, build_byte_level
+from core.storage.json_object import read_json_object
 from core.text import shortened
 
 # white-space characters; a few times as many end tiktoken's regular expressions
@@ -181,7 +182,7 @@ def _read_tokenizer(files: Path, folder: Path) -> Tokenizer:
             f"{folder / 'tokenizer.json'} cannot be read: copy it again from the model's source."
         ) from error
     fallback.encode_special_tokens = True
-    settings = _read_json(files / "tokenizer_config.json")
+    settings = read_json_object(files / "tokenizer_config.json")
     special_ids = {token["content"]: token["id"] for token in document.get("added_tokens", [])}
     eos = _token_name(settings.get("eos_token")) or _named_by_config(folder, fallback)
     bos = _token_name(settings.get("bos_token"))
@@ -221,14 +222,10 @@ def _proven_byte_level(
     return byte_level if equal else None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (ValueError, RecursionError) as error:
-        raise ModelError(
-            f"{path} is not valid JSON: copy it again from the model's source."
-        ) from error
-    return document if isinstance(document, dict) else {}
+def token_ids(value: object) -> list[int]:
+    """Return the ids that a config names: one, several in a list, or none."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, int)]
 
 
 def _token_name(token: object) -> str:
@@ -239,9 +236,7 @@ def _token_name(token: object) -> str:
 def _named_by_config(folder: Path, tokenizer: CheckpointTokenizer) -> str:
     """Return the end token that config.json gives only by id."""
     for name in ("generation_config.json", "config.json"):
-        token_id = _read_json(folder / name).get("eos_token_id")
-        token_id = token_id[0] if isinstance(token_id, list) and token_id else token_id
-        if isinstance(token_id, int):
+        for token_id in token_ids(read_json_object(folder / name).get("eos_token_id")):
             return tokenizer.id_to_token(token_id) or ""
     return ""
 

@@ -1,6 +1,7 @@
 """Every setting of a run, its default and its limits. Imports no torch."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -184,6 +185,10 @@ class TrainingSettings:
     def step_rows(self) -> int:
         """Rows per optimiser step."""
         return self.batch_size * self.gradient_accumulation
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Return how many optimiser steps so many training rows take."""
+        return math.ceil(rows / self.step_rows)
 
     @property
     def target_names(self) -> list[str]:

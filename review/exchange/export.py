@@ -16,6 +16,7 @@ from itertools import pairwise
 from core.datasets.conversation import Turn, turn_text
 from core.errors import ReviewError
 from review.exchange.formats import FORMATS
+from review.exchange.spreadsheets import guard
 from review.store.reviews import ReviewStore, Row
 
 _COLUMNS = (
@@ -50,7 +51,6 @@ _TRAINING = {  # what a form for training is made of
 }
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _RESPONSES = ("response_a", "response_b")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_review(store: ReviewStore, name: str, form: str) -> str:
@@ -114,22 +114,15 @@ def _as_csv(ratings: list[Row]) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     for rating in ratings:
-        writer.writerow([_safe_cell(_plain(rating, column)) for column in _COLUMNS])
+        writer.writerow([_cell(rating, column) for column in _COLUMNS])
     return text.getvalue()
 
 
-def _plain(rating: Row, column: str) -> object:
-    return ", ".join(json.loads(rating[column])) if column in _TAG_COLUMNS else rating[column]
-
-
-def _safe_cell(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; NULs, which no table
-    may hold, are left out.
-    """
-    if not isinstance(value, str):
-        return value
-    value = value.replace("\0", "")
-    return f"'{value}" if value.startswith(_FORMULA_STARTS) else value
+def _cell(rating: Row, column: str) -> object:
+    value = rating[column]
+    if column in _TAG_COLUMNS:
+        value = ", ".join(json.loads(value))
+    return guard(value) if isinstance(value, str) else value
 
 
 def _lines(ratings: Sequence[Row]) -> Iterator[Row]:

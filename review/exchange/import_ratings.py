@@ -15,6 +15,7 @@ from core.errors import ReviewError
 from core.storage.workspace import now
 from core.text import shortened
 from review.domain.rating import Rating, check_fits, check_reviewer, make_rating
+from review.exchange.spreadsheets import unguard
 from review.store.reviews import ReviewStore, Row
 from review.store.verdicts import rating_columns
 
@@ -80,16 +81,9 @@ def _fields(row: RawRow) -> dict[str, Any]:
         raise ReviewError(f"{row.problem or 'it is not an object with fields'}.")
     if missing := [column for column in _NEEDED if row.value.get(column) is None]:
         raise ReviewError(f"it has no {', '.join(missing)}.")
-    return {key: _unguarded(value) for key, value in row.value.items()}
-
-
-def _unguarded(value: object) -> object:
-    """Take off the apostrophe that our tables put before what a spreadsheet would run."""
-    return (
-        value[1:]
-        if isinstance(value, str) and value[:1] == "'" and value[1:2] in tuple("=+-@\t\r")
-        else value
-    )
+    return {
+        key: unguard(value) if isinstance(value, str) else value for key, value in row.value.items()
+    }
 
 
 def _add(

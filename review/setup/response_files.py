@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.datasets.conversation import Example, turn_text
 from core.datasets.formats import RowRefusedError, read_prompt
-from core.datasets.readers import read_file
+from core.datasets.readers import FILE_ENDINGS, read_file
 from core.errors import ReviewError
 from core.text import shortened
 
@@ -30,7 +30,6 @@ _FIELDS = (
 # also what datasets call the answer that is expected
 _REFERENCES = {"completion", "answer", "output"}
 _NAMES_RESPONSES = re.compile(r"response|generat|predict|completion|answer", re.IGNORECASE)
-_ENDINGS = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv)(?:\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def read_responses(path: Path) -> ImportedResponses:
             f"{path.name} does not say what its responses answer: give each row its prompt or "
             "its 'row'."
         )
-    return ImportedResponses(_ENDINGS.sub("", path.name), raw.content_hash, by_prompt, by_row)
+    return ImportedResponses(_without_ending(path.name), raw.content_hash, by_prompt, by_row)
 
 
 def _response_field(rows: Sequence[Mapping[str, object]], name: str) -> str:
@@ -124,3 +123,10 @@ def _number(value: object) -> int | None:
         return int(value) if isinstance(value, int | str) else None
     except ValueError:
         return None
+
+
+def _without_ending(name: str) -> str:
+    """Return a file's name without the ending that says how it is read."""
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    ending = next((one for one in FILE_ENDINGS if plain.lower().endswith(one)), "")
+    return plain[: len(plain) - len(ending)] if ending else name

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import escape
 
+from core.datasets.readers import FILE_ENDINGS
 from core.errors import ReviewError
 from core.storage.atomic_write import write_file
 from review.domain.rating import TAGS
@@ -176,7 +177,7 @@ def _lay_out_files() -> _Files:
         export = gr.Button("Export", scale=0, min_width=130, elem_id="export")
         ratings = gr.UploadButton(
             "Import ratings",
-            file_types=[".csv", ".tsv", ".json", ".jsonl"],
+            file_types=[*FILE_ENDINGS, ".gz"],
             scale=0,
             min_width=160,
             elem_id="import-ratings",

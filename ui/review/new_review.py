@@ -7,6 +7,7 @@ import gradio as gr
 
 from core.datasets.conversation import SplitName
 from core.datasets.prompt_lists import load_prompt_list
+from core.datasets.readers import FILE_ENDINGS
 from core.generation.sampling import Sampling
 from core.models.resolve import bundled_models
 from core.storage.atomic_write import write_file
@@ -30,7 +31,7 @@ _MODES = [
     ("Single responses: pass or fail", "pass"),
     ("Single responses: 1 to 5 stars", "stars"),
 ]
-_FILES = [".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz"]
+_FILES = [*FILE_ENDINGS, ".gz"]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class TrainingJob:
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass over the training rows."""
-        return math.ceil(len(self.train) / self.settings.step_rows)
+        return self.settings.steps_per_epoch(len(self.train))
 
     @property
     def total_steps(self) -> int:

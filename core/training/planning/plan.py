@@ -56,7 +56,7 @@ class RunPlan:
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return -(-len(self.train) // self.settings.step_rows) * self.settings.epochs
+        return self.settings.steps_per_epoch(len(self.train)) * self.settings.epochs
 
     @property
     def identity(self) -> dict[str, str]:
