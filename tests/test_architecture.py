@@ -37,7 +37,7 @@ ROOMS = {  # of each floor, the lowest first; those on one level know nothing of
     "core.training": [{"distributed", "events", "settings"}, {"kernels"}, {"planning"}, {"loop"}, {"runs"}],
     "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange"}, {"cli"}, {"__main__"}],
     "ui": [
-        {"theme", "markup", "middleware", "uploads", "impatience", "accounts", "scripts"},
+        {"theme", "markup", "svg_chart", "middleware", "uploads", "impatience", "accounts", "scripts"},
         {"gradio_events", "services", "html_report", "gate"},
         {"error_messages"},
         {"data", "train", "chat", "results"},
