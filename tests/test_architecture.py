@@ -1,19 +1,5 @@
-"""Who may import whom.
-
-An arrow points at what is imported; a room may use all rooms below it, never one above or beside.
-app.py ─▶ ui ─▶ review ─▶ core                      data/pocket ─▶ core: a recipe that nobody
-imports
-
-core      cli ─▶ training ─▶ generation ─▶ models ─▶ prompts ─▶ datasets ─▶ storage ─▶ errors, text
-training  runs ─▶ loop ─▶ planning ─▶ kernels ─▶ distributed, events, settings
-review    cli ─▶ results, judging, setup, exchange ─▶ store ─▶ statistics, domain
-ui        page ─▶ results, review, chat, train, data ─▶ what all screens share
-
-gradio, plotly    only in ui      (fastapi and uvicorn: ui and app.py)
-torch, transformers, peft         only in core, and there only
-                                  - at the top of a module that works on tensors, or
-                                  - inside a function, so that check, preview and review start fast
-sqlite3, sqlite_utils             only in core/storage, review/store and review/judging
+"""Who may import whom: the rooms of ``ROOMS``, which ARCHITECTURE draws, and the libraries of
+``ONLY_IN``.
 """
 
 import ast
@@ -250,6 +236,13 @@ def test_code_is_named_as_the_field_names_things(path: Path) -> None:
     name = str(path.relative_to(ROOT))
     assert words & PRIVATE_NAMES <= ALLOWED_PRIVATE.get(name, set())
     assert path.stem not in PRIVATE_MODULES or name.startswith("data/")
+
+
+def test_every_module_that_a_comment_names_is_there() -> None:
+    names = {path.name for path in [*all_sources(), ROOT / "app.py"]}
+    for path in sources():
+        for word in re.findall(r"\b[a-z_]+\.py\b", path.read_text(encoding="utf-8")):
+            assert word in names, f"{path}: {word}"
 
 
 def test_tables_are_named_as_the_field_names_them(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import app
 import core.cli.main
 import review.cli.main
+from tests.test_architecture import ROOMS
 
 ROOT = Path(__file__).parents[1]
 SCREENS = ("data", "train", "chat", "review", "results")
@@ -177,3 +178,12 @@ def test_the_schema_that_is_written_down_is_the_one_that_migrations_make(tmp_pat
 
     written = read("docs/schema.sql")
     assert written == current_schema(tmp_path), "run python docs/write_schema.py"
+
+
+def test_the_layers_are_drawn_as_they_are_checked() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawing = text.partition("## The layers")[2].split("```")[1].replace("\n          ", " ")
+    for floor, levels in ROOMS.items():
+        [line] = re.findall(rf"^{floor.split('.')[-1]} +(\S.*─▶.*)$", drawing, re.MULTILINE)
+        drawn = [set(level.strip().split(", ")) for level in line.split("─▶")]
+        assert drawn == [level for level in reversed(levels) if level != {"__main__"}]

@@ -10,7 +10,7 @@ from core.datasets.store import DatasetStore
 from core.errors import UserError
 from core.generation.model_cache import ModelCache
 from core.models.resolve import bundled_models
-from core.prompts.chat_template import BUILT_IN
+from core.prompts.built_in import BUILT_IN
 from core.storage.workspace import Workspace
 from core.text import LONGEST_SENTENCE, shortened
 from core.training.runs.merge import MergeJobs

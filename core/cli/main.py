@@ -11,6 +11,7 @@ from pathlib import Path
 from core.cli.output import OneLineParser, common_options, run_command, whole
 from core.datasets.conversation import SPLIT_NAMES
 from core.datasets.samples import SAMPLES
+from core.prompts.built_in import BUILT_IN
 from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
 
 
@@ -61,7 +62,7 @@ def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket
         "--style",
         metavar="S",
         default="",
-        help="alpaca, phi3, chatml, llama3, model, or a .jinja file",
+        help=f"{', '.join(BUILT_IN)}, model, or a .jinja file",
     )
 
 

@@ -14,17 +14,11 @@ from pathlib import Path
 
 from core.errors import StyleError
 from core.prompts import sandbox
+from core.prompts.built_in import BUILT_IN
 from core.prompts.template_process import TemplateProcess
 from core.text import shortened
 
 _FOLDER = Path(__file__).with_name("styles")
-# Each style's title and its own end-of-turn token, used where the checkpoint's vocabulary has it.
-BUILT_IN = {
-    "alpaca": ("Alpaca", ""),
-    "phi3": ("Phi-3", "<|end|>"),
-    "chatml": ("ChatML", "<|im_end|>"),
-    "llama3": ("Llama 3", "<|eot_id|>"),
-}
 _MAX_TEMPLATE_CHARACTERS = 100_000
 _BOS_FRONT = "{{- bos_token -}}"
 # A template with one of these may write another text than it is given, as those that take earlier
@@ -125,7 +119,7 @@ def find_style(
     if name == "model":
         if not own_template:
             raise StyleError(
-                "This model has no chat template of its own: choose alpaca, phi3, chatml or llama3."
+                f"This model has no chat template of its own: choose {', '.join(BUILT_IN)}."
             )
         return Style(name, own_template, eos, bos, eos)
     return Style(name, _read_template(Path(name)), eos, bos, eos)

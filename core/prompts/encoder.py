@@ -12,7 +12,8 @@ from pathlib import Path
 
 from core.datasets.conversation import Example, Turn
 from core.errors import StyleError
-from core.prompts.chat_template import BUILT_IN, Style, find_style
+from core.prompts.built_in import BUILT_IN
+from core.prompts.chat_template import Style, find_style
 from core.prompts.render import Segment, render
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from core.datasets.conversation import Turn, turn_text
 from core.errors import ReviewError
-from review.exchange.formats import FORMATS
+from review.exchange.formats import EXPORT_FORMATS, FORMATS
 from review.exchange.spreadsheets import guard
 from review.store.reviews import ReviewStore, Row
 
@@ -44,11 +44,6 @@ _COLUMNS = (
 )
 # a single response with so many or more is a good example, with so few or fewer a bad one
 _GOOD_STARS, _BAD_STARS = (4, 2)
-_TRAINING = {  # what a form for training is made of
-    "sft": "they are corrections, and there is none",
-    "dpo": "they are corrections, and verdicts for one response that no other contradicts",
-    "kto": "they are verdicts for or against a response that no other contradicts",
-}
 _TAG_COLUMNS = ("tags_a", "tags_b")
 _RESPONSES = ("response_a", "response_b")
 
@@ -58,21 +53,21 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
 
     Raises ReviewError for an unknown review or format.
     """
+    found = EXPORT_FORMATS.get(form)
+    if found is None:
+        raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
     ratings = _ratings(store, name)
     if form == "csv":
         return _as_csv(ratings)
-    rows_of = _WRITERS.get(form)
-    if rows_of is None:
-        raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
-    if form in _TRAINING:  # what was said in several rounds is no answer to one prompt
+    if found.is_for_training:  # what was said in several rounds is no answer to one prompt
         settled = {rating["pair_id"] for rating in ratings if rating["settles"]}
         ratings = [
             rating for rating in ratings if _is_one_round(rating) and _counts(rating, settled)
         ]
-    rows = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(ratings)]
-    if form in _TRAINING and not rows:
+    rows = [json.dumps(row, ensure_ascii=False) + "\n" for row in _WRITERS[form](ratings)]
+    if found.is_for_training and not rows:
         raise ReviewError(
-            f"Nothing in the review '{name}' makes {form.upper()} rows yet: {_TRAINING[form]}."
+            f"Nothing in the review '{name}' makes {form.upper()} rows yet: {found.nothing}."
         )
     return "".join(rows)
 

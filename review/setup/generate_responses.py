@@ -1,6 +1,6 @@
 """A dataset's rows and contenders become a review: planned, then answered with progress.
 
-Loads models through a shelf.
+Loads models through a cache.
 """
 
 import json

@@ -17,7 +17,8 @@ from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
 from core.datasets.samples import SAMPLES
 from core.errors import ModelError, StyleError
-from core.prompts.chat_template import BUILT_IN, Style
+from core.prompts.built_in import BUILT_IN
+from core.prompts.chat_template import Style
 from core.prompts.collate import IGNORED, plan_epoch, plan_evaluation
 from core.prompts.encoded_dataset import encode_dataset, measure_dataset
 from core.prompts.encoder import EncodedRow, PromptEncoder, load_encoder, make_row

@@ -14,6 +14,7 @@ from core.errors import ReviewError
 from core.storage.atomic_write import write_file
 from review.domain.rating import TAGS
 from review.exchange.export import export_review
+from review.exchange.formats import EXPORT_FORMATS
 from review.exchange.import_ratings import import_ratings, imported_sentence
 from review.results.drilldown import Drilldown, disputed_pairs, drill_down
 from review.results.report import report_review
@@ -33,13 +34,10 @@ EVERYBODY: Choice = ("everybody", "")
 ANY_SPLIT: Choice = ("all rows", "")
 ANY_CATEGORY: Choice = ("all categories", "")
 ANY_TAG: Choice = ("any tag or none", "")
+_REPORT = "html"
 _FORMATS = [
-    ("CSV table", "csv"),
-    ("JSON lines", "jsonl"),
-    ("SFT rows (corrections)", "sft"),
-    ("DPO pairs", "dpo"),
-    ("KTO rows", "kto"),
-    ("Report to print (HTML)", "html"),
+    *((one.title, name) for name, one in EXPORT_FORMATS.items()),
+    ("Report to print (HTML)", _REPORT),
 ]
 
 
@@ -273,14 +271,11 @@ def _asked_pairs(
 
 def _write_export(services: Services, name: str, wanted: str) -> Path:
     """Write an export into the workspace and return where it is."""
-    content = (
-        write_result(services.reviews, name)
-        if wanted == "html"
-        else export_review(services.reviews, name, wanted)
-    )
-    target = (
-        services.workspace.exports
-        / f"{name}-{wanted}.{wanted if wanted in {'csv', 'html'} else 'jsonl'}"
-    )
+    reviews = services.reviews
+    if wanted == _REPORT:
+        content, ending = str(write_result(reviews, name)), _REPORT
+    else:
+        content, ending = export_review(reviews, name, wanted), EXPORT_FORMATS[wanted].ending
+    target = services.workspace.exports / f"{name}-{wanted}.{ending}"
     write_file(target, content.encode())
     return target

@@ -6,10 +6,10 @@ tokens, D numbers a token, V vocabulary.
 What is done otherwise than a plain call would, and changes nothing but the time and memory it
 takes: no attention mask is given (right padding under a causal mask is never attended by a real
 token); logits are computed only where something is learnt; where a model's attention allows it the
-batch is one flat row of its tokens, what rows begin with in common computed once (flat_rows.py),
+batch is one flat row of its tokens, what rows begin with in common computed once (flat_batch.py),
 and the last layer is computed where it is read (last_layer.py); where its output layer is a plain
-one, the loss goes through it in chunks (head.py); and activations, norms and adapters that are
-known are computed in fewer passes (quick_layers.py). Whether a model allows this is not looked up
+one, the loss goes through it in chunks (chunked_cross_entropy.py); and activations, norms and adapters that are
+known are computed in fewer passes (fused_layers.py). Whether a model allows this is not looked up
 but tried: both ways must give the same logits before the first batch.
 """
 

@@ -8,7 +8,7 @@ tokens (two rows may learn different ones at the same place), H heads, D numbers
 Everything but attention works on each token by itself, so a transformers model computes a flat row
 as it is; attention, registered under a name of our own, puts the rows together again and hands them
 to PyTorch's causal kernel, padded in groups of like length, or to FlashAttention's, one after the
-other (packed_rows.py). Computing a common beginning once is exact because attention is causal, and
+other (varlen_attention.py). Computing a common beginning once is exact because attention is causal, and
 autograd sums the gradients of all rows through it.
 """
 

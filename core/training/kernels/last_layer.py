@@ -4,7 +4,7 @@ Shapes: N tokens of a flat row, R of them read, D numbers a token.
 
 What a prompt's tokens are for in the last layer are the keys and values that an answer attends to.
 Their own queries, and all that comes after attention, reach no logit that is asked for, and their
-gradients are zero. The output layer is left out there in any case (loss.py); here the same is done
+gradients are zero. The output layer is left out there in any case (batch_loss.py); here the same is done
 for the modules before it that work on each token by itself: they get the rows that are read, and
 what they make is put back among zeros, so that the model's own code finds the shape that it
 expects.

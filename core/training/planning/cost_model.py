@@ -3,7 +3,7 @@
 Waits for no import of torch.
 Shapes: N tokens of the largest batch's flat row, D hidden size, I inner size of the MLP.
 
-Not counted: what a model needs besides whose rows must be padded (flat_rows.py), and that several
+Not counted: what a model needs besides whose rows must be padded (flat_batch.py), and that several
 GPUs share one run out.
 """
 
@@ -28,7 +28,7 @@ PEFT_MIB = 100
 _CONTEXT_MIB = 500  # what CUDA itself takes in a process that uses a GPU
 _BYTES = 4  # of a number in float32
 _BYTES_OF_A_COPY = 2  # in bfloat16
-_LOGITS = 2**23  # numbers at a time (head.py)
+_LOGITS = 2**23  # numbers at a time (chunked_cross_entropy.py)
 # numbers a token and block keeps for the backward, in units of D: norms, queries, keys, values,
 # sums
 _STREAM_COPIES = 14
