@@ -109,7 +109,7 @@ def test_a_step_is_given_to_a_gpu_without_waiting_for_it(
     ]
     assert len(of_steps) == STEPS
     for found in of_steps:
-        assert len(found) == 1 and found[0].startswith("tolist") and "loop.py" in found[0], found
+        assert len(found) == 1 and found[0].startswith("tolist") and "trainer.py" in found[0], found
     assert not gpu.strangers
 
 

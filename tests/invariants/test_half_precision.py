@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from core.datasets.dataset import load_dataset
-from core.models import half_precision
 from core.models.half_precision import cast_frozen_weights
 from core.models.load import load_model
 from core.models.resolve import find_model
@@ -19,6 +18,7 @@ from core.training.events import EvalDone, SampleAnswered, StepDone
 from core.training.kernels.batch import collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.fused_layers import fuse_layers
+from core.training.loop import load_job
 from core.training.runs.runner import add_run, execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_fused_layers import IDS, adapted, calls
@@ -168,7 +168,7 @@ def test_a_run_learns_and_answers_the_same_in_half_the_memory(
         holds.append(len(held(model)))
 
     for way in (noting, lambda *_: None):
-        monkeypatch.setattr(half_precision, "cast_frozen_weights", way)
+        monkeypatch.setattr(load_job, "cast_frozen_weights", way)
         events: list[Any] = []
         name = add_run(workspace, load_dataset(small_file), chosen)
         execute(workspace, name, lambda: False, [events.append])
