@@ -12,6 +12,8 @@ from core.generation.sampling import Sampling
 from core.storage.workspace import Workspace
 from review.domain.contender import Entrant
 from review.domain.plan import ReviewPlan
+from review.domain.rating import make_rating
+from review.judging.judge import Judge
 from review.store.reviews import ReviewStore
 
 
@@ -41,4 +43,29 @@ def write_review(
             text = texts[contender.name].replace("{prompt}", turns[-1].text)
             store.add_response(contender.id, prompt_id, Response("asked", text, 3, "end"))
     store.add_pairs(review_id)
+    return store
+
+
+def make_review(
+    workspace: Workspace, file: Path, contenders: tuple[str, ...], rows: int = 6
+) -> ReviewStore:
+    return write_review(
+        workspace, file, {name: f"{name} says {{prompt}}" for name in contenders}, rows
+    )
+
+
+def side_of(text: str, a: str) -> str:
+    return "a" if a.startswith(text) else "b"
+
+
+def rate_all(store: ReviewStore, reviewer: str, winner: str) -> None:
+    judge = Judge(store, "r", reviewer)
+    while pairs := judge.next_pairs(1):
+        verdict = winner if winner in {"tie", "both_bad"} else side_of(winner, pairs[0].a)
+        judge.rate(pairs[0].id, make_rating(verdict))
+
+
+def make_empty(store: ReviewStore) -> ReviewStore:
+    with store.database.transaction() as tables:
+        tables.execute("DELETE FROM verdicts")
     return store

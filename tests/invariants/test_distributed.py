@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -26,13 +25,6 @@ from tests.conftest import processes_of_run
 
 # relative; sums of two processes are added in another order, and Adam carries that on
 _ROUNDING = 1e-4
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes of several threads would only wait for each other."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
 
 
 @given(rows=st.integers(1, 60), batch_size=st.integers(1, 9), size=st.integers(1, 5))

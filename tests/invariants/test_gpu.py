@@ -31,11 +31,6 @@ pytestmark = [
 STEPS = 6
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def job(folder: Path, small_file: Path, tmp_path: Path, **changes: Any) -> TrainingJob:
     given = {
         "epochs": 1,

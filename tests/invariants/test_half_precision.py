@@ -22,9 +22,9 @@ from core.training.loop import load_job
 from core.training.runs.runner import add_run, execute
 from core.training.settings import TrainingSettings
 from tests.invariants.test_fused_layers import IDS, adapted, calls
-from tests.invariants.test_training import LAYOUTS, one_thread
+from tests.tuning import LAYOUTS
 
-__all__ = ["calls", "one_thread"]  # fixtures
+__all__ = ["calls"]  # a fixture
 pytestmark = pytest.mark.slow
 
 

@@ -29,7 +29,7 @@ from core.training.planning.cautions import cautions
 from core.training.planning.plan import plan_run
 from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
-from tests.invariants.test_training import run, same, settings, weights
+from tests.tuning import run, same, settings, weights
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="needs a PyTorch with oneDNN"

@@ -26,7 +26,7 @@ from core.training.loop.optimizer_step import Steps, TakenStep
 from core.training.runs.control import ControlSignals
 from core.training.runs.runner import execute
 from core.training.settings import TrainingSettings
-from tests.invariants.test_training import run, same, settings, weights
+from tests.tuning import run, same, settings, weights
 
 pytestmark = pytest.mark.slow
 _OF_THIS_RUN = {"run", "path", "elapsed_s", "tokens_per_s", "peak_memory_mib"}

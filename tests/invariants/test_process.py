@@ -26,13 +26,6 @@ from tests.conftest import processes_of_run
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last bit of a sum depends on the number of threads."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def queue(workspace: Workspace) -> Iterator[TrainingQueue]:
     made = TrainingQueue(workspace)

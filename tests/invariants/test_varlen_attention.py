@@ -19,7 +19,7 @@ from core.training.kernels import varlen_attention
 from core.training.kernels.batch import Batch, collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.kernels.flat_batch import flatten
-from tests.invariants.test_training import LAYOUTS, gradients, load
+from tests.tuning import LAYOUTS, gradients, load
 
 pytestmark = pytest.mark.slow
 Kernel = Callable[..., torch.Tensor]

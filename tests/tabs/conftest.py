@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,30 @@ def upload(services: Services, path: Path | str) -> str:
     folder = services.workspace.uploads / secrets.token_hex(4)
     folder.mkdir()
     return str(shutil.copy(path, folder))
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}${7*7}"
+
+
+Open = Callable[..., Opened]
+
+
+def train_values(page: Opened) -> list[Any]:
+    [event] = [event for event in page.page.fns.values() if event.api_name == "show_ready"]
+    return [block.value for block in event.inputs[1:]]
+
+
+def without_scripts(report: str) -> str:
+    """Return a report, which is small and holds no script."""
+    assert "<script" not in report and len(report) < 100_000
+    return report
+
+
+def wait_until(ask: Callable[[], Any], enough: Callable[[Any], bool], timeout_s: float = 60) -> Any:
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        answer = ask()
+        if enough(answer):
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout_s} s: {answer}")

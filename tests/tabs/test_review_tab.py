@@ -9,8 +9,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from tests.tabs.conftest import Opened, upload
-from tests.tabs.test_tabs import wait_until
+from tests.tabs.conftest import Opened, upload, wait_until
 from ui.review.tab import build_review_tab
 from ui.services import Services
 

@@ -94,7 +94,7 @@ def test_whatever_the_values_are_there_is_a_chart(values: list[Any]) -> None:
 
 
 def test_four_small_charts_lie_beside_and_below_each_other() -> None:
-    from tests.tabs.test_tabs import history, points
+    from tests.curves import history, points
     from ui.train.loss_charts import ChartOptions, draw_small_multiples
 
     chart = drawn(draw_small_multiples(history(points(3, 2, 1), []), ChartOptions()))
