@@ -5,12 +5,12 @@ Plain ASGI around the whole application: what stands on which page is decided by
 Knows no screen.
 """
 
-import html
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 from ui.accounts import Account, Accounts
+from ui.markup import fill_template
 from ui.middleware import App, Message, Receive, Send
 from ui.scripts import SCRIPTS_PATH
 
@@ -177,23 +177,5 @@ async def _redirect(send: Send, where: str, cookie: str = "") -> None:
 
 
 async def _page(send: Send, status: int, problem: str = "", *headers: tuple[bytes, bytes]) -> None:
-    alert = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
-    await _answer(send, status, _SIGN_IN.replace("PROBLEM", alert), *headers, kind=b"text/html")
-
-
-_SIGN_IN = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Fuata: sign in</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; margin: 0; }
-form { display: grid; gap: 12px; width: min(320px, 88vw); }
-h1 { font-size: 22px; margin: 0; }
-label { display: grid; gap: 4px; }
-input, button { font: inherit; padding: 9px 11px; border: 1px solid #64748b; border-radius: 6px; }
-button { background: #0f766e; color: #fff; border-color: #0f766e; font-weight: 600; cursor: pointer; }
-p[role=alert] { margin: 0; padding: 8px 12px; border-left: 4px solid #dc2626; background: #fef2f2; color: #7f1d1d; }
-</style></head><body><main><form method="post" action="/login"><h1>Fuata</h1>PROBLEM
-<label>Name<input name="username" autocomplete="username" required autofocus></label>
-<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
-<button>Sign in</button></form></main></body></html>
-"""
+    page = fill_template("sign_in", problem=problem)
+    await _answer(send, status, page, *headers, kind=b"text/html")

@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from ui.chat.tab import build_chat_tab
 from ui.data.tab import build_data_tab
 from ui.gate import JUDGE_PATH, USER
+from ui.markup import fill_template
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_judging, build_review_tab
 from ui.scripts import mount_scripts, script_address
@@ -25,7 +26,6 @@ from ui.train.tab import build_train_tab
 
 _STATIC = Path(__file__).with_name("static")
 _PLOTLY = Path(plotly.__file__).parent / "package_data"
-_PLOTLY_SCRIPT = '<script defer src="/plotlyjs/plotly.min.js"></script>'
 MAX_UPLOAD = "1gb"
 # pages whose state is remembered: each costs a third of a mebibyte, and Gradio forgets none for an
 # hour
@@ -40,17 +40,10 @@ _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = 
     ("review", "Review", build_review_tab),
     ("results", "Results", build_results_tab),
 )
-_HEADER = (
-    '<header class="fuata-head"><h1>Fuata</h1>'
-    "<p>Teach a model to follow instructions, here on this machine, and judge the result "
-    "yourself.</p></header>"
+_TAGLINE = (
+    "Teach a model to follow instructions, here on this machine, and judge the result yourself."
 )
-_JUDGE_HEADER = (
-    '<header class="fuata-head"><h1>Fuata</h1><p>Judge responses side by side, without knowing '
-    "whose they are.</p>"
-    '<form method="post" action="/logout"><button class="fuata-link">Sign '
-    "out</button></form></header>"
-)
+_JUDGE_TAGLINE = "Judge responses side by side, without knowing whose they are."
 # what these call stands in static/page.js
 _READ_ADDRESS = "() => ({__type__: 'update', selected: window.fuataAskedTab()})"
 _WRITE_ADDRESS = "() => window.fuataWriteTab('{}')"
@@ -62,7 +55,7 @@ def build_page(services: Services) -> gr.Blocks:
     ``services``.
     """
     with _blank_page(services) as page:
-        gr.HTML(_HEADER, apply_default_css=False)
+        gr.HTML(fill_template("head", tagline=_TAGLINE, signed_in=False), apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             for name, title, build in _TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
@@ -78,7 +71,9 @@ def build_judge_page(services: Services) -> gr.Blocks:
     results.
     """
     with _blank_page(services) as page:
-        gr.HTML(_JUDGE_HEADER, apply_default_css=False)
+        gr.HTML(
+            fill_template("head", tagline=_JUDGE_TAGLINE, signed_in=True), apply_default_css=False
+        )
         build_judging(services)
     return page
 
@@ -105,7 +100,7 @@ def page_head() -> str:
     """Return the scripts that every page begins with; Gradio would add them later, and without the
     policy's nonce.
     """
-    return f'<script type="module" src="{script_address(_STATIC / "page.js")}"></script>{_PLOTLY_SCRIPT}'
+    return fill_template("scripts", page_script=script_address(_STATIC / "page.js"))
 
 
 def _mount(app: FastAPI, page: gr.Blocks, path: str, **options: Any) -> None:

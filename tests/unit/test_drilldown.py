@@ -18,7 +18,7 @@ from review.store.reviews import ReviewStore
 from review.store.verdicts import Filters
 from tests.reviews import write_review
 from ui.results.charts import draw_losses, draw_win_rates
-from ui.results.views import result_markup
+from ui.results.views import pairs_markup
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_figures_show_what_the_report_says_and_plotly_takes_them(judged: ReviewS
         trace["x"][0] - trace["error_x"]["arrayminus"][0],
         trace["x"][0] + trace["error_x"]["array"][0],
     ) == pytest.approx((low, high))
-    markup = result_markup(report_review(judged, "r"))
+    markup = pairs_markup(report_review(judged, "r"))
     assert (
         'data-behind="tie"' in markup
         and "By category" in markup

@@ -23,7 +23,7 @@ from review.statistics.intervals import wilson_interval
 from review.store.reviews import ReviewStore
 from tests.reviews import write_review
 from ui.results.review_report import write_result
-from ui.results.single_responses import singles_markup
+from ui.results.views import singles_markup
 from ui.review.judge.api import pair_object
 
 TEXTS = {"base": "base {prompt}", "tuned": "tuned {prompt}"}

@@ -24,7 +24,7 @@ from review.statistics.active_sampling import expected_gains
 from review.store.reviews import ReviewStore
 from review.store.verdicts import Filters, read_votes
 from tests.reviews import write_review
-from ui.results.views import result_markup
+from ui.results.views import pairs_markup
 
 TEXTS = {"base": "base", "tuned": "tuned"}
 
@@ -218,7 +218,7 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(
     assert (report.disputed, report.settled, report.ratings) == (3, 0, 20)
     assert "On 3 pairs reviewers differ" in report_text(report)
     assert [len(pair.said) for pair in disputed_pairs(store, "r").pairs] == [2, 2, 2]
-    assert "data-disputed" in result_markup(report)
+    assert "data-disputed" in pairs_markup(report)
     assert Judge(store, "r", "amina", adjudicates=True).next_pairs(5) == []  # not by one of the two
     third = Judge(store, "r", "neema", adjudicates=True)
     assert third.progress() == (0, 3)
@@ -249,7 +249,7 @@ def test_disagreements_are_settled_by_a_third_and_nothing_is_erased(
     )
     assert report_review(store, "r").disputed == 1
     assert disputes_sentence(replace(report, disputed=0, settled=0)) == ""
-    assert "data-disputed" not in result_markup(replace(report, disputed=0, settled=0))
+    assert "data-disputed" not in pairs_markup(replace(report, disputed=0, settled=0))
 
 
 def test_ones_own_verdict_or_an_undisputed_pair_is_settled_by_nobody(

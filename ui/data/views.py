@@ -3,7 +3,7 @@
 Decides nothing but how things look.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
@@ -11,9 +11,9 @@ from core.cli.check_output import repeat_words, unused_words
 from core.datasets.check import CheckReport
 from core.datasets.conversation import Example
 from core.datasets.splits import Splits
-from core.prompts.preview import Preview, PreviewToken
+from core.prompts.preview import Preview
 from core.text import shortened
-from ui.markup import alert
+from ui.markup import fill_template
 
 PAGE_ROWS = 100
 _HISTOGRAM_BARS = 24
@@ -23,45 +23,43 @@ _LONGEST_CELL = 400
 def report_markup(report: CheckReport) -> Markup:
     """Return a check report: counts, then every finding with its rows, then token lengths."""
     findings = [
-        _finding(
+        (
             "Refused rows",
             [f"Row {x.row}: {x.reason}" for x in report.refused],
             "left out of everything",
         ),
-        _finding(
+        (
             "Rows that cannot be written in this style",
             [f"Row {x.row}: {x.reason}" for x in report.unwritable],
             "left out of training",
         ),
-        _finding(
+        (
             "Fields that are not used",
             [unused_words(*field) for field in report.unused_fields],
             "nothing is read from them",
         ),
-        _finding(
+        (
             "Characters that the vocabulary cannot write",
             [f"Row {row}: {lost[:40]}" for row, lost in report.lossy],
             "they vanish from what is learnt",
         ),
-        _finding(
+        (
             "Exact repeats of a prompt",
             [_sentence(repeat_words(x)) for x in report.repeats.exact],
             "kept on one side of the split",
         ),
-        _finding(
+        (
             "Near repeats of a prompt",
             [_sentence(repeat_words(x)) for x in report.repeats.near],
             "kept on one side of the split",
         ),
-        _finding(
+        (
             "Answers that stand in their prompt",
             [f"Row {row}" for row in report.answer_in_prompt],
             "worth a look",
         ),
-        _finding(
-            "Unfilled placeholders", [f"Row {row}" for row in report.placeholders], "worth a look"
-        ),
-        _finding(
+        ("Unfilled placeholders", [f"Row {row}" for row in report.placeholders], "worth a look"),
+        (
             "Rows over the context length",
             [
                 f"Row {x.row}: {x.tokens:,} tokens, the last {x.lost_tokens:,} would be cut"
@@ -70,10 +68,16 @@ def report_markup(report: CheckReport) -> Markup:
             "cut at the end, or left out where all of the answer would be lost",
         ),
     ]
-    return Markup(
-        '<section class="fuata-report" aria-label="Check report" data-rows="{}">{}{}{}</section>'
-    ).format(
-        report.rows, _tiles(report), Markup("").join(findings), _histogram(report.tokens.lengths)
+    bars = _histogram(report.tokens.lengths)
+    return fill_template(
+        "check_report",
+        report=report,
+        tiles=_tiles(report),
+        findings=findings,
+        bars=bars,
+        most=max(count for _, count in bars),
+        shortest=min(report.tokens.lengths),
+        longest=max(report.tokens.lengths),
     )
 
 
@@ -81,37 +85,12 @@ def tokens_markup(preview: Preview, title: str) -> Markup:
     """Return one row under one style: a sentence, the coloured tokens, and the plain text to
     unfold.
     """
-    note = Markup("")
-    if not preview.ends_with_end_token:
-        note = alert(
-            "The last trained token is not the end token: the model would not learn where to stop."
-        )
-    if preview.cut_tokens:
-        note += alert(f"{preview.cut_tokens:,} tokens lie beyond the context and are cut.")
-    return Markup(
-        '<section class="fuata-tokens" aria-label="{}" data-trained="{}" '
-        'data-total="{}"><p><b>{}</b>: '
-        "{} of {} tokens are trained.</p>{}"
-        '<p class="tokens">{}</p><details><summary>Plain '
-        "text</summary><pre>{}</pre></details></section>"
-    ).format(
-        title,
-        preview.trained_tokens,
-        preview.total_tokens,
-        title,
-        preview.trained_tokens,
-        preview.total_tokens,
-        note,
-        Markup("").join(_token(token) for token in preview.tokens),
-        preview.text,
+    return fill_template(
+        "token_preview", preview=preview, title=title, visible_lines=_visible_lines
     )
 
 
-TOKEN_LEGEND = Markup(
-    '<p class="fuata-legend"><span class="trained">trained</span> the loss sees it '
-    '<span class="masked">masked</span> read, not learnt (-100) '
-    '<span class="padding">padding</span> fills the batch (-100)</p>'
-)
+TOKEN_LEGEND = fill_template("token_legend")
 
 
 def splits_sentence(splits: Splits, seed: int) -> str:
@@ -153,9 +132,9 @@ def table_rows(
     return rows, f"{len(found):,} {what}, page {page} of {pages}"
 
 
-def _tiles(report: CheckReport) -> Markup:
+def _tiles(report: CheckReport) -> list[tuple[str, str]]:
     tokens = report.tokens
-    tiles = [
+    return [
         ("rows", f"{report.rows:,}"),
         ("usable", f"{report.usable:,}"),
         ("refused", f"{len(report.refused):,}"),
@@ -163,72 +142,35 @@ def _tiles(report: CheckReport) -> Markup:
         ("tokens", f"{tokens.total:,}"),
         ("of them trained", f"{tokens.trained / tokens.total:.0%}"),
     ]
-    cells = (
-        Markup("<div><dd>{}</dd><dt>{}</dt></div>").format(value, name) for name, value in tiles
-    )
-    return Markup(
-        '<p class="fuata-format">{}: <b>{}</b></p><dl class="fuata-tiles">{}</dl>'
-    ).format(report.name, report.format, Markup("").join(cells))
 
 
-def _finding(title: str, items: Sequence[str], consequence: str) -> Markup:
-    if not items:
-        return Markup('<p class="finding none">✓ {}: none</p>').format(title)
-    lines = Markup("").join(Markup("<li>{}</li>").format(item) for item in items)
-    return Markup(
-        '<details class="finding"><summary>{}: <b>{}</b> '
-        "<span>({})</span></summary><ol>{}</ol></details>"
-    ).format(title, f"{len(items):,}", consequence, lines)
-
-
-def _histogram(lengths: Sequence[int]) -> Markup:
-    """Return token lengths as bars; the last bar takes the longest row."""
+def _histogram(lengths: Sequence[int]) -> list[tuple[str, int]]:
+    """Return bars of token lengths, in words and in rows; the last takes the longest row."""
     low, high = min(lengths), max(lengths)
     width = max(-(-(high - low + 1) // _HISTOGRAM_BARS), 1)
     counts = [0] * ((high - low) // width + 1)
     for length in lengths:
         counts[(length - low) // width] += 1
-    bars = Markup("").join(
-        _bar(low + i * width, width, count, max(counts)) for i, count in enumerate(counts)
-    )
-    return Markup(
-        '<figure class="fuata-histogram"><figcaption>Row length in tokens</figcaption><div '
-        'class="bars">{}</div>'
-        '<div class="ends"><span>{}</span><span>{}</span></div></figure>'
-    ).format(bars, low, high)
+    starts = range(low, high + 1, width)
+    return [
+        (f"{start}" if width == 1 else f"{start} to {start + width - 1}", count)
+        for start, count in zip(starts, counts, strict=True)
+    ]
 
 
-def _bar(start: int, width: int, count: int, most: int) -> Markup:
-    span = f"{start}" if width == 1 else f"{start} to {start + width - 1}"
-    return Markup('<i style="height:{:.1f}%" title="{} tokens: {} rows"></i>').format(
-        100 * count / most, span, f"{count:,}"
-    )
+def _visible_lines(text: str) -> list[str]:
+    """Return the lines of a token with tabs and what cannot be seen as signs, so that no token is
+    invisible; the template shows the ends of lines.
+    """
+    return ["".join(map(_visible, line)) for line in text.split("\n")]
 
 
-def _token(token: PreviewToken) -> Markup:
-    kind = "padding" if token.padding else "trained" if token.trained else "masked"
-    return Markup('<span class="{}" title="id {} · {}">{}</span>').format(
-        kind, token.id, kind, _visible(token.text)
-    )
-
-
-def _visible(text: str) -> Markup:
-    """Show line ends and tabs as signs beside themselves, so that no token is invisible."""
-    return Markup("").join(_visible_parts(text))
-
-
-def _visible_parts(text: str) -> Iterable[str | Markup]:
-    for character in text:
-        if character == "\n":
-            yield Markup("↵<br>")
-        elif character == "\t":
-            yield "⇥\t"
-        else:
-            yield (
-                character
-                if character.isprintable() or character == " "
-                else f"\\u{ord(character):04x}"
-            )
+def _visible(character: str) -> str:
+    if character == "\t":
+        return "⇥\t"
+    if character.isprintable() or character == " ":
+        return character
+    return f"\\u{ord(character):04x}"
 
 
 def _sentence(words: str) -> str:

@@ -10,16 +10,12 @@ from markupsafe import Markup
 from review.results.report import report_review
 from review.results.single_responses import report_singles
 from review.store.reviews import ReviewStore
-from ui.html_report import facts_table, offline_page, plots
+from ui.markup import fill_template
 from ui.results.charts import draw_losses, draw_win_rates
-from ui.results.single_responses import singles_markup
-from ui.results.views import result_markup
+from ui.results.views import pairs_markup, singles_markup
+from ui.svg_chart import svg_chart
 
-_LOOK = Path(__file__).parents[1] / "static" / "result.css"
-_COLOURS = """:root { --border-color-primary: #cbd5e1; --body-text-color: #0f172a; --body-text-color-subdued: #475569; }
-.fuata-note { color: #475569; } button { pointer-events: none; } button.fuata-link { text-decoration: none; }
-[data-disputed] { display: none; } /* there is nobody to ask */
-"""
+_RESULT_CSS = Path(__file__).parents[1] / "static" / "result.css"
 
 
 def write_result(store: ReviewStore, name: str) -> Markup:
@@ -29,26 +25,19 @@ def write_result(store: ReviewStore, name: str) -> Markup:
     """
     review = store.find(name)
     result, figures = _result(store, name, single=review["response_mode"] != "pairs")
-    body = Markup("{}{}<h2>Contenders</h2>{}<h2>How it was made</h2>{}{}").format(
-        result,
-        plots(figures),
-        facts_table(
-            {
-                contender.name: _described(contender.kind, contender.facts)
-                for contender in store.contenders(review["id"])
-            }
-        ),
-        facts_table(_facts(review)),
-        Markup("<h2>Rubric: {}</h2><p style='white-space:pre-wrap'>{}</p>").format(
-            review["rubric_name"], review["rubric"]
-        )
-        if review["rubric"]
-        else "",
-    )
-    return offline_page(
-        f"Review {name}",
-        body,
-        Markup(_LOOK.read_text(encoding="utf-8") + _COLOURS),  # noqa: S704 - our own style sheet
+    return fill_template(
+        "review_report",
+        title=f"Review {name}",
+        result_css=_RESULT_CSS.read_text(encoding="utf-8"),
+        result=result,
+        charts=[svg_chart(figure) for figure in figures],
+        contenders={
+            contender.name: _described(contender.kind, contender.facts)
+            for contender in store.contenders(review["id"])
+        },
+        made=_facts(review),
+        rubric_name=review["rubric_name"],
+        rubric=review["rubric"],
     )
 
 
@@ -56,7 +45,7 @@ def _result(store: ReviewStore, name: str, *, single: bool) -> tuple[Markup, lis
     if single:
         return singles_markup(report_singles(store, name)), []
     report = report_review(store, name)
-    return result_markup(report), [
+    return pairs_markup(report), [
         figure for figure in (draw_win_rates(report), draw_losses(report)) if figure
     ]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from markupsafe import escape
 
 from core.datasets.readers import FILE_ENDINGS
 from core.errors import ReviewError
@@ -23,10 +22,10 @@ from review.store.verdicts import Filters
 from ui.error_messages import answers_errors, shows_user_errors, text
 from ui.gate import signed_in_user
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
+from ui.markup import paragraph
 from ui.results.charts import result_figures
 from ui.results.review_report import write_result
-from ui.results.single_responses import singles_markup
-from ui.results.views import result_markup
+from ui.results.views import pairs_markup, singles_markup
 from ui.services import Choice, Services
 from ui.uploads import taken
 
@@ -67,7 +66,7 @@ class _Files:
 def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` counts anew."""
     filters, again = _lay_out_filters()
-    result = gr.HTML("<p>Counting …</p>", elem_id="result")
+    result = gr.HTML(paragraph("Counting …"), elem_id="result")
     charts = gr.HTML(
         json.dumps({}),
         **static_files(Path(__file__).parent, "charts"),
@@ -124,7 +123,7 @@ class _Handlers:
         split: str | None,
     ) -> Any:
         if not name:
-            return "<p>Make a review and judge some pairs first.</p>", json.dumps({})
+            return paragraph("Make a review and judge some pairs first."), json.dumps({})
         asked, reviews = (
             Filters(person or "", tag or "", category or "", split or ""),
             self.services.reviews,
@@ -134,7 +133,7 @@ class _Handlers:
                 {"review": name, **asdict(asked)}
             )
         report = report_review(reviews, name, asked)
-        return result_markup(report), json.dumps(
+        return pairs_markup(report), json.dumps(
             {"review": name, **asdict(asked), **result_figures(report)}
         )
 
@@ -159,7 +158,9 @@ class _Handlers:
     @shows_user_errors
     def bring(self, name: str | None, path: str) -> str:
         with taken(path, self.services.workspace) as file:
-            return f"<p>{escape(imported_sentence(import_ratings(self.services.reviews, name or '', file)))}</p>"
+            return paragraph(
+                imported_sentence(import_ratings(self.services.reviews, name or "", file))
+            )
 
     @shows_user_errors
     def share(self, name: str | None, wanted: bool) -> None:  # noqa: FBT001 - Gradio hands a checkbox over by position

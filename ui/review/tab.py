@@ -15,8 +15,8 @@ from review.results.single_responses import report_singles
 from ui.error_messages import shows_user_errors
 from ui.gate import signed_in_user
 from ui.gradio_events import QUIET, static_files, when_opened
-from ui.results.single_responses import singles_markup
-from ui.results.views import result_markup
+from ui.markup import paragraph
+from ui.results.views import pairs_markup, singles_markup
 from ui.review.judge.api import pair_functions
 from ui.review.new_review import build_making, lay_out_making, offer_making, reviews_now
 from ui.services import Services
@@ -73,10 +73,10 @@ def build_judging(services: Services) -> None:
     def show_shared(chosen: str | None) -> str:
         review = services.reviews.find(chosen or "")
         if not review["shared"]:
-            return "<p>The owner does not share the result of this review.</p>"
+            return paragraph("The owner does not share the result of this review.")
         if review["response_mode"] != "pairs":
             return singles_markup(report_singles(services.reviews, review["name"]))
-        return result_markup(report_review(services.reviews, review["name"]))
+        return pairs_markup(report_review(services.reviews, review["name"]))
 
     def refresh() -> Any:
         return reviews_now(services, None)

@@ -1,15 +1,13 @@
-"""What the Review screen shows of a review, as safe markup."""
+"""What the Review screen shows of a review, as markup."""
 
 from markupsafe import Markup
+
+from ui.markup import fill_template
 
 
 def making_markup(name: str, done: int, total: int, message: str) -> Markup:
     """Return how far the responses of a review are."""
     percent = round(100 * done / total) if total else 0
-    return Markup(
-        '<section class="fuata-making" data-done="{}" data-total="{}"><div class="fuata-track" '
-        'role="progressbar" '
-        'aria-label="Responses made" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{}"><i '
-        'style="width:{}%"></i></div>'
-        "<p><b>{}</b>: {} of {} responses. {}</p></section>"
-    ).format(done, total, percent, percent, name, f"{done:,}", f"{total:,}", message)
+    return fill_template(
+        "making", name=name, done=done, total=total, percent=percent, message=message
+    )

@@ -6,7 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ui.html_report import facts_table, offline_page, plots
+from ui.markup import fill_template
+from ui.svg_chart import svg_chart
 from ui.train.views import answer_groups, duration, run_summary
 
 Row = dict[str, Any]
@@ -30,17 +31,15 @@ def write_report(row: Row, figures: Sequence[Row], answers: Sequence[Row]) -> Ma
         f"{row['best_step'] or '–'}",
         "note": row["note"] or "–",
     }
-    asked = Markup("").join(_answers_table(group) for group in answer_groups(answers))
-    body = Markup(
-        "{}<h2>Curves</h2>{}<h2>Watched prompts</h2>{}<h2>Settings</h2>{}<h2>Libraries</h2>{}"
-    ).format(
-        facts_table(facts),
-        plots(figures),
-        asked or "None.",
-        facts_table(json.loads(row["settings"])),
-        facts_table(json.loads(row["versions"])),
+    return fill_template(
+        "run_report",
+        title=row["name"],
+        run=facts,
+        charts=[svg_chart(figure) for figure in figures],
+        watched=[(group["prompt"], _answers(group)) for group in answer_groups(answers)],
+        settings=json.loads(row["settings"]),
+        libraries=json.loads(row["versions"]),
     )
-    return offline_page(row["name"], body)
 
 
 def _to_the_second(moment: str | None) -> str:
@@ -48,10 +47,9 @@ def _to_the_second(moment: str | None) -> str:
     return moment[:19].replace("T", " ") if moment else "–"
 
 
-def _answers_table(group: Row) -> Markup:
-    lines = {"expected": group["expected"]}
-    lines |= {
+def _answers(group: Row) -> Row:
+    asked = {
         f"step {answer['step']}" if answer["step"] else "base model": answer["answer"]
         for answer in group["answers"]
     }
-    return Markup("<h3 dir='auto'>{}</h3>{}").format(group["prompt"], facts_table(lines))
+    return {"expected": group["expected"], **asked}

@@ -24,6 +24,7 @@ from core.training.planning.plan import RunPlan
 from core.training.planning.throughput import flops_per_s
 from core.training.runs.states import ACTIVE, RunState
 from core.training.settings import TrainingSettings, default_settings, read_settings
+from ui.markup import fill_template
 
 Row = dict[str, Any]
 _RESUMABLE = {RunState.INTERRUPTED, RunState.STOPPED, RunState.FAILED}
@@ -40,22 +41,12 @@ _STATE_WORDS = {
 
 def ready_markup(plan: RunPlan, command: str, tokens_per_s: float | None) -> Markup:
     """Return the card above Start: what the run will do, and what to mind."""
-    items = Markup("").join(
-        Markup("<li>{}</li>").format(line) for line in _plan_lines(plan, tokens_per_s)
-    )
-    return Markup(
-        '<section class="fuata-ready" aria-label="Ready"><b>Ready.</b><ul>{}</ul>'
-        "<details><summary>The same from the command "
-        "line</summary><code>{}</code></details></section>"
-    ).format(items, command)
+    return fill_template("ready", lines=_plan_lines(plan, tokens_per_s), command=command)
 
 
 def not_ready_markup(reasons: Sequence[str]) -> Markup:
     """Return the card when Start would be refused."""
-    items = Markup("").join(Markup("<li>{}</li>").format(reason) for reason in reasons)
-    return Markup(
-        '<section class="fuata-alert" role="alert"><b>Not ready.</b><ul>{}</ul></section>'
-    ).format(items)
+    return fill_template("not_ready", reasons=reasons)
 
 
 def command_line(settings: TrainingSettings, file_name: str, workspace: Path) -> str:
