@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -14,6 +15,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from core.storage.workspace import Workspace
+
+# how long an example takes says how busy the machine is, not whether the code is right
+settings.register_profile("fuata", deadline=None)
+settings.load_profile("fuata")
 
 ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "data" / "models" / "pocket"

@@ -247,7 +247,7 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     expect(monitor.locator("[data-part=name]")).to_have_text("quick")
     expect(page.locator("#monitor [data-part=refusal]")).to_be_hidden()
     page.goto(f"file://{tmp_path}/report.html")
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length > 0")
+    expect(page.locator("figure svg polyline").first).to_be_visible()
     expect(page.locator("body")).to_contain_text("<b>worth keeping</b>")
 
 
