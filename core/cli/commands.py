@@ -4,10 +4,8 @@ import argparse
 import json
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from types import FrameType
 
 from core.cli.check_output import check_object, check_text, preview_object, preview_text
@@ -18,14 +16,14 @@ from core.datasets.conversation import Example
 from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.samples import find_file
 from core.datasets.splits import split_examples
-from core.errors import SettingsError, UserError, WorkspaceError
+from core.errors import SettingsError, WorkspaceError
 from core.models.encoder import encoder_of, own_style
 from core.models.resolve import find_model, max_context
 from core.processes.messages import Progress, report
 from core.prompts.encoded_dataset import measure_dataset
 from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
-from core.storage.atomic_write import check_writable, write_file
+from core.storage.atomic_write import check_writable, told_by_path, write_file
 from core.storage.workspace import Workspace
 from core.training.settings import TrainingSettings, as_method, change_settings, default_settings
 
@@ -163,7 +161,7 @@ def generate(chosen: argparse.Namespace) -> int:
     from core.generation.sampling import Sampling
 
     if chosen.out is not None:
-        with _explained(chosen.out):
+        with told_by_path(chosen.out):
             check_writable(chosen.out)  # before the model has answered for an hour
     workspace = Workspace(chosen.workspace)
     sampling = Sampling(
@@ -201,21 +199,12 @@ def merge(chosen: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what the system says of a file that cannot be written into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
-
-
 def _json_lines(lines: list[dict[str, object]]) -> bytes:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 
 def _write_lines(chosen: argparse.Namespace, lines: list[dict[str, object]]) -> int:
-    with _explained(chosen.out):
+    with told_by_path(chosen.out):
         write_file(chosen.out, _json_lines(lines))
     show(
         {"out": str(chosen.out), "rows": len(lines)},

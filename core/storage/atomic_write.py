@@ -13,6 +13,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from core.errors import WorkspaceError
+
 _ASIDE = ".new"
 
 
@@ -78,6 +80,15 @@ def write_file(target: Path, content: bytes) -> None:
             aside.unlink(missing_ok=True)
         raise
     _sync(target.parent)
+
+
+@contextmanager
+def told_by_path(target: Path) -> Iterator[None]:
+    """Turn what the system says while ``target`` is written into a sentence: a WorkspaceError."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(f"{target} cannot be written: {error.strerror or error}.") from error
 
 
 def check_writable(target: Path) -> None:

@@ -6,10 +6,9 @@ from dataclasses import asdict, replace
 from core.cli.output import say, show
 from core.datasets.prompt_lists import load_prompt_list
 from core.datasets.samples import find_file
-from core.errors import ReviewError
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
-from core.storage.atomic_write import write_file
+from core.storage.atomic_write import told_by_path, write_file
 from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
 from review.domain.rubric import NO_RUBRIC, read_rubric
@@ -149,10 +148,8 @@ def import_file(chosen: argparse.Namespace) -> int:
 def export(chosen: argparse.Namespace) -> int:
     """Write the ratings to a file."""
     text = export_review(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.form)
-    try:
+    with told_by_path(chosen.out):
         write_file(chosen.out, text.encode())
-    except OSError as error:
-        raise ReviewError(f"{chosen.out} cannot be written: {error.strerror}.") from error
     lines = text.count("\n")
     show(
         {"out": str(chosen.out), "lines": lines},

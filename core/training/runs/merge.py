@@ -17,7 +17,7 @@ from core.models.consistency import quantisation
 from core.models.resolve import ModelSource, find_model, read_facts
 from core.processes.messages import Progress
 from core.processes.supervisor import ChildProcess
-from core.storage.atomic_write import aside_of
+from core.storage.atomic_write import aside_of, told_by_path
 from core.storage.process_lock import held, is_held
 from core.storage.workspace import Workspace
 from core.training.planning.cost_model import LIBRARIES_MIB, PEFT_MIB, parameter_count
@@ -53,11 +53,8 @@ def merge_run(
             raise WorkspaceError(f"{folder} is there already: give a folder that is not.")
         tell(_LOADING)
         try:
-            _merge(source, word, folder, tell, saved_type)
-        except OSError as error:
-            raise WorkspaceError(
-                f"{folder} cannot be written: {error.strerror or error}."
-            ) from error
+            with told_by_path(folder):
+                _merge(source, word, folder, tell, saved_type)
         except MemoryError as error:
             raise WorkspaceError(
                 "There is not enough memory for the whole model: close other programs first."
