@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from core.cli.output import OneLineParser, common_options, run_command, whole
+from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command, whole
 from core.datasets.conversation import SPLIT_NAMES
 from core.datasets.samples import SAMPLES
 from core.prompts.built_in import BUILT_IN
@@ -115,23 +115,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--split", choices=SPLIT_NAMES, default=None, help="only these rows of the file"
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
-    parser.add_argument(
-        "--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token"
-    )
-    parser.add_argument(
-        "--top-k", type=int, default=0, metavar="N", help="draw from the N likeliest tokens"
-    )
-    parser.add_argument(
-        "--top-p",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="draw from the likeliest tokens up to this probability",
-    )
-    parser.add_argument(
-        "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer"
-    )
-    parser.add_argument("--seed", type=int, default=42, metavar="N")
+    add_sampling_options(parser, ("temperature", "top_k", "top_p", "max_new_tokens", "seed"))
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"
     )

@@ -6,18 +6,27 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import EXIT_USER_ERROR, UserError
+from core.generation.sampling import Sampling
 from core.processes.messages import Failure, report
 from core.storage import DEFAULT_FOLDER
 from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
 
 Command = Callable[[argparse.Namespace], int]  # named "module:function": loaded when it is run
 _PATHS = {"file", "data"}  # names of files may hold any bytes
+
+
+_SAMPLING_HELP = {
+    "temperature": "0 takes the likeliest token",
+    "top_k": "draw from the N likeliest tokens",
+    "top_p": "draw from the likeliest tokens up to this probability",
+    "max_new_tokens": "longest answer",
+}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -42,6 +51,19 @@ def common_options() -> OneLineParser:
         "--json", action="store_true", help="print JSON on stdout, one object or one per line"
     )
     return parser
+
+
+def add_sampling_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Add an option for each of these fields of ``Sampling``, with its default."""
+    for name in names:
+        default = getattr(Sampling(), name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=type(default),
+            default=default,
+            metavar="X" if isinstance(default, float) else "N",
+            help=_SAMPLING_HELP.get(name),
+        )
 
 
 def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:

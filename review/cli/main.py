@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli.output import OneLineParser, common_options, run_command
+from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command
 from core.datasets.conversation import SPLIT_NAMES
 from review.domain.plan import DEFAULT_REPEATS
 from review.domain.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS
@@ -89,13 +89,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
         "--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows (default: test)"
     )
     parser.add_argument("--rows", type=int, default=0, metavar="N", help="only the first N of them")
-    parser.add_argument(
-        "--temperature", type=float, default=0.0, metavar="X", help="0 takes the likeliest token"
-    )
-    parser.add_argument(
-        "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer"
-    )
-    parser.add_argument("--seed", type=int, default=42, metavar="N")
+    add_sampling_options(parser, ("temperature", "max_new_tokens", "seed"))
     parser.set_defaults(command="review.cli.commands:new")
 
 

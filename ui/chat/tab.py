@@ -226,15 +226,21 @@ def _lay_out_conversation() -> dict[str, Any]:
 
 
 def _lay_out_settings() -> dict[str, Any]:
+    usual = Sampling()
     with gr.Accordion("Sampling and system prompt", open=False, elem_id="sampling"):
         system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
         with gr.Row():
             sampling = (
-                gr.Number(0.0, label="Temperature", info="0: the likeliest token always", step=0.1),
-                gr.Number(0, label="Top k", info="0: all tokens", precision=0),
-                gr.Number(1.0, label="Top p", info="share of probability", step=0.05),
-                gr.Number(128, label="Longest answer", info="tokens", precision=0),
-                gr.Number(42, label="Seed", info="same seed, same answer", precision=0),
+                gr.Number(
+                    usual.temperature,
+                    label="Temperature",
+                    info="0: the likeliest token always",
+                    step=0.1,
+                ),
+                gr.Number(usual.top_k, label="Top k", info="0: all tokens", precision=0),
+                gr.Number(usual.top_p, label="Top p", info="share of probability", step=0.05),
+                gr.Number(usual.max_new_tokens, label="Longest answer", info="tokens", precision=0),
+                gr.Number(usual.seed, label="Seed", info="same seed, same answer", precision=0),
             )
     with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
         exact = gr.HTML(exact_text(_NOTHING_ASKED), elem_id="exact-prompt")

@@ -319,14 +319,21 @@ def _lay_out_people() -> dict[str, Any]:
 
 
 def _lay_out_sampling() -> dict[str, Any]:
+    usual = Sampling()
     return {
         "max_new_tokens": gr.Number(
-            128, label="Longest answer", info="tokens", precision=0, minimum=1
+            usual.max_new_tokens, label="Longest answer", info="tokens", precision=0, minimum=1
         ),
         "temperature": gr.Number(
-            0.0, label="Temperature", info="0: the likeliest token always", minimum=0, maximum=5
+            usual.temperature,
+            label="Temperature",
+            info="0: the likeliest token always",
+            minimum=0,
+            maximum=5,
         ),
-        "seed": gr.Number(42, label="Seed", info="same seed, same answers", precision=0, minimum=0),
+        "seed": gr.Number(
+            usual.seed, label="Seed", info="same seed, same answers", precision=0, minimum=0
+        ),
     }
 
 
