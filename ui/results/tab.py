@@ -195,42 +195,27 @@ def _lay_out_files() -> _Files:
 def _lay_out_filters() -> tuple[_Filters, gr.Button]:
     with gr.Row():
         review = gr.Dropdown([], label="Review", interactive=True, elem_id="result-review")
-        reviewer = gr.Dropdown(
-            [EVERYBODY],
-            value="",
-            label="Reviewer",
-            interactive=True,
-            elem_id="result-reviewer",
-            min_width=130,
-        )
-        tag = gr.Dropdown(
-            [ANY_TAG, *TAGS],
-            value="",
-            label="Tag",
-            interactive=True,
-            elem_id="result-tag",
-            min_width=130,
-        )
-        category = gr.Dropdown(
-            [ANY_CATEGORY],
-            value="",
-            label="Category",
-            interactive=True,
-            elem_id="result-category",
-            min_width=130,
-            visible=False,
-        )
-        split = gr.Dropdown(
-            [ANY_SPLIT],
-            value="",
-            label="Rows",
-            interactive=True,
-            elem_id="result-split",
-            min_width=130,
-            visible=False,
-        )
+        reviewer = _menu([EVERYBODY], "Reviewer", "result-reviewer")
+        tag = _menu([ANY_TAG, *TAGS], "Tag", "result-tag")
+        category = _menu([ANY_CATEGORY], "Category", "result-category", visible=False)
+        split = _menu([ANY_SPLIT], "Rows", "result-split", visible=False)
         again = gr.Button("Count again", scale=0, min_width=130, elem_id="count-again")
     return _Filters(review, reviewer, tag, category, split), again
+
+
+def _menu(
+    choices: list[Choice | str], label: str, elem_id: str, *, visible: bool = True
+) -> gr.Dropdown:
+    """Return a menu that filters nothing until somebody chooses."""
+    return gr.Dropdown(
+        choices,
+        value="",
+        label=label,
+        interactive=True,
+        elem_id=elem_id,
+        min_width=130,
+        visible=visible,
+    )
 
 
 def _pairs_function(services: Services) -> Callable[..., Any]:
