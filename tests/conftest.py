@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,6 +25,14 @@ settings.load_profile("fuata")
 ROOT = Path(__file__).parents[1]
 POCKET = ROOT / "data" / "models" / "pocket"
 DATA = ROOT / "tests" / "data"
+
+
+def save_with_tokenizer(model: Any, folder: Path) -> Path:
+    """Save a model beside the bundled tokenizer, as a checkpoint that is whole."""
+    model.save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(POCKET / file, folder / file)
+    return folder
 
 
 def processes_of_run(name: str, workspace: Path) -> list[int]:
@@ -83,8 +93,6 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Random two-layer checkpoints of several layouts, written by transformers itself, with
     pocket's tokenizer.
     """
-    import shutil
-
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config
 
@@ -106,7 +114,5 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
     for number, (name, config) in enumerate(configs.items()):
         torch.manual_seed(number)
-        AutoModelForCausalLM.from_config(config).save_pretrained(root / name)
-        for file in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copyfile(POCKET / file, root / name / file)
+        save_with_tokenizer(AutoModelForCausalLM.from_config(config), root / name)
     return {name: root / name for name in configs}

@@ -1,7 +1,6 @@
 """The memory that the Ready card names is the memory that a run takes."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ from core.training.planning.cost_model import (
 from core.training.planning.plan import plan_run
 from core.training.planning.throughput import _measured
 from core.training.settings import Method, change_settings, default_settings
-from tests.conftest import POCKET, ROOT
+from tests.conftest import POCKET, ROOT, save_with_tokenizer
 from ui.train.views import ready_markup
 
 if TYPE_CHECKING:
@@ -77,10 +76,7 @@ def saved(config: "PreTrainedConfig", folder: Path) -> Path:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(POCKET / file, folder / file)
-    return folder
+    return save_with_tokenizer(AutoModelForCausalLM.from_config(config), folder)
 
 
 @pytest.fixture

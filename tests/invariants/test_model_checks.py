@@ -28,7 +28,7 @@ from core.training.runs.merge import merge_run
 from core.training.runs.runner import add_run, execute
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from tests.conftest import POCKET
+from tests.conftest import POCKET, save_with_tokenizer
 
 pytestmark = pytest.mark.slow
 IDS: dict[str, Any] = {
@@ -47,13 +47,6 @@ SIZES = {
 
 def never() -> bool:
     return False
-
-
-def save(model: Any, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(POCKET / file, folder / file)
-    return folder
 
 
 def settings(model: Path | str, **changes: Any) -> TrainingSettings:
@@ -202,7 +195,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_a_run_exi
 ) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    small = save(
+    small = save_with_tokenizer(
         LlamaForCausalLM(LlamaConfig(**{**SIZES, **IDS, "vocab_size": 500})), tmp_path / "small"
     )
     with pytest.raises(
@@ -222,10 +215,10 @@ def test_what_cannot_be_tuned_is_refused_in_words_before_a_run_exists(
 
     folder = tmp_path / kind
     if kind == "bert":
-        save(BertLMHeadModel(BertConfig(**SIZES, **IDS)), folder)
+        save_with_tokenizer(BertLMHeadModel(BertConfig(**SIZES, **IDS)), folder)
         sentence = "is an encoder .*tokens see what comes after them"
     elif kind == "t5":
-        save(
+        save_with_tokenizer(
             T5ForConditionalGeneration(
                 T5Config(d_model=32, d_ff=64, num_layers=1, num_heads=2, d_kv=16, vocab_size=8192)
             ),
@@ -254,13 +247,13 @@ def test_an_encoder_that_a_config_calls_a_decoder_is_told_by_asking_it(
 ) -> None:
     from transformers import BertConfig, BertLMHeadModel
 
-    folder = save(
+    folder = save_with_tokenizer(
         BertLMHeadModel(BertConfig(is_decoder=True, **SIZES, **IDS)), tmp_path / "decoder"
     )
     assert load_model(find_model(str(folder), workspace.find_run_model)) is not None
     from transformers import XLNetConfig, XLNetLMHeadModel
 
-    other = save(
+    other = save_with_tokenizer(
         XLNetLMHeadModel(XLNetConfig(d_model=32, n_layer=2, n_head=2, d_inner=64, vocab_size=8192)),
         tmp_path / "xlnet",
     )
@@ -284,7 +277,7 @@ def test_a_recurrent_model_without_a_cache_is_trained_and_answers_alone_as_in_co
         eos_token_id=0,
         pad_token_id=0,
     )
-    mamba = save(MambaForCausalLM(config), tmp_path / "mamba")
+    mamba = save_with_tokenizer(MambaForCausalLM(config), tmp_path / "mamba")
     for method in ("full", "lora"):
         events = train(workspace, small_file, settings(mamba, method=method), method)
         assert not isinstance(events[-1], RunFailed), events[-1]
@@ -377,11 +370,9 @@ def test_weights_are_written_in_the_type_of_their_base_by_choice(
     from transformers import AutoModelForCausalLM
 
     half = tmp_path / "half"
-    AutoModelForCausalLM.from_pretrained(tiny_models["llama"]).to(torch.bfloat16).save_pretrained(
-        half
+    save_with_tokenizer(
+        AutoModelForCausalLM.from_pretrained(tiny_models["llama"]).to(torch.bfloat16), half
     )
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(POCKET / file, half / file)
     for name, saved, kind in (
         ("wide", "float32", torch.float32),
         ("narrow", "base", torch.bfloat16),
@@ -475,7 +466,7 @@ def test_it_is_told_where_no_adapter_lies_on_a_models_experts(
     for number, (layout, config) in enumerate(
         ((GptOssForCausalLM, GptOssConfig), (MixtralForCausalLM, MixtralConfig))
     ):
-        folder = save(layout(config(**usual)), tmp_path / str(number))
+        folder = save_with_tokenizer(layout(config(**usual)), tmp_path / str(number))
         started, *_, ended = train(workspace, small_file, settings(folder), f"run-{number}")
         assert isinstance(started, RunStarted) and not isinstance(ended, RunFailed), ended
         notices.append("No adapter fits this model's experts" in started.notice)
