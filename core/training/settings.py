@@ -48,6 +48,7 @@ def _setting(default: Any, text: str, **facts: Any) -> Any:
 
 
 _MOST_SEED = 2**31 - 1
+_SPLITS = SplitSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +164,9 @@ class TrainingSettings:
         42, "of batches and dropout", label="Seed", low=0, high=_MOST_SEED, group="weights",
         costs_time=False,
     )  # fmt: skip
-    test_share: float = _setting(0.10, "of all rows, kept for Review")
-    validation_share: float = _setting(0.05, "of all rows")
-    split_seed: int = _setting(42, "of the split", low=0, high=_MOST_SEED)
+    test_share: float = _setting(_SPLITS.test_share, "of all rows, kept for Review")
+    validation_share: float = _setting(_SPLITS.validation_share, "of all rows")
+    split_seed: int = _setting(_SPLITS.seed, "of the split", low=0, high=_MOST_SEED)
     # '' before the run is written down
     day: str = _setting(
         "", "the date (ISO) that chat templates are told", has_option=False, costs_time=False

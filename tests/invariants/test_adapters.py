@@ -27,7 +27,7 @@ from core.training.runs.runner import add_run, execute
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings, change_settings
 from tests.tuning import run, same, settings, weights
-from ui.train.views import ready_markup
+from ui.train.ready_card import ready_markup
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ from core.training.planning.plan import plan_run
 from core.training.planning.throughput import _measured
 from core.training.settings import Method, change_settings, default_settings
 from tests.conftest import POCKET, ROOT, save_with_tokenizer
-from ui.train.views import ready_markup
+from ui.train.ready_card import ready_markup
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -180,9 +180,9 @@ def test_the_card_names_memory_and_warns_when_there_is_too_little(
     workspace: Workspace, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_run(load_dataset(rows), default_settings(), workspace)
-    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
+    monkeypatch.setattr("ui.train.ready_card.free_gpu_memory_mib", lambda: None)
     assert "of memory; " in ready_markup(plan, "command", None)
-    monkeypatch.setattr("ui.train.views.free_memory_mib", lambda: 100.0)
+    monkeypatch.setattr("ui.train.ready_card.free_memory_mib", lambda: 100.0)
     assert "more than the 0.1 GiB that are free here" in ready_markup(plan, "command", None)
     assert 0 < free_memory_mib() < 2**30
 
@@ -206,12 +206,12 @@ def test_on_a_gpu_the_card_names_its_memory(
     assert free_gpu_memory_mib() == 3072
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert free_gpu_memory_mib() is None
-    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
+    monkeypatch.setattr("ui.train.ready_card.free_gpu_memory_mib", lambda: 8192.0)
     assert (
         f"about {most / 1024:.1f} GiB of the GPU&#39;s memory at most; 8.0 GiB are free"
         in ready_markup(plan, "command", None)
     )
-    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 100.0)
+    monkeypatch.setattr("ui.train.ready_card.free_gpu_memory_mib", lambda: 100.0)
     assert "memory at most, more than the 0.1 GiB that are free here" in ready_markup(
         plan, "command", None
     )
@@ -327,15 +327,15 @@ def test_the_card_tells_the_time_of_a_first_run_and_of_later_ones(
     plan = plan_run(load_dataset(rows), default_settings(), workspace)
     work = operations(plan)
     assert work is not None
-    monkeypatch.setattr("ui.train.views.flops_per_s", lambda _: work / 90)
-    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: None)
-    monkeypatch.setattr("ui.train.views.memory_bound_s", lambda _: 30.0)
+    monkeypatch.setattr("ui.train.ready_card.flops_per_s", lambda _: work / 90)
+    monkeypatch.setattr("ui.train.ready_card.free_gpu_memory_mib", lambda: None)
+    monkeypatch.setattr("ui.train.ready_card.memory_bound_s", lambda _: 30.0)
     assert "roughly 2 min 00 s, up to " in ready_markup(plan, "command", None)
     # for a GPU nobody has counted them
-    monkeypatch.setattr("ui.train.views.free_gpu_memory_mib", lambda: 8192.0)
+    monkeypatch.setattr("ui.train.ready_card.free_gpu_memory_mib", lambda: 8192.0)
     assert "roughly 1 min 30 s, up to " in ready_markup(plan, "command", None)
     assert "at the speed of the last such run" in ready_markup(plan, "command", 1000.0)
-    monkeypatch.setattr("ui.train.views.flops_per_s", lambda _: None)
+    monkeypatch.setattr("ui.train.ready_card.flops_per_s", lambda _: None)
     assert "roughly" not in ready_markup(plan, "command", None)
     assert all(rate > 0 for rate in _measured().values())
 

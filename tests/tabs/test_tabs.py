@@ -7,8 +7,8 @@ from ui.page import build_page
 from ui.results.tab import build_results_tab
 from ui.review.tab import build_review_tab
 from ui.services import Services
+from ui.train.run_table import duration
 from ui.train.tab import build_train_tab
-from ui.train.views import duration
 
 
 def test_every_tab_opens_alone_and_all_open_together(services: Services, open_tab: Open) -> None:

@@ -10,7 +10,7 @@ from review.store.verdicts import NO_CATEGORY
 Figure = dict[str, Any]
 _WON, _LOSS = "#0d9488", "#ea580c"
 _ROW_PX = 34
-_MARGINS_PX = 110
+_MARGINS_PX = 126
 
 
 def result_figures(report: Report) -> dict[str, Any]:
@@ -73,14 +73,14 @@ def _rate_layout(lines: int) -> dict[str, Any]:
     axis = {
         "range": [0, 1],
         "tickformat": ".0%",
-        "title": {"text": "win rate of the first, 95 % interval"},
+        "title": {"text": "win rate of the first<br>with its 95 % interval"},
         "fixedrange": True,
     }
     names = {"autorange": "reversed", "automargin": True, "ticklabelstandoff": 8}
     half = {"type": "line", "x0": 0.5, "x1": 0.5, "yref": "paper", "y0": 0, "y1": 1}
     return {
         "height": _MARGINS_PX + _ROW_PX * lines,
-        "margin": {"l": 10, "r": 20, "t": 20, "b": 50},
+        "margin": {"l": 10, "r": 20, "t": 20, "b": 66},
         "xaxis": axis,
         "yaxis": {**names, "fixedrange": True},
         "shapes": [{**half, "line": {"dash": "dash", "color": "#64748b"}}],

@@ -17,7 +17,7 @@ from ui.train.loss_charts import (
 )
 from ui.train.metrics_cache import Histories
 from ui.train.run_report import write_report
-from ui.train.views import answer_groups, differences, run_summary, run_view
+from ui.train.run_table import answer_groups, differences, run_summary, run_view
 
 Question = dict[str, Any]
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from ui.markup import fill_template
 from ui.svg_chart import svg_chart
-from ui.train.views import answer_groups, duration, run_summary
+from ui.train.run_table import answer_groups, duration, run_summary
 
 Row = dict[str, Any]
 

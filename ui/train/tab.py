@@ -28,9 +28,9 @@ from core.training.settings import (
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.services import STYLE_CHOICES, Services, sentence
+from ui.train.ready_card import command_line, not_ready_markup, ready_markup
 from ui.train.run_panel import run_panel_functions
 from ui.train.settings_form import Fields, lay_out_settings
-from ui.train.views import command_line, not_ready_markup, ready_markup
 
 # these depend on the model
 # these depend on the model

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +47,62 @@ _FORWARD_SHARE = 3  # of which the forward alone takes one part
 _UPDATE_S = 1.2e-9  # a trained parameter and step: its gradient's norm, and AdamW
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDimensions:
+    """The sizes of a model that its costs follow from, out of its config and its files' headers.
+
+    0 where the config does not say. Numbers, not bytes.
+    """
+
+    hidden: int  # D
+    inner: int  # I
+    blocks: int
+    layer: int  # of the input's embedding: vocabulary × D
+    weights: int  # all that its files hold, the output layer's own ones included
+    head: int  # of an output layer of its own; 0 where it is the embedding
+    is_gated: bool  # whether its MLP multiplies by a gate
+    has_dropout: bool
+
+    @classmethod
+    def of(cls, folder: Path) -> "ModelDimensions":
+        """Read a model's folder; no weight is loaded."""
+        config, weights = read_config(folder), parameter_count(folder)
+        hidden = _first(config, "hidden_size", "n_embd")
+        layer = _first(config, "vocab_size") * hidden
+        return cls(
+            hidden=hidden,
+            inner=_first(config, "intermediate_size", "n_inner") or 4 * hidden,
+            blocks=block_count(folder) or 0,
+            layer=layer,
+            weights=weights,
+            head=layer if config.get("tie_word_embeddings") is False else 0,
+            is_gated=_is_gated(config),
+            has_dropout=_has_dropout(config),
+        )
+
+    @property
+    def in_blocks(self) -> int:
+        """How many weights are in neither the embedding nor an output layer of its own."""
+        return self.weights - self.layer - self.head
+
+    @property
+    def kept_per_token(self) -> int:
+        """How many numbers a block keeps of a token for the backward."""
+        copies = _INNER_COPIES if self.is_gated else _UNGATED_COPIES
+        return _STREAM_COPIES * self.hidden + copies * self.inner
+
+
 def memory_mib(plan: RunPlan) -> float | None:
     """Return the expected peak of a run on the CPU in MiB; None for a model whose config does not
     say enough.
     """
-    held, kept = (
-        _held_bytes(plan, halves=plan.settings.precision == "bfloat16"),
-        _training_bytes(plan),
-    )
+    model = ModelDimensions.of(plan.source.weights_folder)
+    held = _held_bytes(plan, model, halves=plan.settings.precision == "bfloat16")
+    kept = _training_bytes(plan, model)
     if held is None or kept is None:
         return None
-    folder = plan.source.weights_folder
-    loading = _BYTES * parameter_count(folder) + sum(
-        path.stat().st_size for path in folder.glob("*.safetensors")
-    )
+    files = plan.source.weights_folder.glob("*.safetensors")
+    loading = _BYTES * model.weights + sum(path.stat().st_size for path in files)
     libraries = LIBRARIES_MIB + (PEFT_MIB if plan.settings.method != "full" else 0)
     return libraries + max(held + kept, loading) / _MIB
 
@@ -73,31 +116,31 @@ def gpu_memory_mib(plan: RunPlan) -> float | None:
     """
     from core.models.load import compute_dtype
 
+    model = ModelDimensions.of(plan.source.weights_folder)
     halves = compute_dtype(plan.settings.precision) is not None
-    held, kept = _held_bytes(plan, halves=halves), _training_bytes(plan)
+    held, kept = _held_bytes(plan, model, halves=halves), _training_bytes(plan, model)
     if held is None or kept is None:
         return None
-    return (
-        _CONTEXT_MIB
-        + (held + kept + (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan)) / _MIB
-    )
+    copies = (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan, model)
+    return _CONTEXT_MIB + (held + kept + copies) / _MIB
 
 
-def _held_bytes(plan: RunPlan, *, halves: bool) -> float | None:
+def _held_bytes(plan: RunPlan, model: ModelDimensions, *, halves: bool) -> float | None:
     """Return what the weights take; None where they cannot be counted.
 
     With adapters the blocks are held in 4 bits, or with ``halves`` in the products' own type, as is
     an output layer of its own.
     """
-    folder, settings = plan.source.weights_folder, plan.settings
-    weights, config = parameter_count(folder), read_config(folder)
+    settings = plan.settings
     if settings.method == "full":
-        return _BYTES * weights or None
+        return _BYTES * model.weights or None
     of_products = _BYTES_OF_A_COPY if halves else _BYTES
     of_blocks = _BYTES if _is_dora(plan) else of_products  # whose columns are measured in float32
-    layer = min(_first(config, "vocab_size") * _first(config, "hidden_size", "n_embd"), weights)
-    head = min(layer, weights - layer) if config.get("tie_word_embeddings") is False else 0
-    blocks = (_FOUR_BITS if settings.method == "qlora" else of_blocks) * (weights - layer - head)
+    per_weight = _FOUR_BITS if settings.method == "qlora" else of_blocks
+    # a damaged file may hold fewer than its config says
+    layer = min(model.layer, model.weights)
+    head = min(model.head, model.weights - layer)
+    blocks = per_weight * (model.weights - layer - head)
     return (_BYTES * layer + of_products * head + blocks) or None
 
 
@@ -112,39 +155,32 @@ def _is_dora(plan: RunPlan) -> bool:
     )
 
 
-def _training_bytes(plan: RunPlan) -> float | None:
+def _trained_share(plan: RunPlan, model: ModelDimensions) -> float:
+    """Return the share of the blocks that full tuning trains."""
+    return plan.settings.last_blocks / max(model.blocks, 1) if plan.settings.last_blocks else 1.0
+
+
+def _training_bytes(plan: RunPlan, model: ModelDimensions) -> float | None:
     """Return what comes on top of the weights: gradients, moments, and what is kept for the
     backward.
     """
-    folder, settings = plan.source.weights_folder, plan.settings
-    config = read_config(folder)
-    hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder)
-    if not (hidden and blocks):
+    if not (model.hidden and model.blocks):
         return None
-    inner = _first(config, "intermediate_size", "n_inner") or 4 * hidden
-    copies = _INNER_COPIES if _is_gated(config) else _UNGATED_COPIES
-    of_a_block = _largest_batch(plan, config) * (_STREAM_COPIES * hidden + copies * inner) * _BYTES
-    share = settings.last_blocks / blocks if settings.last_blocks else 1.0
-    kept = blocks * of_a_block * (share if settings.method == "full" else _ADAPTED)
+    settings, tokens = plan.settings, _largest_batch(plan, model)
+    of_a_block = tokens * model.kept_per_token * _BYTES
+    share = _trained_share(plan, model) if settings.method == "full" else _ADAPTED
+    kept = model.blocks * of_a_block * share
     if settings.gradient_checkpointing:
-        kept = min(kept, of_a_block + blocks * _largest_batch(plan, config) * hidden * _BYTES)
+        kept = min(kept, of_a_block + model.blocks * tokens * model.hidden * _BYTES)
     # gradients and two moments for what is trained
-    return _BYTES * (3 * _trained_parameters(plan) + _LOGITS) + kept
+    return _BYTES * (3 * _trained_parameters(plan, model) + _LOGITS) + kept
 
 
-def _trained_parameters(plan: RunPlan) -> float:
-    folder, settings = plan.source.weights_folder, plan.settings
-    config = read_config(folder)
-    hidden, blocks = _first(config, "hidden_size", "n_embd"), block_count(folder) or 1
-    if settings.method == "full":
-        return parameter_count(folder) * (
-            settings.last_blocks / blocks if settings.last_blocks else 1.0
-        )
-    return (
-        settings.lora_rank
-        * blocks
-        * (11 * hidden + 3 * (_first(config, "intermediate_size", "n_inner") or 4 * hidden))
-    )
+def _trained_parameters(plan: RunPlan, model: ModelDimensions) -> float:
+    if plan.settings.method == "full":
+        return model.weights * _trained_share(plan, model)
+    # the seven layers of a block: their inputs' and outputs' widths together
+    return plan.settings.lora_rank * max(model.blocks, 1) * (11 * model.hidden + 3 * model.inner)
 
 
 def operations(plan: RunPlan) -> float | None:
@@ -155,29 +191,19 @@ def operations(plan: RunPlan) -> float | None:
     the output layer only where something is learnt; a beginning that a batch's rows have in common
     once.
     """
-    folder, settings = plan.source.weights_folder, plan.settings
-    config = read_config(folder)
-    hidden, blocks, weights = (
-        _first(config, "hidden_size", "n_embd"),
-        block_count(folder),
-        parameter_count(folder),
-    )
-    head = _first(config, "vocab_size") * hidden
-    if not (hidden and blocks and weights and head):
+    settings, model = plan.settings, ModelDimensions.of(plan.source.weights_folder)
+    if not (model.blocks and model.weights and model.layer):
         return None
-    inner = weights - head * (2 if config.get("tie_word_embeddings") is False else 1)
-    backward = 4.0 if settings.method == "full" else 2.0
-    if settings.last_blocks:
-        backward *= settings.last_blocks / blocks
+    backward = (4.0 if settings.method == "full" else 2.0) * _trained_share(plan, model)
     # the last block keeps what it computes
-    again = 2 * (blocks - 1) / blocks if settings.gradient_checkpointing else 0.0
+    again = 2 * (model.blocks - 1) / model.blocks if settings.gradient_checkpointing else 0.0
     trains_head = settings.method == "full" and not settings.last_blocks
     trained = sum(row.targets(mask_prompt=settings.mask_prompt) for row in plan.train)
     learning = (
-        inner * (2 + backward + again) * _computed_tokens(plan, config)
-        + head * (6 if trains_head else 4) * trained
+        model.in_blocks * (2 + backward + again) * _computed_tokens(plan, model)
+        + model.layer * (6 if trains_head else 4) * trained
     )
-    validation = 2 * (inner + head) * sum(len(row.ids) for row in plan.validation)
+    validation = 2 * (model.in_blocks + model.layer) * sum(len(row.ids) for row in plan.validation)
     return settings.epochs * (learning + settings.evaluations_per_epoch * validation)
 
 
@@ -188,16 +214,15 @@ def memory_bound_s(plan: RunPlan) -> float:
     The smaller a model's layers, the larger the share of a step: a third of GPT-2's, half of the
     pocket model's.
     """
-    folder, settings = plan.source.weights_folder, plan.settings
-    config = read_config(folder)
-    of_a_token = _first(config, "hidden_size", "n_embd") * (block_count(folder) or 0) * _PASSES_S
+    settings, model = plan.settings, ModelDimensions.of(plan.source.weights_folder)
+    of_a_token = model.hidden * model.blocks * _PASSES_S
     validated = (
         settings.evaluations_per_epoch
         * sum(len(row.ids) for row in plan.validation)
         / _FORWARD_SHARE
     )
-    tokens = settings.epochs * (_computed_tokens(plan, config) + validated)
-    return tokens * of_a_token + plan.total_steps * _trained_parameters(plan) * _UPDATE_S
+    tokens = settings.epochs * (_computed_tokens(plan, model) + validated)
+    return tokens * of_a_token + plan.total_steps * _trained_parameters(plan, model) * _UPDATE_S
 
 
 def free_memory_mib() -> float:
@@ -245,21 +270,28 @@ def _is_gated(config: dict[str, Any]) -> bool:
     return kind not in _UNGATED or str(config.get("model_type")).startswith("gemma")
 
 
-def _largest_batch(plan: RunPlan, config: dict[str, Any]) -> int:
+def _has_dropout(config: dict[str, Any]) -> bool:
+    """Return whether a config asks for dropout anywhere but in heads for other tasks."""
+    of_other_heads = ("summary_", "classifier_")
+    names = [name for name in config if "drop" in name and not name.startswith(of_other_heads)]
+    return any(isinstance(config[name], float) and config[name] > 0 for name in names)
+
+
+def _largest_batch(plan: RunPlan, model: ModelDimensions) -> int:
     """Return how many tokens the flat row of the longest rows holds."""
     return _flat_tokens(
-        sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size], plan, config
+        sorted(plan.train, key=lambda row: -len(row.ids))[: plan.settings.batch_size], plan, model
     )
 
 
-def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
+def _computed_tokens(plan: RunPlan, model: ModelDimensions) -> float:
     """Return about how many tokens of an epoch are computed, from some batches of rows of like
     length.
     """
     rows, size = sorted(plan.train, key=lambda row: len(row.ids)), plan.settings.batch_size
     starts = range(0, len(rows), max(-(-len(rows) // _SAMPLED_BATCHES), size))
     sampled = [rows[start : start + size] for start in starts]
-    computed = sum(_flat_tokens(batch, plan, config) for batch in sampled)
+    computed = sum(_flat_tokens(batch, plan, model) for batch in sampled)
     return (
         computed
         / sum(len(row.ids) for batch in sampled for row in batch)
@@ -267,14 +299,11 @@ def _computed_tokens(plan: RunPlan, config: dict[str, Any]) -> float:
     )
 
 
-def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, config: dict[str, Any]) -> int:
+def _flat_tokens(rows: Sequence[EncodedRow], plan: RunPlan, model: ModelDimensions) -> int:
     """Return how many tokens the flat row of a batch holds; with dropout its rows share none of
     them.
     """
-    of_other_heads = ("summary_", "classifier_")
-    names = [name for name in config if "drop" in name and not name.startswith(of_other_heads)]
-    dropouts = [name for name in names if isinstance(config[name], float) and config[name] > 0]
-    if dropouts or (plan.settings.method != "full" and plan.settings.lora_dropout > 0):
+    if model.has_dropout or (plan.settings.method != "full" and plan.settings.lora_dropout > 0):
         return sum(len(row.ids) - 1 for row in rows)
     nodes: dict[tuple[int, int], int] = {}
     for row in rows:
