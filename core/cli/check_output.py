@@ -20,6 +20,8 @@ def check_object(report: CheckReport) -> Object:
     return {
         "name": report.name,
         "format": report.format,
+        "because": report.because,
+        "notes": list(report.notes),
         "rows": report.rows,
         "usable": report.usable,
         "refused": [{"row": refusal.row, "reason": refusal.reason} for refusal in report.refused],
@@ -64,6 +66,9 @@ def check_text(report: CheckReport) -> str:
             f"{tokens.longest}, median {tokens.median:g}"
         ),
     ]
+    if report.because:
+        lines.insert(1, f"read as {report.format}, because {report.because}")
+    lines += _listing("read otherwise than it stands", list(report.notes))
     lines += _listing(
         "refused", [f"row {refusal.row}: {refusal.reason}" for refusal in report.refused]
     )

@@ -72,6 +72,8 @@ class CheckReport:
     lossy: tuple[
         tuple[int, str], ...
     ] = ()  # row, and the characters of it that the vocabulary cannot write
+    because: str = ""  # which column was read as what
+    notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
 
 
 def check_dataset(
@@ -107,6 +109,8 @@ def check_dataset(
         unused_fields=dataset.unused_fields,
         unwritable=tuple(unwritable),
         lossy=tuple((x.row, x.lost) for x in lengths if x.lost),
+        because=dataset.because,
+        notes=dataset.notes,
     )
 
 

@@ -8,6 +8,13 @@ SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
+class RowRefusedError(Exception):
+    """A row cannot become an example; the text is the reason a user reads.
+
+    Never leaves this package.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One message of a conversation."""
@@ -21,12 +28,21 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One usable row: a conversation that ends with the answer to be learnt."""
+    """One usable row: a conversation that ends with the answer to be learnt.
+
+    A row of plain text has one turn, the assistant's: it is learnt without a prompt.
+    """
 
     row: int  # counted from 1 in the file it came from
     turns: tuple[Turn, ...]
     split: SplitName | None = None  # set when the file itself assigns the row to a split
     category: str = ""  # what kind of row it is, where the file says so
+    rejected: str = ""  # of a preference: the answer that was not chosen
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is plain text, which no prompt style is put around."""
+        return len(self.turns) == 1
 
     @property
     def prompt(self) -> tuple[Turn, ...]:

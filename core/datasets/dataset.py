@@ -1,20 +1,23 @@
 """A file as a user sees it: usable examples, refused rows, and a content hash. Knows no tokens."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.datasets.conversation import Example, RefusedRow
+from core.datasets.columns import ColumnMapping, column_names, make_mapping
+from core.datasets.conversation import Example, RefusedRow, RowRefusedError
 from core.datasets.formats import (
-    FORMATS,
-    RowFormat,
-    RowRefusedError,
+    FileFormat,
     detect_format,
     read_example,
     refused_row,
     unused_fields,
 )
-from core.datasets.readers import RawFile, RawRow, read_file
+from core.datasets.messages import Notes
+from core.datasets.readers.raw import RawFile, RawRow
+from core.datasets.readers.read_file import read_file
+from core.datasets.splits_named import split_named
 from core.errors import DataError
 from core.text import shortened, whole_characters
 
@@ -26,7 +29,7 @@ class Dataset:
     name: str  # the file's name
     path: Path
     content_hash: str  # SHA-256 of the file, hexadecimal
-    kind: str  # "json", "jsonl", "csv" or "tsv"
+    kind: str  # "json", "csv", "parquet" …
     row_format: str  # "alpaca", "dolly", …
     row_count: int
     examples: tuple[Example, ...]
@@ -34,6 +37,8 @@ class Dataset:
     unused_fields: tuple[
         tuple[str, int], ...
     ] = ()  # what no row is read by, and how many rows say something in it
+    because: str = ""  # which column was read as what
+    notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
 
     @property
     def format(self) -> str:
@@ -51,11 +56,23 @@ class Dataset:
         raise DataError(f"{self.name} has rows 1 to {self.row_count}, not {row}.")
 
 
-def load_dataset(path: Path) -> Dataset:
-    """Read a file of instructions. Raises DataError when nothing in it can be used."""
-    raw = read_file(path)
-    row_format = _recognise(raw, path.name)
-    examples, refused = _read_rows(raw.rows, row_format)
+def load_dataset(path: Path, mapping: Mapping[str, str] | None = None) -> Dataset:
+    """Read a file of instructions, its columns as ``mapping`` says where it says something.
+
+    Raises DataError when nothing in it can be used, and SettingsError for a mapping that does not
+    fit it.
+    """
+    return read_dataset(read_file(path), path, mapping)
+
+
+def read_dataset(raw: RawFile, path: Path, mapping: Mapping[str, str] | None = None) -> Dataset:
+    """Return the dataset that raw rows make; as ``load_dataset``."""
+    columns = column_names([row.value for row in raw.rows])
+    mapped = make_mapping(mapping, columns) if mapping else None
+    rows = [_mapped(row, mapped) for row in raw.rows] if mapped else raw.rows
+    file_format = _recognise(rows, raw, path.name)
+    notes: Notes = Counter()
+    examples, refused = _read_rows(rows, file_format, notes)
     if not examples:
         raise DataError(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
     return Dataset(
@@ -63,41 +80,79 @@ def load_dataset(path: Path) -> Dataset:
         path,
         raw.content_hash,
         raw.kind,
-        row_format.name,
+        "mapped" if mapped else file_format.main.name,
         len(raw.rows),
         tuple(examples),
         tuple(refused),
-        unused_fields([row.value for row in raw.rows], row_format),
+        _unused(raw, mapped, file_format),
+        _because(mapped) if mapped else file_format.main.because,
+        (*raw.notes, *file_format.notes, *_counted(notes)),
     )
 
 
-def _recognise(raw: RawFile, name: str) -> RowFormat:
-    values = [row.value for row in raw.rows if not row.problem]
+class UnknownColumnsError(DataError):
+    """A file's rows have fields, but none that says what is asked and answered."""
+
+
+def _mapped(row: RawRow, mapping: ColumnMapping) -> RawRow:
+    if row.problem or not isinstance(row.value, Mapping):
+        return row
+    return replace(row, value=mapping.apply(row.value))
+
+
+def _because(mapping: ColumnMapping) -> str:
+    return "as you said: " + ", ".join(f"{meaning} is '{name}'" for meaning, name in mapping.pairs)
+
+
+def _unused(
+    raw: RawFile, mapping: ColumnMapping | None, file_format: FileFormat
+) -> tuple[tuple[str, int], ...]:
+    values = [row.value for row in raw.rows]
+    if mapping is None:
+        return unused_fields(values, file_format)
+    known = mapping.columns()
+    counts = Counter(
+        str(name)
+        for row in values
+        if isinstance(row, Mapping)
+        for name, value in row.items()
+        if name not in known and value not in (None, "", [], {})
+    )
+    return tuple(counts.most_common())
+
+
+def _counted(notes: Notes) -> list[str]:
+    return [
+        f"{count:,} {'row' if count == 1 else 'rows'}: {what}"
+        for what, count in notes.most_common()
+    ]
+
+
+def _recognise(rows: Sequence[RawRow], raw: RawFile, name: str) -> FileFormat:
+    values = [row.value for row in rows if not row.problem]
     if not values:
         raise DataError(f"{name} has no usable row: row 1 {raw.rows[0].problem}.")
-    row_format = detect_format(values)
-    if row_format is None:
-        raise DataError(f"{name} has {_fields(values)}; rows need the fields {_wanted()}.")
-    return row_format
+    file_format = detect_format(values)
+    if file_format is None:
+        raise UnknownColumnsError(
+            f"{name} has {_fields(values)}, and no names that say what is asked and what is "
+            "answered: say which columns hold them, as --map instruction=COLUMN output=COLUMN "
+            "does, or above the table on the Data screen."
+        )
+    return file_format
 
 
 def _fields(values: Sequence[object]) -> str:
-    names = list(values[0]) if isinstance(values[0], dict) else []
+    names = column_names(values[:100])
     return (
-        "the fields " + ", ".join(f"'{shortened(str(name), 40)}'" for name in names[:8])
+        "the fields " + ", ".join(f"'{shortened(name, 40)}'" for name in names[:8])
         if names
         else "rows without fields"
     )
 
 
-def _wanted() -> str:
-    return ", or ".join(
-        " and ".join(f"'{name}'" for name in row_format.required) for row_format in FORMATS
-    )
-
-
 def _read_rows(
-    rows: Sequence[RawRow], row_format: RowFormat
+    rows: Sequence[RawRow], file_format: FileFormat, notes: Notes
 ) -> tuple[list[Example], list[RefusedRow]]:
     examples: list[Example] = []
     refused: list[RefusedRow] = []
@@ -105,7 +160,11 @@ def _read_rows(
         try:
             if row.problem:
                 raise RowRefusedError(row.problem)
-            examples.append(read_example(row.number, row.value, row_format))
+            example = read_example(row.number, row.value, file_format, notes)
+            if example.split is None and row.split:
+                example = replace(example, split=split_named(row.split))
+            examples.append(example)
         except RowRefusedError as refusal:
-            refused.append(refused_row(row.number, refusal))
+            reason = f"{refusal} ({row.origin})" if row.origin else str(refusal)
+            refused.append(refused_row(row.number, RowRefusedError(reason)))
     return examples, refused

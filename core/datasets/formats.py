@@ -3,62 +3,75 @@
 Knows no file format.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-from core.datasets.conversation import SPLIT_NAMES, Example, RefusedRow, Role, SplitName, Turn
+from core.datasets.columns import Recognised, plain_name, recognise_columns
+from core.datasets.conversation import Example, RefusedRow, RowRefusedError, SplitName, Turn
+from core.datasets.messages import (
+    TOOLS,
+    Notes,
+    Speakers,
+    as_text,
+    find_speakers,
+    in_turns,
+    parsed_list,
+    read_messages,
+)
+from core.datasets.splits_named import split_named
+from core.datasets.transcripts import MARKS, Marks, find_marks, read_transcript
 from core.text import shortened
 
 Row = Mapping[str, object]
-_ROLE_NAMES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-}
 _PROMPT_FIELDS = ("prompt", "instruction", "question", "text")  # the last is FastChat's
 _CATEGORY_FIELDS = ("category", "family", "task", "topic")
-_SPLIT_WORDS: dict[str, SplitName] = {
-    **{name: name for name in SPLIT_NAMES},
-    **dict.fromkeys(
-        ("val", "valid", "dev", "eval", "evaluation", "development", "validation_sft", "eval_sft"),
-        "validation",
-    ),
-    **dict.fromkeys(("training", "train_sft", "train_gen"), "train"),
-    **dict.fromkeys(("testing", "test_sft", "test_gen"), "test"),
-}
+_LABEL_FIELDS = ("label", "kto_tag")
 # Read whatever the shape is. Of these, those that change what a row means are honoured, or the row
 # is refused.
-_COMMON_FIELDS = frozenset(
-    {*_CATEGORY_FIELDS, "split", "system", "label", "kto_tag", "chosen", "rejected", "parent_id"}
-)
+_COMMON_FIELDS = frozenset({*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id"})
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
-_TOOLS = ("tool_calls", "function_call")
-# of one message: whether its answer is learnt
-_TRAINED_MARKS = ("weight", "loss", "train", "trainable")
-
-
-class RowRefusedError(Exception):
-    """A row cannot become an example; the text is the reason a user reads.
-
-    Never leaves this package.
-    """
+_USUAL = {  # names of formats by the fields of instruction and answer
+    ("instruction", "output"): "alpaca",
+    ("instruction", "response"): "dolly",
+    ("prompt", "completion"): "prompt-completion",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
     """One way of writing a conversation as a row."""
 
-    name: str
-    required: tuple[str, ...]  # fields by which the shape is recognised
-    read: Callable[[Row], tuple[Turn, ...]]
-    optional: tuple[str, ...] = ()  # what else it reads
+    name: str  # "alpaca", "messages", "question + answer" …
+    because: str  # which field holds what, as the end of a sentence
+    fields: Recognised
+    kind: str  # "messages", "preference", "answered", "text"
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The fields that are read of a row."""
+        read = {
+            "messages": ("messages", "system"),
+            "preference": ("messages", "instruction", "input", "chosen", "rejected", "system"),
+            "answered": ("instruction", "input", "output", "system"),
+            "text": ("text",),
+        }[self.kind]
+        names = {self.fields.name(meaning) for meaning in (*read, "category", "split", "label")}
+        more = {"history", "context", "input"} if self.kind in {"answered", "preference"} else set()
+        tools = {"tools"} if self.kind == "messages" else set()
+        return frozenset({*names, *_COMMON_FIELDS, *more, *tools} - {""})
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """What is known of a whole file before its rows are read."""
+
+    main: RowFormat  # of most rows, and of those that have none of their own
+    speakers: Speakers = field(default_factory=dict)
+    marks: Marks | None = None  # between the turns of texts
+    notes: tuple[str, ...] = ()
 
 
 def refused_row(number: int, refusal: RowRefusedError) -> RefusedRow:
@@ -66,46 +79,143 @@ def refused_row(number: int, refusal: RowRefusedError) -> RefusedRow:
     return RefusedRow(number, shortened(str(refusal), 300))
 
 
-def detect_format(rows: Sequence[object]) -> RowFormat | None:
-    """Return the shape that most of ``rows`` have, or None when no row has a known one; of very
-    many some are looked at.
+def detect_format(rows: Sequence[object]) -> FileFormat | None:
+    """Return what most of ``rows`` are, or None when no row has fields that are known.
+
+    Of very many some are looked at.
     """
     rows = rows[:: max(len(rows) // _LOOKED_AT, 1)]
-    counts = {
-        row_format.name: sum(_fits(row_format, row) for row in rows) for row_format in FORMATS
-    }
-    best = max(FORMATS, key=lambda row_format: counts[row_format.name])
-    return best if counts[best.name] else _half_written(rows)
+    counts = Counter(tuple(row) for row in rows if isinstance(row, Mapping))
+    formats: Counter[RowFormat] = Counter()
+    for names, count in counts.items():
+        if found := _format_of(tuple(map(str, names))):
+            formats[found] += count
+    if formats:
+        return _file_format(formats.most_common(1)[0][0], rows)
+    half = next((found for names in counts if (found := _half_written(names))), None)
+    return FileFormat(half) if half else None
 
 
-def read_example(number: int, row: object, row_format: RowFormat) -> Example:
-    """Turn one raw row into an Example. Raises RowRefusedError with the reason."""
+def _file_format(main: RowFormat, rows: Sequence[object]) -> FileFormat:
+    if main.kind == "text":
+        texts = _values(rows, main.fields.name("text"))
+        marks = find_marks([text for text in texts if isinstance(text, str)])
+        if marks is None:
+            return FileFormat(main)
+        named = RowFormat(f"text with {marks.name} marks", main.because, main.fields, "text")
+        return FileFormat(named, marks=marks)
+    if conversation := main.fields.name("messages"):
+        speakers, sentence = find_speakers(_values(rows, conversation))
+        return FileFormat(main, speakers, notes=(sentence,) if sentence else ())
+    return FileFormat(main)
+
+
+def _values(rows: Sequence[object], name: str) -> list[object]:
+    return [row[name] for row in rows if isinstance(row, Mapping) and name in row]
+
+
+@lru_cache(maxsize=4096)
+def _format_of(names: tuple[str, ...]) -> RowFormat | None:
+    """Return the shape of rows with just these fields, None where they make none."""
+    fields = recognise_columns(names)
+    name = fields.name
+    if name("chosen") and name("rejected"):
+        because = f"'{name('chosen')}' is learnt and '{name('rejected')}' was not chosen"
+        return RowFormat("preference", because, fields, "preference")
+    if name("messages"):
+        named = "sharegpt" if name("messages") == "conversations" else "messages"
+        return RowFormat(named, f"'{name('messages')}' holds a conversation", fields, "messages")
+    if name("instruction") and name("output"):
+        return _answered(fields)
+    if _is_text_alone(fields, names):
+        because = f"'{name('text')}' is a text without a question"
+        return RowFormat("text", because, fields, "text")
+    return None
+
+
+def _is_text_alone(fields: Recognised, names: Sequence[str]) -> bool:
+    """Return whether rows are plain text: a field that is called so, and none that asks, answers or
+    labels it. Other names for a text count only where there is no other field.
+    """
+    if any(fields.name(meaning) for meaning in ("instruction", "output", "label")):
+        return False
+    text = fields.name("text")
+    return bool(text) and (len(names) == 1 or plain_name(text) in {"text", "content"})
+
+
+def _answered(fields: Recognised) -> RowFormat:
+    asked, answer = fields.name("instruction"), fields.name("output")
+    usual = _USUAL.get((plain_name(asked), plain_name(answer)), "question + answer")
+    because = f"'{asked}' is what is asked and '{answer}' the answer"
+    if about := fields.name("input"):
+        because += f", '{about}' what it is about"
+    return RowFormat(usual, because, fields, "answered")
+
+
+def _half_written(names: Sequence[object]) -> RowFormat | None:
+    """Recognise a shape by its first field alone, so that rows without an answer are refused by
+    number.
+    """
+    fields = recognise_columns(map(str, names))
+    if asked := fields.name("instruction"):
+        answer = "completion" if plain_name(asked) == "prompt" else "output"
+        return _answered(Recognised((*fields.fields, ("output", answer))))
+    return None
+
+
+def read_example(number: int, row: object, file_format: FileFormat, notes: Notes) -> Example:
+    """Turn one raw row into an Example. Raises RowRefusedError with the reason.
+
+    A row that has a shape of its own is read by it, whatever the others are.
+    """
     if not isinstance(row, Mapping):
         raise RowRefusedError("is not an object with fields")
-    _check_meaning(row)
-    turns = _with_system(row, row_format.read(row))
-    _check_turns(turns)
-    return Example(number, turns, _read_split(row), read_category(row))
+    own = _format_of(tuple(map(str, row)))
+    row_format = own if own is not None and own.kind != "text" else file_format.main
+    _check_meaning(row, row_format)
+    found: Notes = Counter()
+    turns, rejected = _read(row, row_format, file_format, found)
+    notes.update(dict.fromkeys(found, 1))  # rows are counted, not turns
+    return Example(
+        number, turns, _read_split(row, row_format), read_category(row, row_format), rejected
+    )
 
 
-def unused_fields(rows: Sequence[object], row_format: RowFormat) -> tuple[tuple[str, int], ...]:
-    """Return the fields that rows of a shape are not read by, each with the number of rows that say
+def _read(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[tuple[Turn, ...], str]:
+    """Return a row's turns, and of a preference the answer that was not chosen."""
+    if row_format.kind == "text":
+        return _text_turns(row, row_format, file_format, notes), ""
+    if row_format.kind == "preference" and _is_preference(row, row_format):
+        return _preference(row, row_format, file_format, notes)
+    if row_format.fields.name("messages"):
+        turns = _conversation(row, row_format, file_format, notes)
+    else:
+        turns = _asked_and_answered(row, row_format, file_format, notes)
+    return in_turns(_with_system(row, row_format, turns, notes), notes), ""
+
+
+def unused_fields(rows: Sequence[object], file_format: FileFormat) -> tuple[tuple[str, int], ...]:
+    """Return the fields that rows of a file are not read by, each with the number of rows that say
     something in it.
     """
-    known = {*row_format.required, *row_format.optional, *_COMMON_FIELDS}
-    counts = Counter(
-        name
-        for row in rows
-        if isinstance(row, Mapping)
-        for name, value in row.items()
-        if name not in known and value not in (None, "", [], {})
-    )
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if not isinstance(row, Mapping):
+            continue
+        own = _format_of(tuple(map(str, row))) or file_format.main
+        counts.update(
+            str(name)
+            for name, value in row.items()
+            if name not in own.used and value not in (None, "", [], {})
+        )
     return tuple(counts.most_common())
 
 
-def _check_meaning(row: Row) -> None:
+def _check_meaning(row: Row, row_format: RowFormat) -> None:
     """Refuse a row of which a field says that its answer must not be learnt as it stands."""
-    for name in ("label", "kto_tag"):
+    for name in {*_LABEL_FIELDS, row_format.fields.name("label")} - {""}:
         value = row.get(name)
         said = value.strip().lower() if isinstance(value, str) else value
         if said is False or (isinstance(said, str) and said in {"false", "bad"}):
@@ -113,10 +223,6 @@ def _check_meaning(row: Row) -> None:
                 f"its answer is marked as bad ('{name}' is {said}), and would be learnt as a "
                 "good one"
             )
-    if row.get("chosen") not in (None, "") and row.get("rejected") not in (None, ""):
-        raise RowRefusedError(
-            "holds a preference ('chosen' and 'rejected'), not one answer to learn"
-        )
     if row.get("parent_id") not in (None, "", 0, -1, "0", "-1"):
         raise RowRefusedError(
             f"follows another row ('parent_id' is {shortened(str(row['parent_id']), 40)}), "
@@ -124,16 +230,30 @@ def _check_meaning(row: Row) -> None:
         )
 
 
-def _with_system(row: Row, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Put a row's own system prompt in front of its turns."""
-    system = _text(row, "system", "", required=False)
-    if not system or not turns:
+def _with_system(
+    row: Row, row_format: RowFormat, turns: Sequence[Turn], notes: Notes
+) -> tuple[Turn, ...]:
+    """Put a row's own system prompt, and the tools it offers, in front of its turns."""
+    name = row_format.fields.name("system") or "system"
+    system = _text(row, name, "", notes, required=False)
+    turns = tuple(turns)
+    if not turns:
         return turns
-    if turns[0].role != "system":
-        return (Turn("system", system), *turns)
-    if turns[0].text != system:
-        raise RowRefusedError("has two system prompts: the field 'system' and its first message")
-    return turns
+    if system and turns[0].role == "system" and turns[0].text != system:
+        raise RowRefusedError(f"has two system prompts: the field '{name}' and its first message")
+    if system and turns[0].role != "system":
+        turns = (Turn("system", system), *turns)
+    tools = row.get("tools") if row_format.fields.name("messages") else None
+    return _with_tools(turns, tools, notes) if tools not in (None, "", [], "[]") else turns
+
+
+def _with_tools(turns: tuple[Turn, ...], tools: object, notes: Notes) -> tuple[Turn, ...]:
+    offered = tools if isinstance(tools, str) else as_text(tools, Counter())
+    text = f"You may call these tools:\n<tools>\n{offered.strip()}\n</tools>"
+    notes[TOOLS] += 1
+    if turns[0].role == "system":
+        return (Turn("system", f"{turns[0].text}\n\n{text}"), *turns[1:])
+    return (Turn("system", text), *turns)
 
 
 def read_prompt(row: object) -> tuple[Turn, ...]:
@@ -145,24 +265,21 @@ def read_prompt(row: object) -> tuple[Turn, ...]:
     """
     if not isinstance(row, Mapping):
         raise RowRefusedError("is not an object with fields")
-    spoken = next(
-        (row[name] for name in ("turns", "messages", "conversations") if name in row), None
-    )
+    fields = recognise_columns(map(str, row))
+    spoken = row.get("turns", row.get(fields.name("messages")))
     if isinstance(spoken, list) and spoken and all(isinstance(turn, str) for turn in spoken):
         turns = tuple(Turn("user", turn.strip()) for turn in spoken)
     elif spoken is not None:
-        fields = ("from", "value") if "conversations" in row else ("role", "content")
-        messages = spoken if isinstance(spoken, list) else []
-        turns = tuple(
-            _message(index, message, *fields) for index, message in enumerate(messages, start=1)
-        )
+        turns = tuple(read_messages(spoken, Counter(), {}))
     else:
-        name = next((name for name in _PROMPT_FIELDS if name in row), _PROMPT_FIELDS[0])
+        asked = next((name for name in _PROMPT_FIELDS if name in row), fields.name("instruction"))
+        asked = asked or fields.name("input") or _PROMPT_FIELDS[0]
+        about = fields.name("input") if fields.name("input") != asked else ""
         turns = (
             Turn(
                 "user",
-                _text(row, name, "prompt", required=True),
-                _text(row, "input", "", required=False),
+                _text(row, asked, "prompt", Counter(), required=True),
+                _text(row, about, "", Counter(), required=False),
             ),
         )
     if not turns or turns[-1].role != "user" or not all(turn.text for turn in turns):
@@ -170,50 +287,27 @@ def read_prompt(row: object) -> tuple[Turn, ...]:
     return turns
 
 
-def _fits(row_format: RowFormat, row: object) -> bool:
-    return isinstance(row, Mapping) and all(name in row for name in row_format.required)
-
-
-def _half_written(rows: Sequence[object]) -> RowFormat | None:
-    """Recognise a shape by its first field alone, so that rows without an answer are refused by
-    number.
-    """
-    for row_format in FORMATS:
-        if any(isinstance(row, Mapping) and row_format.required[0] in row for row in rows):
-            return row_format
-    return None
-
-
-def _text(row: Row, name: str, what: str, *, required: bool) -> str:
+def _text(row: Row, name: str, what: str, notes: Notes, *, required: bool) -> str:
     value = row.get(name)
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         if required:
             state = "is missing" if name not in row else "is empty"
             raise RowRefusedError(f"no {what}: the field '{name}' {state}")
         return ""
     if not isinstance(value, str):
-        raise RowRefusedError(f"the field '{name}' is {_kind(value)}, not text")
+        if isinstance(value, list | dict) and not value:
+            return _text({name: ""}, name, what, notes, required=required)
+        return as_text(value, notes)
     if required and not value.strip():
         raise RowRefusedError(f"no {what}: the field '{name}' holds only white space")
     return value.strip()
 
 
-def _kind(value: object) -> str:
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-    }
-    return names.get(type(value), type(value).__name__)
-
-
-def _read_split(row: Row) -> SplitName | None:
-    value = row.get("split")
+def _read_split(row: Row, row_format: RowFormat) -> SplitName | None:
+    value = row.get(row_format.fields.name("split") or "split")
     if not isinstance(value, str) or not value.strip():
         return None
-    name = _SPLIT_WORDS.get(value.strip().lower())
+    name = split_named(value)
     if name is None:
         raise RowRefusedError(
             f"its split '{shortened(value, 40)}' is not known: say train, validation or test"
@@ -221,9 +315,10 @@ def _read_split(row: Row) -> SplitName | None:
     return name
 
 
-def read_category(row: Row) -> str:
+def read_category(row: Row, row_format: RowFormat | None = None) -> str:
     """Return the first field that names a kind of row; what is too long is no name."""
-    values = (row.get(name) for name in _CATEGORY_FIELDS)
+    own = row_format.fields.name("category") if row_format else ""
+    values = (row.get(name) for name in (*_CATEGORY_FIELDS, own))
     return next(
         (
             text
@@ -234,40 +329,59 @@ def read_category(row: Row) -> str:
     )
 
 
-def _alpaca(row: Row) -> tuple[Turn, ...]:
-    return _asked_and_answered(row, "output")
+def _asked_and_answered(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[Turn, ...]:
+    """Read an instruction with what it is about, what was said before, and its answer.
 
-
-def _dolly(row: Row) -> tuple[Turn, ...]:
-    return _asked_and_answered(row, "response")
-
-
-def _asked_and_answered(row: Row, answer: str) -> tuple[Turn, ...]:
-    """Read an instruction with what it is about, whatever of the two names that has, and what was
-    said before.
+    Both may be lists of messages, as TRL has them.
     """
-    question = Turn("user", _text(row, "instruction", "instruction", required=True), _about(row))
-    return (
-        *_history(row.get("history")),
-        question,
-        Turn("assistant", _text(row, answer, "answer", required=True)),
+    asked, answer = row_format.fields.name("instruction"), row_format.fields.name("output")
+    before = _prompt_turns(row, row_format, file_format, notes)
+    if _is_messages(row.get(answer)):
+        return (*before, *read_messages(row[answer], notes, file_format.speakers))
+    if not before:
+        raise RowRefusedError(f"no instruction: the field '{asked}' is empty")
+    return (*before, Turn("assistant", _text(row, answer, "answer", notes, required=True)))
+
+
+def _prompt_turns(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[Turn, ...]:
+    asked = row_format.fields.name("instruction")
+    if _is_messages(row.get(asked)):
+        return tuple(read_messages(row[asked], notes, file_format.speakers))
+    what = "prompt" if plain_name(asked) == "prompt" else "instruction"
+    question = Turn(
+        "user", _text(row, asked, what, notes, required=True), _about(row, row_format, notes)
     )
+    return (*_history(row.get("history")), question)
 
 
-def _about(row: Row) -> str:
-    """Return what a question is about; what both names say, once."""
+def _is_messages(value: object) -> bool:
+    parsed = parsed_list(value)
+    return bool(parsed) and all(isinstance(one, Mapping) for one in parsed)
+
+
+def _about(row: Row, row_format: RowFormat, notes: Notes) -> str:
+    """Return what a question is about; what several fields say, once each."""
+    fields = row_format.fields
+    names = dict.fromkeys((fields.name("input"), "input", "context"))
+    taken = {fields.name("instruction"), fields.name("output"), ""}
     about = [
-        text for name in ("input", "context") if (text := _text(row, name, "", required=False))
+        text
+        for name in names
+        if name not in taken and (text := _text(row, name, "", notes, required=False))
     ]
     return "\n\n".join(dict.fromkeys(about))
 
 
 def _history(said: object) -> tuple[Turn, ...]:
     """Read what was said before as LLaMA-Factory has it: a list of [question, answer]."""
-    if said in (None, "", []):
+    if said in (None, "", [], "[]"):
         return ()
     turns: list[Turn] = []
-    for number, pair in enumerate(said if isinstance(said, list) else [None], start=1):
+    for number, pair in enumerate(parsed_list(said) or [None], start=1):
         if (
             not isinstance(pair, list)
             or len(pair) != 2
@@ -280,94 +394,88 @@ def _history(said: object) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _prompt_completion(row: Row) -> tuple[Turn, ...]:
-    question = Turn("user", _text(row, "prompt", "prompt", required=True), _about(row))
-    return (question, Turn("assistant", _text(row, "completion", "answer", required=True)))
+def _conversation(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[Turn, ...]:
+    name = row_format.fields.name("messages")
+    value = row.get(name)
+    if isinstance(value, str) and not parsed_list(value):
+        turns = read_transcript(value)
+        if turns is None:
+            raise RowRefusedError(f"the field '{name}' is a text that tells no speakers apart")
+        return turns
+    return tuple(read_messages(value, notes, file_format.speakers))
 
 
-def _messages(row: Row) -> tuple[Turn, ...]:
-    return _conversation(row.get("messages"), "role", "content")
+def _text_turns(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[Turn, ...]:
+    text = _text(row, row_format.fields.name("text"), "text", notes, required=True)
+    if file_format.marks is None:
+        return (Turn("assistant", text),)
+    turns = read_transcript(text, file_format.marks)
+    if turns is None:
+        raise RowRefusedError(f"its text has no {file_format.marks.name} marks of both speakers")
+    return in_turns(turns, notes)
 
 
-def _sharegpt(row: Row) -> tuple[Turn, ...]:
-    return _conversation(row.get("conversations"), "from", "value")
+def _is_preference(row: Row, row_format: RowFormat) -> bool:
+    """Return whether both answers are there; a row may have the fields and be no preference."""
+    names = (row_format.fields.name("chosen"), row_format.fields.name("rejected"))
+    both = [row.get(name) not in (None, "", [], {}) for name in names]
+    can_do_without = row_format.fields.name("output") or row_format.fields.name("messages")
+    return all(both) or not can_do_without
 
 
-def _conversation(messages: object, role_field: str, text_field: str) -> tuple[Turn, ...]:
-    if not isinstance(messages, list) or not messages:
-        raise RowRefusedError("its conversation is empty or not a list")
-    turns = [
-        _message(index, message, role_field, text_field)
-        for index, message in enumerate(messages, start=1)
+def _preference(
+    row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
+) -> tuple[tuple[Turn, ...], str]:
+    """Read a prompt with the answer that was chosen, and the one that was not."""
+    fields = row_format.fields
+    before: tuple[Turn, ...] = ()
+    if fields.name("messages"):
+        before = _conversation(row, row_format, file_format, notes)
+    elif fields.name("instruction"):
+        before = _prompt_turns(row, row_format, file_format, notes)
+    before = _with_system(row, row_format, before, notes)
+    chosen, rejected = (
+        _side(row, fields.name(which), before, file_format, notes)
+        for which in ("chosen", "rejected")
+    )
+    if chosen[-1].text == rejected[-1].text:
+        raise RowRefusedError("the chosen and the rejected answer are the same")
+    if chosen[:-1] != rejected[:-1]:
+        raise RowRefusedError("the chosen and the rejected answer have different prompts")
+    *said, answer = chosen
+    # what was said before the compared answer was not compared
+    untrained = [
+        Turn(turn.role, turn.text, turn.input, trained=False) if turn.role == "assistant" else turn
+        for turn in said
     ]
-    while turns and turns[-1].role != "assistant":  # a question left open has nothing to learn from
-        turns.pop()
-    return tuple(turns)
+    return (*untrained, answer), rejected[-1].text
 
 
-def _message(index: int, message: object, role_field: str, text_field: str) -> Turn:
-    if not isinstance(message, Mapping):
-        raise RowRefusedError(f"message {index} is not an object")
-    word = str(message.get(role_field, ""))
-    role = _ROLE_NAMES.get(word)
-    if role is None:
-        raise RowRefusedError(
-            f"message {index} has the role '{shortened(word, 40)}', which is not system, user or "
-            "assistant"
-        )
-    if called := next((name for name in _TOOLS if message.get(name)), None):
-        raise RowRefusedError(f"message {index} calls a tool ('{called}'), which is not read yet")
-    turn = Turn(role, _typed_text(message.get(text_field), index))
-    return turn if role != "assistant" else replace(turn, trained=_is_trained(message, index))
-
-
-def _is_trained(message: Mapping[str, object], index: int) -> bool:
-    """Return whether an answer is to be learnt, by the marks that data carry for it."""
-    for name in _TRAINED_MARKS:
-        value = message.get(name)
-        if value is None:
-            continue
-        if value not in (0, 1):  # True and False among them
-            raise RowRefusedError(
-                f"message {index} has the {name} {shortened(str(value), 40)}; 0 and 1 are honoured"
-            )
-        return bool(value)
-    return True
-
-
-def _typed_text(content: object, index: int) -> str:
-    if isinstance(content, str):
-        return content.strip()
-    if isinstance(content, list) and all(
-        isinstance(part, Mapping) and part.get("type") == "text" for part in content
-    ):
-        return "".join(str(part.get("text", "")) for part in content).strip()
-    raise RowRefusedError(f"message {index} holds something other than text")
-
-
-def _check_turns(turns: tuple[Turn, ...]) -> None:
-    if not turns:
-        raise RowRefusedError("no answer: the conversation has no assistant turn")
-    spoken = [turn for turn in turns if turn.role != "system"]
-    if spoken[0].role != "user":
-        raise RowRefusedError("no user turn before the first answer")
-    for before, after in pairwise(turns):
-        if before.role == after.role:
-            raise RowRefusedError(f"two {after.role} turns follow each other")
-    if any(turn.role == "system" for turn in turns[1:]):
-        raise RowRefusedError("a system turn stands after the start")
-    if any(not turn.text for turn in spoken):
-        raise RowRefusedError("a turn is empty")
-    if not any(turn.trained for turn in turns if turn.role == "assistant"):
-        raise RowRefusedError("nothing is to be learnt: all its answers have weight 0")
-
-
-FORMATS: tuple[RowFormat, ...] = (
-    RowFormat("alpaca", ("instruction", "output"), _alpaca, ("input", "context", "history")),
-    RowFormat("dolly", ("instruction", "response"), _dolly, ("input", "context", "history")),
-    RowFormat(
-        "prompt-completion", ("prompt", "completion"), _prompt_completion, ("input", "context")
-    ),
-    RowFormat("messages", ("messages",), _messages),
-    RowFormat("sharegpt", ("conversations",), _sharegpt),
-)
+def _side(
+    row: Row, name: str, before: tuple[Turn, ...], file_format: FileFormat, notes: Notes
+) -> tuple[Turn, ...]:
+    """Return the whole conversation that ends with one of a preference's answers."""
+    value = row.get(name)
+    what = f"{'chosen' if 'chosen' in plain_name(name) else 'rejected'} answer"
+    if isinstance(value, Mapping):
+        value = [value]
+    if _is_messages(value):
+        turns = tuple(read_messages(value, notes, file_format.speakers))
+        if any(turn.role == "user" for turn in turns) and before:
+            systems = before[:1] if before[0].role == "system" else ()
+            has_own = turns[0].role == "system"
+            turns = turns if has_own else (*systems, *turns)
+        else:
+            turns = (*before, *turns)
+    else:
+        text = _text(row, name, what, notes, required=True)
+        found = None if before else read_transcript(f"\n{text}", MARKS[-1])
+        turns = found or (*before, Turn("assistant", text))
+    turns = in_turns(turns, notes)
+    if len(turns) < 2:
+        raise RowRefusedError("no prompt: neither a field nor the chosen answer has one")
+    return turns

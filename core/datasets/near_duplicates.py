@@ -52,11 +52,16 @@ def _find(examples: tuple[Example, ...]) -> Repeats:
     firsts: dict[tuple[object, ...], Example] = {}
     exact: list[Repeat] = []
     for example in examples:
-        first = firsts.setdefault(example.prompt, example)
+        first = firsts.setdefault(_asked(example), example)
         if first is not example:
             exact.append(Repeat(example.row, first.row, example.answer == first.answer))
     near, links = _near_repeats(list(firsts.values()))
     return Repeats(tuple(exact), near, links)
+
+
+def _asked(example: Example) -> tuple[object, ...]:
+    """Return what makes a row the same as another: its prompt, or of plain text the text."""
+    return example.turns if example.is_text else example.prompt
 
 
 def group_repeats(examples: Sequence[Example], repeats: Repeats) -> list[list[Example]]:

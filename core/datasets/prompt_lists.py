@@ -5,10 +5,12 @@ or lines of text.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.datasets.conversation import Example, RefusedRow, Turn
-from core.datasets.dataset import Dataset, load_dataset
-from core.datasets.formats import RowRefusedError, read_category, read_prompt, refused_row
-from core.datasets.readers import RawRow, read_file, read_lines
+from core.datasets.columns import recognise_columns
+from core.datasets.conversation import Example, RefusedRow, RowRefusedError, Turn
+from core.datasets.dataset import Dataset, read_dataset
+from core.datasets.formats import read_category, read_prompt, refused_row
+from core.datasets.readers.raw import RawRow
+from core.datasets.readers.read_file import read_file, read_lines
 from core.errors import DataError
 
 PROMPT_LIST = "prompts"
@@ -21,7 +23,7 @@ def load_prompt_list(path: Path) -> Dataset:
     """
     raw = read_lines(path) if path.suffix.lower() == ".txt" else read_file(path)
     if any(_is_answered(row.value) for row in raw.rows):
-        return load_dataset(path)
+        return read_dataset(raw, path)
     examples: list[Example] = []
     refused: list[RefusedRow] = []
     for row in raw.rows:
@@ -47,9 +49,10 @@ def load_prompt_list(path: Path) -> Dataset:
 
 
 def _is_answered(row: object) -> bool:
-    return isinstance(row, Mapping) and (
-        "output" in row or "completion" in row or "response" in row or _has_reply(row)
-    )
+    if not isinstance(row, Mapping):
+        return False
+    fields = recognise_columns(map(str, row))
+    return bool(fields.name("output") or fields.name("chosen")) or _has_reply(row)
 
 
 def _has_reply(row: Mapping[str, object]) -> bool:

@@ -27,6 +27,7 @@ class EncodedRow:
     row: int
     ids: "array[int]"  # of type "i"
     trained: bytes  # 1 where the loss sees the id when the prompt is masked, else 0
+    is_text: bool = False  # plain text, which may be learnt in pieces
 
     def targets(self, *, mask_prompt: bool) -> int:
         """Return how many of the row's tokens the loss sees; the first is never one, for nothing
@@ -38,7 +39,32 @@ class EncodedRow:
         """Return the row without the tokens beyond ``max_tokens``."""
         if len(self.ids) <= max_tokens:
             return self
-        return EncodedRow(self.row, self.ids[:max_tokens], self.trained[:max_tokens])
+        return self._part(0, max_tokens)
+
+    def without_start(self, max_tokens: int) -> "EncodedRow":
+        """Return the row with so much taken out after its first token that ``max_tokens`` are left.
+
+        The first is the begin token of many models. Where the prompt is shorter than what is to go,
+        the end is cut instead.
+        """
+        surplus = len(self.ids) - max_tokens
+        prompt = self.trained.find(1)
+        if surplus <= 0 or prompt - 1 <= surplus:
+            return self.cut(max_tokens)
+        first, rest = slice(0, 1), slice(1 + surplus, None)
+        return EncodedRow(
+            self.row, self.ids[first] + self.ids[rest], self.trained[first] + self.trained[rest]
+        )
+
+    def pieces(self, max_tokens: int) -> "list[EncodedRow]":
+        """Return plain text as rows of at most ``max_tokens``, each beginning with the last token of
+        the one before, so that every token but the first is learnt once.
+        """
+        starts = range(0, max(len(self.ids) - 1, 1), max(max_tokens - 1, 1))
+        return [self._part(start, start + max_tokens) for start in starts]
+
+    def _part(self, start: int, end: int) -> "EncodedRow":
+        return EncodedRow(self.row, self.ids[start:end], self.trained[start:end], self.is_text)
 
 
 def make_row(row: int, prompt: Sequence[int], answer: Sequence[int]) -> EncodedRow:
@@ -61,8 +87,8 @@ class PromptEncoder:
     def encode_example(self, example: Example) -> EncodedRow:
         """Return prompt, answer and end token as ids. Raises StyleError, naming the row."""
         try:
-            segments = render(self.style, example.turns, ask=False)
-            return EncodedRow(example.row, *_tokenise(segments, self.tokenizer))
+            ids, trained = _tokenise(self._segments(example), self.tokenizer)
+            return EncodedRow(example.row, ids, trained, example.is_text)
         except StyleError as error:
             raise StyleError(f"Row {example.row}: {error}") from error
 
@@ -86,7 +112,26 @@ class PromptEncoder:
 
     def example_text(self, example: Example) -> str:
         """Return the exact text a model is trained on."""
-        return "".join(segment.text for segment in render(self.style, example.turns, ask=False))
+        return "".join(segment.text for segment in self._segments(example))
+
+    def ends_whole(self, row: EncodedRow) -> bool:
+        """Return whether a row's last token is the one that ends an answer, or a document."""
+        end = self.tokenizer.special_ids.get(self.tokenizer.eos) if row.is_text else self.end_id
+        return row.ids[-1] == end
+
+    def _segments(self, example: Example) -> tuple[Segment, ...]:
+        """Return an example as a style writes it; plain text is written by none.
+
+        A document begins as the tokenizer begins every text, and ends with its end token.
+        """
+        if not example.is_text:
+            return render(self.style, example.turns, ask=False)
+        begin = self.tokenizer.bos if self.tokenizer.adds_bos else ""
+        return (
+            Segment(begin, trained=False, markup=True),
+            Segment(example.answer, trained=True, markup=False),
+            Segment(self.tokenizer.eos, trained=True, markup=True),
+        )
 
 
 def load_encoder(

@@ -68,5 +68,5 @@ def preview_row(
         total_tokens=len(row.ids),
         trained_tokens=sum(is_target),
         cut_tokens=len(whole.ids) - len(row.ids),
-        ends_with_end_token=row.ids[-1] == encoder.end_id and is_target[len(row.ids) - 1],
+        ends_with_end_token=encoder.ends_whole(row) and is_target[len(row.ids) - 1],
     )

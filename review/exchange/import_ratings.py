@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from core.datasets.readers import RawRow, read_file
+from core.datasets.readers.raw import RawRow
+from core.datasets.readers.read_file import read_file
 from core.errors import ReviewError
 from core.storage.workspace import now
 from core.text import shortened

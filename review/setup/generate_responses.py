@@ -63,6 +63,7 @@ def plan_review(
     if split is not None:
         rows = split_examples(dataset.examples, settings).named(split)
         rows = tuple(replace(row, split=split) for row in rows)
+    rows = tuple(row for row in rows if not row.is_text)  # plain text asks nothing
     if choice.most < 0:
         raise ReviewError("The number of rows must be 0 (all) or more.")
     entrants = find_entrants(workspace, contenders, rows)

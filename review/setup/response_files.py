@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.datasets.conversation import Example, turn_text
-from core.datasets.formats import RowRefusedError, read_prompt
-from core.datasets.readers import FILE_ENDINGS, read_file
+from core.datasets.conversation import Example, RowRefusedError, turn_text
+from core.datasets.formats import read_prompt
+from core.datasets.readers.read_file import FILE_ENDINGS, read_file
 from core.errors import ReviewError
 from core.text import shortened
 

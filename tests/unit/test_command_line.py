@@ -259,7 +259,7 @@ def bad_files(folder: Path) -> dict[str, bytes]:
         "broken.json": b"[\n"
         + b'{"instruction": "Q", "output": "A"},\n' * 55
         + b'{"instruction": "Q" "output": 1}\n]',
-        "columns.csv": b"question,reply\nQ,A\n",
+        "columns.csv": b"headline,verse\nQ,A\n",
         "image.json": b"\x89PNG\r\n\x1a\n\x00\x00",
         "answerless.json": b'[{"instruction": "Q", "input": ""}]',
     }

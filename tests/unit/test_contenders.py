@@ -361,7 +361,7 @@ def test_lists_of_prompts_come_in_many_shapes(
             "no prompt that can be asked: row 1 no prompt: the field 'prompt' is missing",
         ),
         ("a.json", '[{"messages": [{"role": "robot", "content": "Hi"}]}]', "has the role 'robot'"),
-        ("t.json", '[{"turns": []}]', "do not end with the user"),
+        ("t.json", '[{"turns": []}]', "its conversation is empty"),
     ],
 )
 def test_a_list_that_asks_nothing_gets_one_sentence(

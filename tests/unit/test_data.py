@@ -92,8 +92,6 @@ def test_every_shape_is_recognised_by_itself(
             "no answer: the field 'output' holds only white space",
         ),
         ({"instruction": "", "output": "A"}, "no instruction: the field 'instruction' is empty"),
-        ({"instruction": "Q", "output": 5}, "the field 'output' is a number, not text"),
-        ({"instruction": "Q", "output": ["A"]}, "the field 'output' is a list, not text"),
         (
             {"instruction": "Q\ud800", "output": "A"},
             "has half a character (a lone UTF-16 surrogate)",
@@ -158,13 +156,13 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
             "in line 57,",
         ),
         ("image.json", b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG image, not text"),
-        ("latin.json", b'[\n{"instruction": "caf\xe9"}]', "is not UTF-8 text (line 2)"),
+        ("noise.json", bytes(range(1, 256)) * 40, "noise.json "),
         (
             "other.json",
-            b'[{"question": "Q", "reply": "A"}]',
-            "has the fields 'question', 'reply'; rows need the fields 'instruction' and 'output'",
+            b'[{"headline": "Q", "verse": "A"}]',
+            "has the fields 'headline', 'verse', and no names that say what is asked",
         ),
-        ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
+        ("columns.csv", b"headline,verse\nQ,A\n", "has the fields 'headline', 'verse'"),
         (
             "half.csv",
             b"instruction,input\nQ,\n",
@@ -174,7 +172,7 @@ def test_gzip_is_unpacked(tmp_path: Path) -> None:
         ("twice.csv", b"output,output\nA,B\n", "has the column 'output' twice"),
         ("number.json", b"42", "holds no list of rows"),
         ("damaged.json.gz", b"\x1f\x8b\x00\x00", "is a damaged gzip file"),
-        ("words.txt", b"hello", "has an unknown ending"),
+        ("words.doc", b"hello", "has an unknown ending"),
         ("deep.json", b"[" * 100_000, "nested too deeply"),
         (
             "digits.json",
@@ -207,16 +205,20 @@ def test_files_of_every_row_format_are_read() -> None:
     usable = {
         "dolly.jsonl": 5,
         "alpaca-scripts.json": 10,
-        "sharegpt.json": 3,
-        "sharegpt-tools.json": 1,
+        "sharegpt.json": 4,
+        "sharegpt-tools.json": 2,
         "messages.json": 1,
     }
     datasets = {name: load_dataset(DATA / name) for name in usable}
     assert {name: len(dataset.examples) for name, dataset in datasets.items()} == usable
-    assert [refusal.row for refusal in datasets["sharegpt.json"].refused] == [4, 5]
-    assert "'function_call'" in datasets["sharegpt-tools.json"].refused[0].reason
+    assert [refusal.row for refusal in datasets["sharegpt.json"].refused] == [5]
     assert datasets["sharegpt.json"].examples[2].answer == "Ask it."  # what follows is left open
     assert datasets["messages.json"].examples[0].prompt_text == "Spell cat."
+    called = datasets["sharegpt-tools.json"].examples[0]
+    assert [turn.text for turn in called.turns[1:3]] == [
+        '<tool_call>\n{"name": "weather"}\n</tool_call>',
+        "<tool_response>\n29 °C\n</tool_response>",
+    ]
 
 
 def test_placeholders_are_found_wherever_they_stand() -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main as core_main
-from core.datasets import readers
 from core.datasets.check import _PLACEHOLDER
 from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
+from core.datasets.readers import raw
+from core.datasets.readers import text as reader
 from core.errors import DataError, ModelError, StyleError
 from core.models.resolve import max_context, read_config
 from core.prompts.chat_template import Style
@@ -76,8 +77,8 @@ def test_a_file_made_to_harm_is_refused_in_a_sentence(
 
 
 def test_rows_lines_and_cells_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_ROWS", 50)
-    monkeypatch.setattr(readers, "_MAX_LINE_MIB", 1)
+    monkeypatch.setattr(raw, "MAX_ROWS", 50)
+    monkeypatch.setattr(reader, "MAX_LINE_MIB", 1)
     line = json.dumps(ROW) + "\n"
     for name, content in (
         ("a.jsonl", line * 51),
@@ -89,10 +90,10 @@ def test_rows_lines_and_cells_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_dataset(write(tmp_path / "b.jsonl", line * 50 + " \n" * 1000)).row_count == 50
     with pytest.raises(DataError, match=r"a line of more than 1 MiB \(line 2\)"):
         load_dataset(write(tmp_path / "c.jsonl", line + " " * (2 * 2**20)))
-    monkeypatch.setattr(readers, "MAX_DOCUMENT_MIB", 1)
+    monkeypatch.setattr(raw, "MAX_DOCUMENT_MIB", 1)
     with pytest.raises(DataError, match=r"save it as JSON lines \(\.jsonl\)"):
         load_dataset(write(tmp_path / "d.json", json.dumps([ROW | {"input": "x" * 2**20}])))
-    monkeypatch.setattr(readers, "_MAX_VALUES", 60)
+    monkeypatch.setattr(raw, "MAX_VALUES", 60)
     with pytest.raises(DataError, match="more than 60 cells"):
         load_dataset(write(tmp_path / "e.csv", "instruction,output\n" + "a,b\n" * 40))
 
@@ -160,15 +161,20 @@ def test_half_a_character_is_refused_wherever_it_stands(tmp_path: Path) -> None:
     text = "".join(row % half + "\n" for row in rows) + json.dumps(ROW)
     dataset = load_dataset(write(tmp_path / "half.jsonl", text))
     assert [one.row for one in dataset.refused] == [1, 2, 3] and len(dataset.examples) == 1
-    assert {one.reason for one in dataset.refused} == {readers.HALF_CHARACTER}
+    assert {one.reason for one in dataset.refused} == {raw.HALF_CHARACTER}
     dataset = load_dataset(write(tmp_path / "half.json", f"[{rows[0] % half}, {json.dumps(ROW)}]"))
     assert [one.row for one in dataset.refused] == [1]
 
 
 def test_a_csv_may_begin_with_blank_lines_and_a_broken_one_names_its_line(tmp_path: Path) -> None:
     assert load_dataset(write(tmp_path / "a.csv", "\n\r\ninstruction,output\na,b\n")).row_count == 1
-    with pytest.raises(DataError, match="near line 3"):
-        load_dataset(write(tmp_path / "b.csv", 'instruction,output\na,b\nc,"d"e\nf,g\n'))
+    broken = load_dataset(write(tmp_path / "b.csv", 'instruction,output\na,b\nc,"d"e\nf,g\n'))
+    assert [example.row for example in broken.examples] == [1, 3]
+    assert "its quotation marks are broken (line 3)" in broken.refused[0].reason
+    open_end = 'instruction,output\na,b\nc,"d\nf,g\nh,i\n'  # the mark swallows what follows
+    broken = load_dataset(write(tmp_path / "c.csv", open_end))
+    assert [example.row for example in broken.examples] == [1, 3, 4]
+    assert [refusal.row for refusal in broken.refused] == [2]
 
 
 def test_sentences_and_reasons_are_short_whatever_they_quote(

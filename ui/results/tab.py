@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.datasets.readers import FILE_ENDINGS
+from core.datasets.readers.read_file import FILE_ENDINGS
 from core.errors import ReviewError
 from core.storage.atomic_write import write_file
 from review.domain.rating import TAGS

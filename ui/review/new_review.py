@@ -7,7 +7,7 @@ import gradio as gr
 
 from core.datasets.conversation import SplitName
 from core.datasets.prompt_lists import load_prompt_list
-from core.datasets.readers import FILE_ENDINGS
+from core.datasets.readers.read_file import FILE_ENDINGS
 from core.generation.sampling import Sampling
 from core.models.resolve import bundled_models
 from core.storage.atomic_write import write_file

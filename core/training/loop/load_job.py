@@ -147,7 +147,7 @@ def _watch(plan: RunPlan) -> list[Watched]:
     fitting = (
         example
         for example in plan.splits.validation
-        if example.row in writable and _is_short(example, plan)
+        if example.row in writable and not example.is_text and _is_short(example, plan)
     )
     chosen = list(islice(fitting, plan.settings.watched_prompts))
     return [

@@ -182,6 +182,10 @@ def _fit(
         if isinstance(whole, StyleError):
             found.unwritable.append(unwritable_row(example.row, whole))
             continue
+        if whole.is_text:  # a document is learnt to its end, in pieces
+            pieces = whole.pieces(max_tokens)
+            found.kept += [row for row in pieces if row.targets(mask_prompt=mask_prompt)]
+            continue
         row = whole.cut(max_tokens)
         if row.targets(mask_prompt=mask_prompt) < 1:
             found.dropped.append(row.row)

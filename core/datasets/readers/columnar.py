@@ -1,0 +1,107 @@
+"""Parquet and Arrow become raw rows, a batch at a time. pyarrow is loaded only here."""
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+from core.datasets.readers import raw
+from core.datasets.readers.raw import Content, RawRow, checked_row
+from core.datasets.readers.source import Source
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH_ROWS = 512
+_FILE_MARK = b"ARROW1"  # Arrow's file format begins so; its stream format does not
+
+
+def read_parquet(source: Source) -> Content:
+    """Return the rows of a Parquet file. Raises DataError for a damaged or too large one."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(source.seekable(), pre_buffer=False)
+        facts = file.metadata
+        size = sum(facts.row_group(group).total_byte_size for group in range(facts.num_row_groups))
+        _check(facts.num_rows, size, source.name)
+        return Content("parquet", _rows(file.iter_batches(_BATCH_ROWS), source.name))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{source.name} is a damaged Parquet file: write it again.") from error
+
+
+def read_arrow(source: Source) -> Content:
+    """Return the rows of an Arrow file or stream, as ``datasets`` keeps its tables.
+
+    Raises DataError for a damaged one.
+    """
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    try:
+        file = source.seekable()
+        is_file = file.read(6) == _FILE_MARK
+        file.seek(0)
+        if is_file:
+            reader = ipc.open_file(file)
+            batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        else:
+            batches = iter(ipc.open_stream(file))
+        return Content("arrow", _rows(_in_pieces(batches), source.name))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{source.name} is a damaged Arrow file: write it again.") from error
+
+
+def _in_pieces(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            yield batch.slice(start, _BATCH_ROWS)
+
+
+def _check(rows: int, size: int, name: str) -> None:
+    if rows > raw.MAX_ROWS:
+        raise DataError(f"{name} has more than {raw.MAX_ROWS:,} rows: split it into smaller files.")
+    if size > raw.MAX_FILE_MIB * raw.MIB:
+        raise DataError(
+            f"{name} holds more than {raw.MAX_FILE_MIB} MiB: split it into smaller files."
+        )
+
+
+def _rows(batches: "Iterator[pa.RecordBatch]", name: str) -> list[RawRow]:
+    rows: list[RawRow] = []
+    values, size = raw.MAX_VALUES, 0
+    for batch in batches:
+        size += batch.get_total_buffer_size() if batch.num_rows >= _BATCH_ROWS else batch.nbytes
+        values -= batch.num_rows * batch.num_columns
+        _check(len(rows) + batch.num_rows, 0, name)
+        if values < 0:
+            raise DataError(
+                f"{name} has more than {raw.MAX_VALUES:,} cells: split it into smaller files."
+            )
+        for value in batch.to_pylist():
+            plain = {key: _plain(cell) for key, cell in value.items()}
+            rows.append(checked_row(len(rows) + 1, plain, looked_into=False))
+    if not rows:
+        raise DataError(f"{name} is empty: choose a file with at least one row.")
+    return rows
+
+
+def _plain(value: Any) -> object:
+    """Return a cell as JSON would hold it; what is not there, as numbers go, is None."""
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, str | int | None):
+        return value
+    return _plain_number(value)
+
+
+def _plain_number(value: Any) -> object:
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, bytes):
+        return {"bytes": len(value)}  # a picture or a sound, which no text is
+    return value.isoformat() if isinstance(value, datetime | date | time) else str(value)
