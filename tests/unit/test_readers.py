@@ -15,8 +15,8 @@ import pytest
 from pyarrow import ipc, parquet
 
 from core.datasets.dataset import Dataset, load_dataset
-from core.datasets.readers.archive import pack
 from core.datasets.readers import raw as limits
+from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import read_file
 from core.errors import DataError
 
