@@ -36,7 +36,7 @@ CREATE TABLE datasets (
     usable INTEGER NOT NULL,
     split_settings TEXT NOT NULL DEFAULT '{}',  -- JSON: shares and seed chosen for it; empty for the defaults
     used_at TEXT NOT NULL
-);
+, source_hash TEXT NOT NULL DEFAULT '', recipe TEXT NOT NULL DEFAULT '{}', parent TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE "matchup_counts" (                    -- how often two met and how it went: what the next pair is chosen by
         review_id INTEGER NOT NULL REFERENCES reviews(id) ON DELETE CASCADE,

@@ -29,8 +29,13 @@ def check_object(report: CheckReport) -> Object:
         "duplicate_rows": [_repeat_object(repeat) for repeat in report.repeats.exact],
         "near_duplicates": len(report.repeats.near),
         "near_duplicate_rows": [_repeat_object(repeat) for repeat in report.repeats.near],
-        "answer_in_prompt": list(report.answer_in_prompt),
-        "placeholders": list(report.placeholders),
+        "answer_in_prompt": list(report.rows_of("answer_in_prompt")),
+        "placeholders": list(report.rows_of("placeholder")),
+        "findings": {
+            one.kind: [{"row": row, "what": what} for row, what in one.rows]
+            for one in report.findings
+        },
+        "languages": dict(report.languages),
         "too_long": len(report.too_long),
         "too_long_rows": [
             {"row": x.row, "tokens": x.tokens, "lost_tokens": x.lost_tokens}
@@ -70,40 +75,12 @@ def check_text(report: CheckReport) -> str:
         lines.insert(1, f"read as {report.format}, because {report.because}")
     lines += _listing("read otherwise than it stands", list(report.notes))
     lines += _listing(
-        "refused", [f"row {refusal.row}: {refusal.reason}" for refusal in report.refused]
-    )
-    lines += _listing(
-        "cannot be written in this style, so left out",
-        [f"row {x.row}: {x.reason}" for x in report.unwritable],
-    )
-    lines += _listing(
         "fields that are not used", [unused_words(*field) for field in report.unused_fields]
     )
-    lines += _listing(
-        "characters that the vocabulary cannot write",
-        [f"row {row}: {lost[:40]}" for row, lost in report.lossy],
-    )
-    lines += _listing(
-        "exact repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.exact]
-    )
-    lines += _listing(
-        "near repeats of a prompt", [repeat_words(repeat) for repeat in report.repeats.near]
-    )
-    lines += _listing(
-        "answer stands in the prompt", [f"row {row}" for row in report.answer_in_prompt]
-    )
-    lines += _listing("unfilled placeholder", [f"row {row}" for row in report.placeholders])
-    lines += _listing(
-        "over the context",
-        [f"row {x.row}: {x.tokens} tokens, {x.lost_tokens} lost" for x in report.too_long],
-    )
+    for finding in report.findings:
+        found = [f"row {row}: {what}" for row, what in finding.rows]
+        lines += _listing(f"{finding.title}, {finding.advice}", found)
     return "\n".join(lines)
-
-
-def repeat_words(repeat: Repeat) -> str:
-    """Return one repeat as words."""
-    answer = "same answer" if repeat.same_answer else "another answer"
-    return f"row {repeat.row} repeats row {repeat.earlier_row} ({answer})"
 
 
 def unused_words(name: str, rows: int) -> str:

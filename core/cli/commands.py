@@ -9,18 +9,17 @@ from dataclasses import fields
 from types import FrameType
 
 from core.cli.check_output import check_object, check_text, preview_object, preview_text
+from core.cli.open_dataset import opened_dataset
 from core.cli.output import emit, say, show
 from core.cli.progress import EventPrinter, print_plan
-from core.datasets.check import check_dataset
 from core.datasets.conversation import Example
-from core.datasets.dataset import Dataset, load_dataset
-from core.datasets.samples import find_file
+from core.datasets.export import export_refused, export_rows
 from core.datasets.splits import split_examples
 from core.errors import SettingsError, WorkspaceError
 from core.models.encoder import encoder_of, own_style
 from core.models.resolve import find_model, max_context
 from core.processes.messages import Progress, report
-from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.encoded_dataset import report_on
 from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
 from core.storage.atomic_write import check_writable, told_by_path, write_file
@@ -29,31 +28,38 @@ from core.training.settings import TrainingSettings, as_method, change_settings,
 
 
 def check(chosen: argparse.Namespace) -> int:
-    """Report on a file of instructions."""
-    dataset, encoder, context = _opened(chosen)
-    lengths, unwritable = measure_dataset(dataset, encoder)
-    report = check_dataset(dataset, lengths, context, unwritable)
-    show(check_object(report), check_text(report), as_json=chosen.json)
+    """Report on files of instructions, and write their usable rows where that is asked for."""
+    with opened_dataset(chosen, chosen.file) as dataset:
+        encoder, context = _encoder(chosen)
+        found = report_on(dataset, encoder, context)
+        if chosen.out is not None:
+            with told_by_path(chosen.out):
+                write_file(chosen.out, export_rows(dataset, chosen.form))
+        if chosen.refused_out is not None:
+            with told_by_path(chosen.refused_out):
+                write_file(chosen.refused_out, export_refused(dataset))
+    show(check_object(found), check_text(found), as_json=chosen.json)
     return 0
 
 
 def preview(chosen: argparse.Namespace) -> int:
     """Show a row as text and tokens."""
-    dataset, encoder, context = _opened(chosen)
-    preview = preview_row(dataset.example(chosen.row), encoder, context)
+    with opened_dataset(chosen, chosen.file) as dataset:
+        encoder, context = _encoder(chosen)
+        preview = preview_row(dataset.example(chosen.row), encoder, context)
     show(preview_object(preview), preview_text(preview), as_json=chosen.json)
     return 0
 
 
-def _opened(chosen: argparse.Namespace) -> tuple[Dataset, PromptEncoder, int]:
-    """Return a file's rows, what a model reads them by, and how many tokens it takes."""
-    dataset = load_dataset(find_file(chosen.file))
+def _encoder(chosen: argparse.Namespace) -> tuple[PromptEncoder, int]:
+    """Return what a model reads rows by, and how many tokens it takes."""
     source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
-    return dataset, encoder_of(source, chosen.style), max_context(source.weights_folder)
+    return encoder_of(source, chosen.style), max_context(source.weights_folder)
 
 
 # settings whose options are never None, or are no plain setting
 _WITH_DEFAULT = {"model", "style", "method"}
+_ROW_OPTIONS = ("map", "mask", "leave_out", "answers", "thoughts")
 
 
 def train(chosen: argparse.Namespace) -> int:
@@ -96,8 +102,8 @@ def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
         name = _named(chosen)
         given = [
             field
-            for field in ("file", "method", *_settings_in(chosen))
-            if getattr(chosen, field) is not None
+            for field in ("file", "method", *_ROW_OPTIONS, *_settings_in(chosen))
+            if getattr(chosen, field) not in (None, [])
         ]
         if refused := [field for field in given if field != "epochs"]:
             reason = "goes with a new run; --resume goes on with the data and settings of its run"
@@ -106,11 +112,11 @@ def _run_to_train(chosen: argparse.Namespace, workspace: Workspace) -> str:
             extend_run(workspace, name, chosen.epochs)
         check_resumable(workspace, name)
         return name
-    if chosen.file is None:
+    if not chosen.file:
         raise SettingsError({"file": "give a FILE to train on, or --resume with --name"})
-    dataset = load_dataset(find_file(chosen.file))
-    plan = plan_run(dataset, _settings(chosen, workspace), workspace)
-    name = add_planned_run(workspace, dataset, plan, chosen.name)
+    with opened_dataset(chosen, chosen.file) as dataset:
+        plan = plan_run(dataset, _settings(chosen, workspace), workspace)
+        name = add_planned_run(workspace, dataset, plan, chosen.name)
     print_plan(plan, name, as_json=chosen.json)
     return name
 
@@ -218,7 +224,8 @@ def _chosen_rows(chosen: argparse.Namespace) -> Sequence[Example]:
     """Return the rows to answer; a run's own split decides what its test rows are."""
     from core.training.runs.store import find_split_settings
 
-    dataset = load_dataset(find_file(chosen.data))
+    with opened_dataset(chosen, [chosen.data]) as dataset:
+        pass
     if chosen.split is None:
         return dataset.examples
     settings = find_split_settings(

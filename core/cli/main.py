@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from core.cli.data_options import add_files, add_row_options
 from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command, whole
+from core.datasets.choices import DATASET_FORMATS
 from core.datasets.conversation import SPLIT_NAMES
-from core.datasets.samples import SAMPLES
 from core.prompts.built_in import BUILT_IN
 from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
 
@@ -40,16 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_file(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    count = "?" if optional else None
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        nargs=count,
-        help=f"JSON, JSONL, CSV or TSV, also .gz; or {', '.join(SAMPLES)}",
-    )
-
-
 def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket") -> None:
     parser.add_argument(
         "--model",
@@ -67,20 +58,27 @@ def _add_model(parser: argparse.ArgumentParser, *, default: str | None = "pocket
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
+    add_files(parser)
     _add_model(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the usable rows here")
+    parser.add_argument(
+        "--as", dest="form", choices=DATASET_FORMATS, default="messages", help="the format of --out"
+    )
+    parser.add_argument(
+        "--refused-out", type=Path, metavar="FILE", help="write the refused rows' reasons here"
+    )
     parser.set_defaults(command="core.cli.commands:check")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser)
+    add_files(parser)
     _add_model(parser)
     parser.add_argument("--row", type=int, default=1, metavar="N", help="counted from 1")
     parser.set_defaults(command="core.cli.commands:preview")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    _add_file(parser, optional=True)
+    add_files(parser, optional=True)
     _add_model(parser)
     method = SETTINGS["method"]
     parser.add_argument("--method", choices=method.choices, default=None, help=method.help)
@@ -115,6 +113,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--split", choices=SPLIT_NAMES, default=None, help="only these rows of the file"
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
+    add_row_options(parser)
     add_sampling_options(parser, ("temperature", "top_k", "top_p", "max_new_tokens", "seed"))
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"

@@ -3,20 +3,20 @@
 Knows tokens only as numbers given to it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from core.datasets.conversation import Example, RefusedRow
+from core.datasets.conversation import RefusedRow
 from core.datasets.dataset import Dataset
-from core.datasets.near_duplicates import Repeats, find_repeats
-
-# Bounded, so that ten thousand beginnings without an end are looked at once each.
-_PLACEHOLDER = re.compile(
-    r"\{\{\s{0,20}\w{1,80}\s{0,20}\}\}|<(?:INSERT|YOUR|TODO)[^<>]{0,200}>|\bTODO\b|\[INSERT[^\[\]]{0,200}\]"
+from core.datasets.findings import (
+    Finding,
+    find_between_rows,
+    find_in_rows,
+    languages_of,
 )
-_SHORTEST_COPIED_ANSWER = 12  # characters; shorter answers ("yes") stand in prompts by chance
+from core.datasets.near_duplicates import Repeat, Repeats, find_repeats
+from core.text import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,7 @@ class CheckReport:
     usable: int
     refused: tuple[RefusedRow, ...]
     repeats: Repeats
-    answer_in_prompt: tuple[int, ...]  # row numbers
-    placeholders: tuple[int, ...]
+    looks: tuple[Finding, ...]  # what single rows, and rows beside each other, show
     too_long: tuple[LongRow, ...]
     tokens: TokenStatistics
     unused_fields: tuple[tuple[str, int], ...] = ()  # name, rows that say something in it
@@ -74,6 +73,27 @@ class CheckReport:
     ] = ()  # row, and the characters of it that the vocabulary cannot write
     because: str = ""  # which column was read as what
     notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
+    untrained: tuple[int, ...] = ()  # rows of which the loss would see nothing
+    languages: tuple[tuple[str, int], ...] = ()  # ISO 639-1 code of the answers, rows
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found, grouped by kind; kinds without rows are left out."""
+        return tuple(one for one in _findings(self) if one.rows)
+
+    @property
+    def row_format(self) -> str:
+        """The format of the rows, without that of the file."""
+        return self.format.rpartition(" ")[0]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of findings that rows can be left out by."""
+        return tuple(one.kind for one in _findings(self) if one.can_drop)
+
+    def rows_of(self, kind: str) -> tuple[int, ...]:
+        """Return the numbers of the rows of one kind of finding."""
+        return next((one.numbers for one in self.findings if one.kind == kind), ())
 
 
 def check_dataset(
@@ -87,18 +107,17 @@ def check_dataset(
     ``lengths`` are those of the usable ones, ``unwritable`` those of them that have none,
     ``max_tokens`` is the context length.
     """
+    repeats = find_repeats(dataset.examples)
     return CheckReport(
         name=dataset.name,
         format=dataset.format,
         rows=dataset.row_count,
         usable=len(dataset.examples),
         refused=dataset.refused,
-        repeats=find_repeats(dataset.examples),
-        answer_in_prompt=tuple(
-            example.row for example in dataset.examples if _answer_leaks_into_prompt(example)
-        ),
-        placeholders=tuple(
-            example.row for example in dataset.examples if _has_placeholder(example)
+        repeats=repeats,
+        looks=(
+            *find_between_rows(dataset.examples, repeats),
+            *find_in_rows(dataset.examples),
         ),
         too_long=tuple(
             LongRow(x.row, x.tokens, x.tokens - max_tokens)
@@ -111,18 +130,42 @@ def check_dataset(
         lossy=tuple((x.row, x.lost) for x in lengths if x.lost),
         because=dataset.because,
         notes=dataset.notes,
+        untrained=tuple(x.row for x in lengths if not x.trained_tokens),
+        languages=languages_of(dataset.examples),
     )
 
 
-def _answer_leaks_into_prompt(example: Example) -> bool:
-    answer = example.answer.casefold()
-    return len(answer) >= _SHORTEST_COPIED_ANSWER and answer in example.prompt_text.casefold()
+def _findings(report: CheckReport) -> tuple[Finding, ...]:
+    """Return all kinds in the order in which a report has them: the worst first."""
+    return (
+        Finding("refused", "Refused rows", "left out of everything", _reasons(report.refused),
+                can_drop=False),
+        Finding("unwritable", "Rows that cannot be written in this style", "left out of training",
+                _reasons(report.unwritable)),
+        Finding("untrained", "Rows of which nothing is learnt", "left out of training",
+                tuple((row, "the loss sees none of its tokens") for row in report.untrained)),
+        Finding("unwritten", "Characters that the vocabulary cannot write",
+                "they vanish from what is learnt",
+                tuple((row, shortened(lost, 40)) for row, lost in report.lossy)),
+        Finding("exact_repeats", "Exact repeats of a prompt", "kept on one side of the split",
+                tuple((one.row, _repeat(one)) for one in report.repeats.exact)),
+        Finding("near_repeats", "Near repeats of a prompt", "kept on one side of the split",
+                tuple((one.row, _repeat(one)) for one in report.repeats.near)),
+        *report.looks,
+        Finding("too_long", "Rows over the context length",
+                "cut as the setting “Cut of rows too long” says",
+                tuple((x.row, f"{x.tokens:,} tokens, {x.lost_tokens:,} too many")
+                      for x in report.too_long)),
+    )  # fmt: skip
 
 
-def _has_placeholder(example: Example) -> bool:
-    return any(
-        _PLACEHOLDER.search(turn.text) or _PLACEHOLDER.search(turn.input) for turn in example.turns
-    )
+def _reasons(rows: Sequence[RefusedRow]) -> tuple[tuple[int, str], ...]:
+    return tuple((one.row, one.reason) for one in rows)
+
+
+def _repeat(repeat: Repeat) -> str:
+    answer = "same answer" if repeat.same_answer else "another answer"
+    return f"repeats row {repeat.earlier_row} ({answer})"
 
 
 def _statistics(lengths: Sequence[RowLength]) -> TokenStatistics:

@@ -7,24 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.datasets.choices import MEANINGS
 from core.errors import SettingsError
 from core.text import shortened
 
-# what a column can be said to hold, and how a screen calls it; a column that is not named is not
-# read
-MEANINGS: dict[str, str] = {
-    "instruction": "instruction",
-    "input": "input",
-    "output": "answer",
-    "system": "system prompt",
-    "category": "category",
-    "split": "split",
-    "chosen": "chosen answer",
-    "rejected": "rejected answer",
-    "label": "label (good or bad)",
-    "messages": "conversation",
-    "text": "plain text",
-}
 # of the most usual name first; compared without case, blanks, "_" and "-"
 _NAMES: dict[str, tuple[str, ...]] = {
     "instruction": (

@@ -28,7 +28,7 @@ class Dataset:
 
     name: str  # the file's name
     path: Path
-    content_hash: str  # SHA-256 of the file, hexadecimal
+    content_hash: str  # of the version: the file's, or of it and what was done to its rows
     kind: str  # "json", "csv", "parquet" …
     row_format: str  # "alpaca", "dolly", …
     row_count: int
@@ -39,6 +39,9 @@ class Dataset:
     ] = ()  # what no row is read by, and how many rows say something in it
     because: str = ""  # which column was read as what
     notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
+    source_hash: str = ""  # SHA-256 of the file, hexadecimal
+    columns: tuple[str, ...] = ()  # of the file, as they are called there
+    recipe: str = "{}"  # JSON: what was done to the rows (recipe.py)
 
     @property
     def format(self) -> str:
@@ -87,6 +90,8 @@ def read_dataset(raw: RawFile, path: Path, mapping: Mapping[str, str] | None = N
         _unused(raw, mapped, file_format),
         _because(mapped) if mapped else file_format.main.because,
         (*raw.notes, *file_format.notes, *_counted(notes)),
+        raw.content_hash,
+        tuple(columns),
     )
 
 

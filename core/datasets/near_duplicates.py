@@ -121,16 +121,29 @@ def _near_repeats(
 
 def _ranked_words(examples: Sequence[Example]) -> list[list[int]]:
     """Return each prompt's distinct words as numbers, the rarest first."""
+    import numpy as np
+
     instructions = Counter(example.turns[0].text for example in examples if example.turns[0].input)
-    words = [_distinguishing_words(example, instructions) for example in examples]
-    frequency = Counter(word for distinct in words for word in distinct)
-    rank = {
-        word: number
-        for number, (word, _) in enumerate(
-            sorted(frequency.items(), key=lambda item: (item[1], item[0]))
+    numbers: dict[str, int] = {}
+    rows = [
+        np.array(
+            [
+                numbers.setdefault(word, len(numbers))
+                for word in _distinguishing_words(example, instructions)
+            ],
+            dtype=np.int64,
         )
-    }
-    return [sorted(rank[word] for word in distinct) for distinct in words]
+        for example in examples
+    ]
+    if not numbers:
+        return [[] for _ in examples]
+    frequency = np.bincount(np.concatenate(rows))
+    rank = np.empty(len(numbers), dtype=np.int64)
+    # of words as frequent as each other by the alphabet: the order in which they came is chance
+    by_word = np.fromiter(map(numbers.__getitem__, sorted(numbers)), np.int64, len(numbers))
+    by_rank = by_word[np.argsort(frequency[by_word], kind="stable")]
+    rank[by_rank] = np.arange(len(numbers))
+    return [np.sort(rank[row]).tolist() for row in rows]
 
 
 def _distinguishing_words(example: Example, instructions: Counter[str]) -> set[str]:

@@ -45,6 +45,7 @@ def load_prompt_list(path: Path) -> Dataset:
         len(raw.rows),
         tuple(examples),
         tuple(refused),
+        source_hash=raw.content_hash,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from core.datasets.check import RowLength
+from core.datasets.check import CheckReport, RowLength, check_dataset
 from core.datasets.conversation import Example, RefusedRow
 from core.datasets.dataset import Dataset
 from core.errors import StyleError
@@ -79,6 +79,15 @@ def measure_dataset(
     if not encoded.lengths:
         raise StyleError(f"Row {unwritable[0].row}: {unwritable[0].reason}.")
     return encoded.lengths, unwritable
+
+
+def report_on(dataset: Dataset, encoder: PromptEncoder, max_tokens: int) -> CheckReport:
+    """Return the check report of a dataset under a tokenizer and a style.
+
+    Raises StyleError where no row can be written so.
+    """
+    lengths, unwritable = measure_dataset(dataset, encoder)
+    return check_dataset(dataset, lengths, max_tokens, unwritable)
 
 
 def unwritable_row(number: int, error: StyleError) -> RefusedRow:

@@ -99,3 +99,14 @@ def m004_identity(db: Database) -> Any:
 def m005_requested_action(db: Database) -> Any:
     """Call what users ask of a training process what it is."""
     db.execute("ALTER TABLE runs RENAME COLUMN wish TO requested_action")
+
+
+@engine_tables()
+def m006_dataset_versions(db: Database) -> Any:
+    """Let one file have several versions, each with what was done to its rows."""
+    # the file's own hash: a version's is of the file and the recipe
+    db.execute("ALTER TABLE datasets ADD COLUMN source_hash TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE datasets ADD COLUMN recipe TEXT NOT NULL DEFAULT '{}'")
+    # the version it was made from, '' for a file as it is
+    db.execute("ALTER TABLE datasets ADD COLUMN parent TEXT NOT NULL DEFAULT ''")
+    db.execute("UPDATE datasets SET source_hash = content_hash")

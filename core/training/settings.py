@@ -14,12 +14,14 @@ LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
 Precision = Literal["auto", "float32", "bfloat16"]
 SavedType = Literal["float32", "base"]
+LongRows = Literal["end", "start", "drop"]
 MatmulBackend = Literal["default", "onednn"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
 KEPT: tuple[Kept, ...] = get_args(Kept)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
+LONG_ROWS: tuple[LongRows, ...] = get_args(LongRows)
 MATMUL_BACKENDS: tuple[MatmulBackend, ...] = get_args(MatmulBackend)
 
 
@@ -95,6 +97,12 @@ class TrainingSettings:
     max_tokens: int = _setting(
         0, "cut rows to this length; 0: the model's context", label="Longest row",
         info="tokens; 0: the model's context", low=0, high=1_000_000, group="steps",
+    )  # fmt: skip
+    long_rows: LongRows = _setting(
+        "end", "what is cut of rows beyond the longest", label="Cut of rows too long",
+        info="whose end is cut do not learn to stop", choices=LONG_ROWS,
+        titles=("their end", "the prompt's start", "leave them out"), group="steps",
+        costs_time=False,
     )  # fmt: skip
     evaluations_per_epoch: int = _setting(
         2, "on the whole validation split", label="Evaluations per epoch",

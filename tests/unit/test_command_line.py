@@ -52,7 +52,7 @@ def test_check_answers_with_the_agreed_fields(
     )
     assert len(report["duplicate_rows"]) == 25
     status, out, _ = call(core_main, capsys, "check", book, "--workspace", tmp_path / "w")
-    assert status == 0 and "exact repeats of a prompt: 25" in out
+    assert status == 0 and "Exact repeats of a prompt, kept on one side of the split: 25" in out
 
 
 def test_what_is_printed_is_utf_8_whatever_the_system_prefers(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_files_of_every_row_format_are_read() -> None:
 def test_placeholders_are_found_wherever_they_stand() -> None:
     dataset = load_dataset(DATA / "identity.json")
     report = check_dataset(dataset, [RowLength(x.row, 10, 5) for x in dataset.examples], 512)
-    assert report.placeholders == (1, 2, 3, 4, 5)
+    assert report.rows_of("placeholder") == (1, 2, 3, 4, 5)
 
 
 def test_a_report_names_long_rows_and_what_they_lose(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_an_answer_that_stands_in_its_prompt_is_named(tmp_path: Path) -> None:
         [RowLength(1, 9, 3), RowLength(2, 9, 3)],
         99,
     )
-    assert report.answer_in_prompt == (2,)
+    assert report.rows_of("answer_in_prompt") == (2,)
 
 
 def test_near_repeats_are_found_with_their_similarity() -> None:
@@ -388,7 +388,7 @@ def test_long_answers_that_stand_nowhere_in_their_prompt_are_not_named() -> None
     report = check_dataset(
         replace(dataset, examples=examples), [RowLength(1, 9, 3), RowLength(2, 9, 3)], 512
     )
-    assert report.answer_in_prompt == ()
+    assert report.rows_of("answer_in_prompt") == ()
 
 
 def test_test_and_validation_rows_are_drawn_independently_of_each_other() -> None:

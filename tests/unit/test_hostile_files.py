@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main as core_main
-from core.datasets.check import _PLACEHOLDER
 from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
+from core.datasets.findings import _PLACEHOLDER
 from core.datasets.readers import raw
 from core.datasets.readers import text as reader
 from core.errors import DataError, ModelError, StyleError

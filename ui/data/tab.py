@@ -5,14 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from core.datasets.check import check_dataset
 from core.datasets.conversation import Example
 from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.splits import SplitSettings, split_examples
 from core.errors import UserError
 from core.models.encoder import encoder_of
 from core.models.resolve import max_context
-from core.prompts.encoded_dataset import measure_dataset
+from core.prompts.encoded_dataset import report_on
 from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
 from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
@@ -144,10 +143,7 @@ class _Handlers:
         if (key, model) not in self.reports:
             encoder, context = self._encoder(model, "")
             loaded = self._load(key)
-            lengths, unwritable = measure_dataset(loaded, encoder)
-            self.reports[key, model] = report_markup(
-                check_dataset(loaded, lengths, context, unwritable)
-            )
+            self.reports[key, model] = report_markup(report_on(loaded, encoder, context))
         return self.reports[key, model], gr.Button(visible=True)
 
     @shows_user_errors

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from core.cli.check_output import repeat_words, unused_words
+from core.cli.check_output import unused_words
 from core.datasets.check import CheckReport
 from core.datasets.conversation import Example
 from core.datasets.splits import Splits
@@ -18,64 +18,22 @@ from ui.markup import fill_template
 PAGE_ROWS = 100
 _HISTOGRAM_BARS = 24
 _LONGEST_CELL = 400
+_MOST_LISTED = 200  # rows of one finding on the page
+_MOST_LANGUAGES = 6
 
 
 def report_markup(report: CheckReport) -> Markup:
     """Return a check report: counts, then every finding with its rows, then token lengths."""
-    findings = [
-        (
-            "Refused rows",
-            [f"Row {x.row}: {x.reason}" for x in report.refused],
-            "left out of everything",
-        ),
-        (
-            "Rows that cannot be written in this style",
-            [f"Row {x.row}: {x.reason}" for x in report.unwritable],
-            "left out of training",
-        ),
-        (
-            "Fields that are not used",
-            [unused_words(*field) for field in report.unused_fields],
-            "nothing is read from them",
-        ),
-        (
-            "Characters that the vocabulary cannot write",
-            [f"Row {row}: {lost[:40]}" for row, lost in report.lossy],
-            "they vanish from what is learnt",
-        ),
-        (
-            "Exact repeats of a prompt",
-            [_sentence(repeat_words(x)) for x in report.repeats.exact],
-            "kept on one side of the split",
-        ),
-        (
-            "Near repeats of a prompt",
-            [_sentence(repeat_words(x)) for x in report.repeats.near],
-            "kept on one side of the split",
-        ),
-        (
-            "Answers that stand in their prompt",
-            [f"Row {row}" for row in report.answer_in_prompt],
-            "worth a look",
-        ),
-        ("Unfilled placeholders", [f"Row {row}" for row in report.placeholders], "worth a look"),
-        (
-            "Rows over the context length",
-            [
-                f"Row {x.row}: {x.tokens:,} tokens, the last {x.lost_tokens:,} would be cut"
-                for x in report.too_long
-            ],
-            "cut at the end, or left out where all of the answer would be lost",
-        ),
-    ]
     bars = _histogram(report.tokens.lengths)
     return fill_template(
         "check_report",
         report=report,
         tiles=_tiles(report),
-        findings=findings,
         bars=bars,
-        most=max(count for _, count in bars),
+        most=_MOST_LISTED,
+        unused_words=unused_words,
+        languages=_languages(report),
+        highest=max(count for _, count in bars),
         shortest=min(report.tokens.lengths),
         longest=max(report.tokens.lengths),
     )
@@ -132,6 +90,15 @@ def table_rows(
     return rows, f"{len(found):,} {what}, page {page} of {pages}"
 
 
+def _languages(report: CheckReport) -> str:
+    """Return the languages of the answers, those of some rows, with their shares."""
+    looked_at = sum(count for _, count in report.languages)
+    told = [(code or "too short to tell", count / looked_at) for code, count in report.languages]
+    more = len(told) - _MOST_LANGUAGES
+    shown = [f"{name} {share:.0%}" for name, share in told[:_MOST_LANGUAGES]]
+    return ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
+
+
 def _tiles(report: CheckReport) -> list[tuple[str, str]]:
     tokens = report.tokens
     return [
@@ -171,10 +138,6 @@ def _visible(character: str) -> str:
     if character.isprintable() or character == " ":
         return character
     return f"\\u{ord(character):04x}"
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 def _all_text(example: Example) -> str:

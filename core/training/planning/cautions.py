@@ -52,6 +52,12 @@ def _of_data(plan: RunPlan) -> list[str]:
     return lines
 
 
+def _cut(plan: RunPlan) -> str:
+    if plan.settings.long_rows == "start":
+        return "cut at their start: of their prompt, as far as that is enough"
+    return "cut there, without an end to learn"
+
+
 def _of_rows(plan: RunPlan) -> list[str]:
     """Return what becomes of rows that do not fit as they are."""
     lines = []
@@ -62,14 +68,14 @@ def _of_rows(plan: RunPlan) -> list[str]:
             f"{first.reason}"
         )
     if count := len(plan.cut_rows):
-        lines.append(
-            f"{_rows(count)} longer than {plan.max_tokens:,} tokens and cut there, without an "
-            "end to learn"
-        )
+        lines.append(f"{_rows(count)} longer than {plan.max_tokens:,} tokens and {_cut(plan)}")
     if count := len(plan.dropped_rows):
-        lines.append(
-            f"{_rows(count)} left out: nothing of the answer lies within {plan.max_tokens:,} tokens"
+        why = (
+            f"longer than {plan.max_tokens:,} tokens"
+            if plan.settings.long_rows == "drop"
+            else f"nothing of the answer lies within {plan.max_tokens:,} tokens"
         )
+        lines.append(f"{_rows(count)} left out: {why}")
     if plan.joins_system:
         lines.append(
             "this style has no place for a system prompt: it is put in front of the first question"

@@ -89,8 +89,8 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
     max_tokens = min(settings.max_tokens or context, context)
     splits = split_examples(dataset.examples, settings.splits)
     rows = encode_dataset(dataset, encoder)
-    train = _fit(splits.train, rows, max_tokens, mask_prompt=settings.mask_prompt)
-    validation = _fit(splits.validation, rows, max_tokens, mask_prompt=settings.mask_prompt)
+    train = _fit(splits.train, rows, max_tokens, settings)
+    validation = _fit(splits.validation, rows, max_tokens, settings)
     if not train.kept and train.unwritable:
         raise StyleError(f"Row {train.unwritable[0].row}: {train.unwritable[0].reason}.")
     if not train.kept:
@@ -170,12 +170,12 @@ def _fit(
     examples: Sequence[Example],
     rows: Mapping[int, EncodedRow | StyleError],
     max_tokens: int,
-    *,
-    mask_prompt: bool,
+    settings: TrainingSettings,
 ) -> _Fitted:
-    """Cut rows to a length, and leave out those that cannot be written or have nothing left to
-    learn.
+    """Cut rows to a length or leave them out, as the settings say, and leave out those that cannot
+    be written or have nothing left to learn.
     """
+    mask_prompt = settings.mask_prompt
     found = _Fitted()
     for example in examples:
         whole = rows[example.row]
@@ -186,11 +186,13 @@ def _fit(
             pieces = whole.pieces(max_tokens)
             found.kept += [row for row in pieces if row.targets(mask_prompt=mask_prompt)]
             continue
-        row = whole.cut(max_tokens)
-        if row.targets(mask_prompt=mask_prompt) < 1:
+        is_long = len(whole.ids) > max_tokens
+        cuts_start = settings.long_rows == "start"
+        row = whole.without_start(max_tokens) if cuts_start else whole.cut(max_tokens)
+        if row.targets(mask_prompt=mask_prompt) < 1 or (is_long and settings.long_rows == "drop"):
             found.dropped.append(row.row)
             continue
         found.kept.append(row)
-        if len(row.ids) < len(whole.ids):
+        if is_long:
             found.cut.append(row.row)
     return found
