@@ -189,6 +189,12 @@ class DatasetStore:
         row = self._row(content_hash)
         return read_recipe(row["recipe"] if row else "{}")
 
+    def parent(self, content_hash: str) -> str:
+        """Return the version that one was made from, '' for none, or one that is gone."""
+        row = self._row(content_hash)
+        parent = str(row["parent"]) if row else ""
+        return parent if parent and self._row(parent) is not None else ""
+
     def rename(self, content_hash: str, name: str) -> None:
         """Call a version otherwise. Raises WorkspaceError for a name that is empty or too long."""
         plain = " ".join(name.split())

@@ -304,7 +304,7 @@ def test_an_owner_may_name_no_file_of_the_server_as_an_upload(
     for path in (there, absent):
         named = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
         for name, values in (
-            ("take_upload", [named]),
+            ("take_upload", [[named]]),
             ("take_prompts", [named]),
             ("take_responses", [named, []]),
             ("import_ratings", ["r", named]),

@@ -19,7 +19,7 @@ from ui.train.tab import build_train_tab
 
 def test_an_upload_is_kept_and_reported(services: Services, open_tab: Open, book: Path) -> None:
     page = open_tab(build_data_tab)
-    dropdown, problem, chip = page.trigger("take_upload", upload(services, book))
+    dropdown, problem, chip, *_ = page.trigger("take_upload", [upload(services, book)])
     key = dropdown.value
     assert problem == "" and chip is None and list(services.workspace.uploads.iterdir()) == []
     report, train = page.trigger("show_report", key, "pocket")
@@ -35,7 +35,7 @@ def test_a_bad_upload_stays_on_the_page_as_one_sentence_and_leaves_nothing(
     path.write_text("")
     before = services.datasets.recent()
     page = open_tab(build_data_tab)
-    dropdown, problem, chip = page.trigger("take_upload", upload(services, path))
+    dropdown, problem, chip, *_ = page.trigger("take_upload", [upload(services, path)])
     assert (dropdown.value, chip) == (None, None)  # what stood there before is true no longer
     assert (
         page.trigger("show_report", None, "pocket")[0]
@@ -57,7 +57,7 @@ def test_hostile_rows_are_text_in_every_view(
         )
     )
     page = open_tab(build_data_tab)
-    key = page.trigger("take_upload", upload(services, path))[0].value
+    key = page.trigger("take_upload", [upload(services, path)])[0].value
     for markup in (
         page.trigger("show_report", key, "pocket")[0],
         page.trigger("show_left", key, "pocket", 1, "alpaca", True),
@@ -88,7 +88,7 @@ def test_a_chosen_split_is_remembered_and_used_for_training(
     services: Services, open_tab: Open, book: Path
 ) -> None:
     page = open_tab(build_data_tab)
-    key = page.trigger("take_upload", upload(services, book))[0].value
+    key = page.trigger("take_upload", [upload(services, book)])[0].value
     assert page.trigger("choose_split", key, 20, 10, 7).startswith(
         "770 rows to train on · 110 to validate · 220 to test"
     )

@@ -1,26 +1,44 @@
 """The Data screen: from a file to examples a user has looked at."""
 
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from cachetools import LRUCache
 
+from core.datasets.check import CheckReport
 from core.datasets.conversation import Example
-from core.datasets.dataset import Dataset, load_dataset
+from core.datasets.dataset import Dataset
 from core.datasets.splits import SplitSettings, split_examples
-from core.errors import UserError
 from core.models.encoder import encoder_of
 from core.models.resolve import max_context
 from core.prompts.encoded_dataset import report_on
 from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
-from ui.data.views import TOKEN_LEGEND, report_markup, splits_sentence, table_rows, tokens_markup
+from ui.data.bring import BringParts, lay_out_mapping, lay_out_upload, wire_bringing
+from ui.data.change import (
+    ChangeHandlers,
+    ChangeParts,
+    lay_out_cleaning,
+    lay_out_editing,
+    wire_changing,
+)
+from ui.data.views import (
+    PAGE_ROWS,
+    TOKEN_LEGEND,
+    report_markup,
+    splits_sentence,
+    table_rows,
+    tokens_markup,
+)
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, when_opened
-from ui.markup import alert
-from ui.services import STYLE_CHOICES, Services, sentence, style_title
-from ui.uploads import taken
+from ui.scripts import load_script
+from ui.services import STYLE_CHOICES, Services, style_title
 
+_REPORTS = 8
 _NEIGHBOURS = 3  # rows shown in one batch with the previewed one, so that padding is seen
 
 
@@ -28,8 +46,6 @@ _NEIGHBOURS = 3  # rows shown in one batch with the previewed one, so that paddi
 class _Parts:
     dataset: gr.Dropdown
     model: gr.Dropdown
-    upload: gr.File
-    problem: gr.HTML
     report: gr.HTML
     train: gr.Button
     row: gr.Number
@@ -48,27 +64,33 @@ class _Parts:
 
 def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
-    parts = _Parts(
-        **_lay_out_choice(), **_lay_out_preview(), **_lay_out_splits(), **_lay_out_rows()
-    )
+    choice = _lay_out_choice()
+    mapping, cleaning = lay_out_mapping(), lay_out_cleaning()
+    rows = _lay_out_rows()
+    editing = lay_out_editing()
+    upload = {name: choice.pop(name) for name in ("upload", "pasted", "paste", "problem")}
+    parts = _Parts(**choice, **rows, **_lay_out_preview(), **_lay_out_splits())
     handlers = _Handlers(services)
-    chosen = [parts.dataset, parts.model]
-    opened = when_opened(tab, handlers.refresh, chosen, "refresh_data")
-    _wire_choice(parts, handlers)
+    opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_data")
+    wire_bringing(BringParts(**upload, **mapping), parts.dataset, services, opened)
+    changing = ChangeParts(**cleaning, **editing)
+    change = ChangeHandlers(services, handlers.report)
+    wire_changing(changing, parts.dataset, parts.model, parts.row, change, opened)
+    _wire_choice(parts, upload["problem"], handlers)
     _wire_report(parts, handlers, opened)
     _wire_splits(parts, handlers, opened)
     _wire_rows(parts, handlers, opened)
 
 
-def _wire_choice(parts: _Parts, handlers: "_Handlers") -> None:
-    uploaded = [parts.dataset, parts.problem, parts.upload]
-    touched = [handlers.touch, parts.dataset, parts.problem]
-    parts.upload.upload(
-        handlers.take_upload, parts.upload, uploaded, api_name="take_upload", concurrency_limit=None
-    )
+def _wire_choice(parts: _Parts, problem: gr.HTML, handlers: "_Handlers") -> None:
+    touched = [handlers.touch, parts.dataset, problem]
     parts.dataset.input(*touched, api_name="touch_dataset", **QUIET)
     used = parts.train.click(*touched, api_name="train_on", **QUIET)
     used.then(None, js=OPEN.format("train"))
+    # a row's number in the report shows it below
+    jumped = [parts.row, parts.search, parts.page]
+    asked = [parts.dataset]
+    parts.report.jump(handlers.jump, asked, jumped, api_name="jump_to_row", **QUIET)
 
 
 def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
@@ -106,26 +128,16 @@ class _Handlers:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.reports: dict[
-            tuple[str, str], str
-        ] = {}  # a dataset version under a model never reads otherwise
+        # a dataset version under a model never reads otherwise
+        self.reports: LRUCache[tuple[str, str], CheckReport] = LRUCache(_REPORTS)
+        self.lock = threading.Lock()
 
-    def take_upload(self, path: str | None) -> tuple[Any, str, None]:
-        """Keep a file; of one that is refused nothing is shown but why, and nothing of the one
-        before.
-        """
-        if path is None:
-            return gr.skip(), "", None
-        try:
-            with taken(path, self.services.workspace) as file:
-                key = self.services.datasets.keep(load_dataset(file))
-        except UserError as error:
-            return (
-                gr.Dropdown(self.services.dataset_choices(), value=None),
-                alert(sentence(error)),
-                None,
-            )
-        return gr.Dropdown(self.services.dataset_choices(), value=key), "", None
+    def jump(self, key: str | None, event: gr.EventData) -> tuple[int, str, int]:
+        """Show a row that the report names: its preview, and the page of the table it is on."""
+        row = int(event.row)
+        examples = self._load(key or "").examples
+        before = sum(example.row < row for example in examples)
+        return row, "", before // PAGE_ROWS + 1
 
     def refresh(self) -> tuple[Any, Any]:
         choices = self.services.dataset_choices()
@@ -140,11 +152,15 @@ class _Handlers:
     def show_report(self, key: str | None, model: str) -> tuple[str, Any]:
         if not key:
             return "", gr.Button(visible=False)
-        if (key, model) not in self.reports:
-            encoder, context = self._encoder(model, "")
-            loaded = self._load(key)
-            self.reports[key, model] = report_markup(report_on(loaded, encoder, context))
-        return self.reports[key, model], gr.Button(visible=True)
+        return report_markup(self.report(key, model)), gr.Button(visible=True)
+
+    def report(self, key: str, model: str) -> CheckReport:
+        """Return the check report of a version under a model, made once for all who ask."""
+        with self.lock:
+            if (key, model) not in self.reports:
+                encoder, context = self._encoder(model, "")
+                self.reports[key, model] = report_on(self._load(key), encoder, context)
+            return self.reports[key, model]
 
     @shows_user_errors
     def show_tokens(
@@ -226,11 +242,13 @@ def _lay_out_choice() -> dict[str, Any]:
                 value="pocket", label="Count tokens as", info="The model whose tokenizer is used",
                 allow_custom_value=True, elem_id="data-model",
             )  # fmt: skip
-        upload = gr.File(
-            label="Or drop a file: JSON, JSONL, CSV, TSV, also .gz", height=150, elem_id="upload"
-        )
+        with gr.Column():
+            upload = lay_out_upload()
     problem = gr.HTML(elem_id="data-problem")
-    report = gr.HTML(elem_id="check-report")
+    report = gr.HTML(
+        elem_id="check-report",
+        js_on_load=load_script(Path(__file__).with_name("report.js"), ["jump"]),
+    )
     train = gr.Button(
         "Train on this",
         variant="primary",
@@ -242,7 +260,7 @@ def _lay_out_choice() -> dict[str, Any]:
     return {
         "dataset": dataset,
         "model": model,
-        "upload": upload,
+        **upload,
         "problem": problem,
         "report": report,
         "train": train,

@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 from core.cli.check_output import unused_words
 from core.datasets.check import CheckReport
 from core.datasets.conversation import Example
+from core.datasets.dataset import Dataset
+from core.datasets.recipe import read_recipe, recipe_sentences
 from core.datasets.splits import Splits
 from core.prompts.preview import Preview
 from core.text import shortened
@@ -20,6 +22,7 @@ _HISTOGRAM_BARS = 24
 _LONGEST_CELL = 400
 _MOST_LISTED = 200  # rows of one finding on the page
 _MOST_LANGUAGES = 6
+_MOST_CHANGES = 50  # rows of a version's differences
 
 
 def report_markup(report: CheckReport) -> Markup:
@@ -37,6 +40,56 @@ def report_markup(report: CheckReport) -> Markup:
         shortest=min(report.tokens.lengths),
         longest=max(report.tokens.lengths),
     )
+
+
+def mapped_rows(dataset: Dataset, count: int) -> Markup:
+    """Return the first rows of a dataset as its columns were mapped."""
+    return fill_template(
+        "mapped_rows",
+        examples=[(one.row, one.prompt_text, one.answer) for one in dataset.examples[:count]],
+        usable=len(dataset.examples),
+        refused=dataset.refused,
+        short=_short,
+    )
+
+
+def changes_markup(dataset: Dataset, before: Dataset | None, size: str) -> Markup:
+    """Return what a version is made of, and the rows in which it differs from the one before."""
+    return fill_template(
+        "version",
+        dataset=dataset,
+        size=size,
+        before=before,
+        sentences=recipe_sentences(read_recipe(dataset.recipe)),
+        changes=_differences(before, dataset) if before else [],
+        most=_MOST_CHANGES,
+        short=_short,
+    )
+
+
+def size_words(size: int) -> str:
+    """Return a number of bytes as a user says it."""
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+
+
+def _differences(before: Dataset, after: Dataset) -> list[tuple[int, str, str]]:
+    """Return the rows that differ between two versions: number, and what each says; '' where one
+    has it not.
+    """
+    olds, news = ({one.row: one for one in version.examples} for version in (before, after))
+    rows = sorted({*olds, *news})
+    return [
+        (row, _said(olds.get(row)), _said(news.get(row)))
+        for row in rows
+        if olds.get(row) != news.get(row)
+    ]
+
+
+def _said(example: Example | None) -> str:
+    if example is None:
+        return ""
+    split = f"[{example.split}] " if example.split else ""
+    return f"{split}{example.prompt_text} → {example.answer}"
 
 
 def tokens_markup(preview: Preview, title: str) -> Markup:
