@@ -10,6 +10,7 @@ does it, in a process that may take no more than it may.
 
 import argparse
 import gzip
+import io
 import json
 import os
 import random
@@ -18,8 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+from pyarrow import ipc, parquet
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -153,12 +159,14 @@ def _add(told: dict[str, object], counts: dict[str, int], worst: dict[str, objec
 
 def write_mutants(folder: Path, count: int) -> Iterator[Path]:
     """Yield mutated files, each overwriting none."""
-    rng, seeds = random.Random(_SEED), _seeds()
+    rng, texts, tables = random.Random(_SEED), _seeds(), _tables()
     for number in range(count):
-        content = bytearray(rng.choice(seeds))
+        # every third one is of a format that is no text, under its own ending
+        table = rng.choice(tables) if number % 3 == 0 else None
+        content = bytearray(table[1] if table else rng.choice(texts))
         for _ in range(rng.randrange(1, 8)):
             _mutate(content, rng)
-        ending = rng.choice(_ENDINGS)
+        ending = table[0] if table else rng.choice(_ENDINGS)
         path = folder / f"mutant-{number}{ending}"
         path.write_bytes(
             gzip.compress(bytes(content), 1) if ending.endswith(".gz") else bytes(content)
@@ -210,6 +218,72 @@ def _seeds() -> list[bytes]:
     return [*seeds, json.dumps(sample[:20]).encode()]
 
 
+def _tables() -> list[tuple[str, bytes]]:
+    """Return files of every format that is no plain text, each with its ending."""
+    rows = [{"instruction": "Say A.", "output": "A, ö"}, {"instruction": "Say B.", "output": "B"}]
+    text = "instruction,output\nSay A.,ö\nSay B.,B\n"
+    members = {"train.json": json.dumps(rows), "test/b.csv": text}
+    return [
+        (".parquet", _written(lambda file: parquet.write_table(pa.Table.from_pylist(rows), file))),
+        (".arrow", _written(lambda file: _write_arrow(rows, file))),
+        (".xlsx", _written(_workbook([["instruction", "output"], ["Say A.", "A"]]).save)),
+        (".zip", _zipped({name: content.encode() for name, content in members.items()})),
+        (".csv", text.encode("utf-16")),
+        (".csv", text.encode("cp1252")),
+        (".txt", b"<s>[INST] Q [/INST] A </s>\n" * 3),
+    ]
+
+
+def _written(write: Callable[[io.BytesIO], object]) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
+
+
+def _write_arrow(rows: list[dict[str, str]], file: io.BytesIO) -> None:
+    table = pa.Table.from_pylist(rows)
+    with ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _workbook(lines: Iterable[list[object]]) -> openpyxl.Workbook:
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for line in lines:
+        sheet.append(line)
+    return book
+
+
+def _zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _binary_bombs() -> dict[str, bytes]:
+    """Return archives and tables that are made to harm."""
+    wide = _workbook([[None] * 16_383 + ["x"]] * 1_500)
+    same = pa.table({"instruction": ["a" * 2**20] * 3_000, "output": ["b"] * 3_000})
+    nulls = pa.table({"output": pa.nulls(900_000)})
+    book = zipfile.ZipFile(io.BytesIO(_written(_workbook([["a", "b"]]).save)))
+    laughs = b"".join(b'<!ENTITY l%d "%s">' % (n + 1, b"&l%d;" % n * 10) for n in range(9))
+    evil = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "ha">' + laughs + b"]><x>&l9;</x>"
+    return {
+        "zeros.zip": _zipped({"a.jsonl": bytes(2**29)}),
+        "many.zip": _zipped({f"{n}.json": b"[]" for n in range(5_000)}),
+        "up.zip": _zipped({"../../a.json": b'[{"instruction": "a", "output": "b"}]'}),
+        "zeros.xlsx": _zipped({"xl/workbook.xml": bytes(2**29)}),
+        "wide.xlsx": _written(wide.save),
+        "laughs.xlsx": _zipped(
+            {name: evil if "sheet1" in name else book.read(name) for name in book.namelist()}
+        ),
+        "same.parquet": _written(lambda file: parquet.write_table(same, file)),
+        "nulls.parquet": _written(lambda file: parquet.write_table(nulls, file)),
+    }
+
+
 def write_bombs(folder: Path) -> Iterator[Path]:
     """Yield files that are made to harm."""
     row = b'{"instruction":"a","output":"b"}\n'
@@ -247,7 +321,7 @@ def write_bombs(folder: Path) -> Iterator[Path]:
             [{"messages": [{"role": "y" * 1_000_000, "content": "z"}]}]
         ).encode(),
     }
-    for name, content in made.items():
+    for name, content in (made | _binary_bombs()).items():
         path = folder / name
         path.write_bytes(content)
         yield path

@@ -73,6 +73,8 @@ class CheckReport:
     ] = ()  # row, and the characters of it that the vocabulary cannot write
     because: str = ""  # which column was read as what
     notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
+    max_tokens: int = 0  # the context
+    trained: tuple[int, ...] = ()  # tokens that the loss sees, one number per usable row
     untrained: tuple[int, ...] = ()  # rows of which the loss would see nothing
     languages: tuple[tuple[str, int], ...] = ()  # ISO 639-1 code of the answers, rows
 
@@ -130,6 +132,8 @@ def check_dataset(
         lossy=tuple((x.row, x.lost) for x in lengths if x.lost),
         because=dataset.because,
         notes=dataset.notes,
+        max_tokens=max_tokens,
+        trained=tuple(x.trained_tokens for x in lengths),
         untrained=tuple(x.row for x in lengths if not x.trained_tokens),
         languages=languages_of(dataset.examples),
     )

@@ -62,6 +62,11 @@ def test_an_odd_table_is_mapped_mended_masked_and_trained_on(
 
 def _mask_what_the_report_names(page: Page) -> None:
     report = page.locator("#check-report")
+    open_box(page, "Statistics")
+    expect(page.locator("#statistics [data-part=cut]")).to_contain_text("are longer than")
+    expect(page.locator("#statistics [data-part=bars] svg.main-svg").first).to_be_visible()
+    page.locator("#statistics [data-map=split]").click()
+    expect(page.locator("#statistics [data-part=map] svg.main-svg").first).to_be_visible()
     report.locator("[data-kind=personal] summary").click()
     report.get_by_role("button", name="Row 40").click()
     expect(page.locator("#preview-row input")).to_have_value("40")

@@ -47,7 +47,7 @@ class BringParts:
 def lay_out_upload() -> dict[str, Any]:
     """Lay out where files and rows come in."""
     upload = gr.File(
-        label="Or drop files: JSON, JSONL, CSV, Parquet, Excel, text, zip, also .gz",
+        label="Or drop files: JSON, CSV, Parquet, Excel …",
         file_count="multiple",
         height=150,
         elem_id="upload",

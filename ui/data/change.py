@@ -69,12 +69,12 @@ def lay_out_cleaning() -> dict[str, Any]:
         )
     with gr.Accordion("This version", open=False, elem_id="version"):
         changes = gr.HTML(elem_id="changes")
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_classes="fuata-line"):
             name = gr.Textbox(label="Name", elem_id="dataset-name", scale=3)
             rename = gr.Button("Rename", scale=0, min_width=110, elem_id="rename-dataset")
             delete = gr.Button("Delete", variant="stop", scale=0, min_width=110,
                                elem_id="delete-dataset")  # fmt: skip
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_classes="fuata-line"):
             form = gr.Dropdown(
                 [*DATASET_FORMATS, _REFUSED], value="messages", label="Download as",
                 elem_id="dataset-form", scale=3,
@@ -94,7 +94,7 @@ def lay_out_editing() -> dict[str, Any]:
         with gr.Row():
             prompt = gr.Textbox(label="Instruction", lines=4, max_lines=16, elem_id="edit-prompt")
             answer = gr.Textbox(label="Answer", lines=4, max_lines=16, elem_id="edit-answer")
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_classes="fuata-line"):
             split = gr.Dropdown(
                 [("as it is", ""), *((name, name) for name in SPLIT_NAMES)], value="",
                 label="Split", elem_id="edit-split",
@@ -154,9 +154,9 @@ class ChangeHandlers:
             return (gr.CheckboxGroup([], value=[]), [], "all", "keep", "", "", None)
         store = self.services.datasets
         recipe = store.recipe(key)
+        choices = _choices(self.report(key, model), recipe)
         return (
-            gr.CheckboxGroup(_choices(self.report(key, model), recipe),
-                             value=list(recipe.left_out)),
+            gr.CheckboxGroup(choices, value=list(recipe.left_out), visible=bool(choices)),
             list(recipe.masked),
             recipe.answers,
             recipe.thoughts,

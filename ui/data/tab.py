@@ -1,6 +1,8 @@
 """The Data screen: from a file to examples a user has looked at."""
 
+import json
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from cachetools import LRUCache
 from core.datasets.check import CheckReport
 from core.datasets.conversation import Example
 from core.datasets.dataset import Dataset
-from core.datasets.splits import SplitSettings, split_examples
+from core.datasets.row_map import MOST_ROWS
+from core.datasets.splits import Splits, SplitSettings, split_examples
 from core.models.encoder import encoder_of
 from core.models.resolve import max_context
 from core.prompts.encoded_dataset import report_on
@@ -25,6 +28,7 @@ from ui.data.change import (
     lay_out_editing,
     wire_changing,
 )
+from ui.data.statistics import map_figure, statistics_figures
 from ui.data.views import (
     PAGE_ROWS,
     TOKEN_LEGEND,
@@ -33,8 +37,8 @@ from ui.data.views import (
     table_rows,
     tokens_markup,
 )
-from ui.error_messages import shows_user_errors
-from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, when_opened
+from ui.error_messages import answers_errors, shows_user_errors, text
+from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, static_files, when_opened
 from ui.scripts import load_script
 from ui.services import STYLE_CHOICES, Services, style_title
 
@@ -47,6 +51,7 @@ class _Parts:
     dataset: gr.Dropdown
     model: gr.Dropdown
     report: gr.HTML
+    statistics: gr.HTML
     train: gr.Button
     row: gr.Number
     left: gr.Dropdown
@@ -64,13 +69,13 @@ class _Parts:
 
 def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers what was added elsewhere."""
-    choice = _lay_out_choice()
+    handlers = _Handlers(services)
+    choice = _lay_out_choice(handlers)
     mapping, cleaning = lay_out_mapping(), lay_out_cleaning()
     rows = _lay_out_rows()
     editing = lay_out_editing()
     upload = {name: choice.pop(name) for name in ("upload", "pasted", "paste", "problem")}
     parts = _Parts(**choice, **rows, **_lay_out_preview(), **_lay_out_splits())
-    handlers = _Handlers(services)
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_data")
     wire_bringing(BringParts(**upload, **mapping), parts.dataset, services, opened)
     changing = ChangeParts(**cleaning, **editing)
@@ -89,8 +94,8 @@ def _wire_choice(parts: _Parts, problem: gr.HTML, handlers: "_Handlers") -> None
     used.then(None, js=OPEN.format("train"))
     # a row's number in the report shows it below
     jumped = [parts.row, parts.search, parts.page]
-    asked = [parts.dataset]
-    parts.report.jump(handlers.jump, asked, jumped, api_name="jump_to_row", **QUIET)
+    for part, name in ((parts.report, "jump_to_row"), (parts.statistics, "jump_from_map")):
+        part.jump(handlers.jump, parts.dataset, jumped, api_name=name, **QUIET)
 
 
 def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
@@ -99,6 +104,9 @@ def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
     reported = {**FOLLOWING, "show_progress": "full", "api_name": "show_report"}
     shown = [parts.report, parts.train]
     follow(opened, changed, handlers.show_report, chosen, shown, **reported)
+    counted = {**FOLLOWING, "api_name": "show_statistics"}
+    triggers = [*changed, parts.split_words.change]
+    follow(opened, triggers, handlers.show_statistics, chosen, parts.statistics, **counted)
     sides = {"left": (parts.left, parts.left_tokens), "right": (parts.right, parts.right_tokens)}
     for side, (style, target) in sides.items():
         inputs = [*chosen, parts.row, style, parts.mask]
@@ -153,6 +161,19 @@ class _Handlers:
         if not key:
             return "", gr.Button(visible=False)
         return report_markup(self.report(key, model)), gr.Button(visible=True)
+
+    @shows_user_errors
+    def show_statistics(self, key: str | None, model: str) -> str:
+        if not key:
+            return json.dumps({})
+        examples, splits = self.splits(key)
+        figures = statistics_figures(self.report(key, model), examples, splits)
+        return json.dumps({"dataset": key, **figures})
+
+    def splits(self, key: str) -> tuple[Sequence[Example], Splits]:
+        """Return a version's rows and how they are shared out."""
+        examples = self._load(key).examples
+        return examples, split_examples(examples, self.services.datasets.split_settings(key))
 
     def report(self, key: str, model: str) -> CheckReport:
         """Return the check report of a version under a model, made once for all who ask."""
@@ -213,8 +234,7 @@ class _Handlers:
     ) -> tuple[list[list[str | int]], str]:
         if not key:
             return [], ""
-        examples = self._load(key).examples
-        splits = split_examples(examples, self.services.datasets.split_settings(key))
+        examples, splits = self.splits(key)
         return table_rows(examples, splits, wanted, int(page or 1))
 
     def pick(self, event: gr.SelectData) -> int:
@@ -229,7 +249,7 @@ class _Handlers:
         return encoder_of(source, style), max_context(source.weights_folder)
 
 
-def _lay_out_choice() -> dict[str, Any]:
+def _lay_out_choice(handlers: _Handlers) -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=2):
             dataset = gr.Dropdown(
@@ -249,6 +269,14 @@ def _lay_out_choice() -> dict[str, Any]:
         elem_id="check-report",
         js_on_load=load_script(Path(__file__).with_name("report.js"), ["jump"]),
     )
+    with gr.Accordion("Statistics", open=False, elem_id="statistics-box"):
+        statistics = gr.HTML(
+            json.dumps({}),
+            **static_files(Path(__file__).parent, "statistics", "jump"),
+            server_functions=[_map_function(handlers)],
+            apply_default_css=False,
+            elem_id="statistics",
+        )
     train = gr.Button(
         "Train on this",
         variant="primary",
@@ -263,6 +291,7 @@ def _lay_out_choice() -> dict[str, Any]:
         **upload,
         "problem": problem,
         "report": report,
+        "statistics": statistics,
         "train": train,
     }
 
@@ -331,6 +360,22 @@ def _lay_out_rows() -> dict[str, Any]:
         buttons=["copy"],
     )
     return {"search": search, "page": page, "found": found, "table": table}
+
+
+def _map_function(handlers: _Handlers) -> Callable[..., Any]:
+    @answers_errors
+    def map_rows(question: dict[str, Any]) -> dict[str, Any]:
+        examples, splits = handlers.splits(text(question, "dataset"))
+        figure = map_figure(examples, splits, text(question, "by"))
+        more = len(examples) > MOST_ROWS
+        note = (
+            f"{MOST_ROWS:,} or fewer of {len(examples):,} rows, spread over the file"
+            if more
+            else ""
+        )
+        return {"figure": figure, "note": note}
+
+    return map_rows
 
 
 def _neighbours(dataset: Dataset, row: int) -> list[Example]:

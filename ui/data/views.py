@@ -145,6 +145,8 @@ def table_rows(
 
 def _languages(report: CheckReport) -> str:
     """Return the languages of the answers, those of some rows, with their shares."""
+    if not any(code for code, _ in report.languages):
+        return ""
     looked_at = sum(count for _, count in report.languages)
     told = [(code or "too short to tell", count / looked_at) for code, count in report.languages]
     more = len(told) - _MOST_LANGUAGES

@@ -4,8 +4,10 @@ Nothing is unpacked to the disk, so no member's name can lead anywhere. Knows no
 """
 
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -16,6 +18,9 @@ from core.datasets.splits_named import split_of_file
 from core.errors import DataError
 from core.text import shortened
 
+# what the standard library raises for an archive that is not whole
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError,
+           OSError, ValueError)  # fmt: skip
 _MOST_MEMBERS = 2_000
 # what lies beside data and tells of them
 _ABOUT = re.compile(
@@ -93,7 +98,13 @@ def open_members(
                 f"{shortened(name)} in the archive is larger than {raw.MAX_DOCUMENT_MIB} MiB: "
                 "unpack it."
             )
-        yield name, io.BytesIO(archive.read(name))
+        try:
+            content = archive.read(name)
+        except DAMAGES as error:
+            raise DataError(
+                f"{shortened(name)} in the archive is damaged: pack it again."
+            ) from error
+        yield name, io.BytesIO(content)
 
 
 def pack(paths: Sequence[Path], target: Path) -> Path:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from core.datasets.readers.archive import check_archive, data_members, open_members
+from core.datasets.readers.archive import DAMAGES, check_archive, data_members, open_members
 from core.datasets.readers.json_rows import read_json, read_json_lines
 from core.datasets.readers.raw import (
     Content,
@@ -134,7 +134,7 @@ def _read_archive(file: BinaryIO, name: str) -> Content:
                     f"{name} holds no file that can be read: pack {', '.join(FILE_ENDINGS)}."
                 )
             return joined(_contents(archive, members), name)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except DAMAGES as error:
         raise DataError(f"{name} is a damaged zip archive: pack it again.") from error
 
 
