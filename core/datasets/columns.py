@@ -33,7 +33,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "label": ("label", "ktotag"),
     "messages": (
         "messages", "conversations", "conversation", "dialogue", "dialog", "chat", "chathistory",
-        "turns",
+        "chatmessages",
     ),
     "text": ("text", "content", "document", "body"),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from core.datasets.chat_exports import read_branch
 from core.datasets.columns import Recognised, plain_name, recognise_columns
 from core.datasets.conversation import Example, RefusedRow, RowRefusedError, SplitName, Turn
 from core.datasets.messages import (
@@ -47,7 +48,7 @@ class RowFormat:
     name: str  # "alpaca", "messages", "question + answer" …
     because: str  # which field holds what, as the end of a sentence
     fields: Recognised
-    kind: str  # "messages", "preference", "answered", "text"
+    kind: str  # "messages", "preference", "answered", "text", "tree"
 
     @property
     def used(self) -> frozenset[str]:
@@ -57,11 +58,13 @@ class RowFormat:
             "preference": ("messages", "instruction", "input", "chosen", "rejected", "system"),
             "answered": ("instruction", "input", "output", "system"),
             "text": ("text",),
+            "tree": (),
         }[self.kind]
         names = {self.fields.name(meaning) for meaning in (*read, "category", "split", "label")}
         more = {"history", "context", "input"} if self.kind in {"answered", "preference"} else set()
         tools = {"tools"} if self.kind == "messages" else set()
-        return frozenset({*names, *_COMMON_FIELDS, *more, *tools} - {""})
+        tree = {"mapping", "current_node"} if self.kind == "tree" else set()
+        return frozenset({*names, *_COMMON_FIELDS, *more, *tools, *tree} - {""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,9 @@ def _format_of(names: tuple[str, ...]) -> RowFormat | None:
     """Return the shape of rows with just these fields, None where they make none."""
     fields = recognise_columns(names)
     name = fields.name
+    if {"mapping", "current_node"} <= set(names):
+        because = "'mapping' holds a tree of messages, as ChatGPT exports them"
+        return RowFormat("chatgpt export", because, fields, "tree")
     if name("chosen") and name("rejected"):
         because = f"'{name('chosen')}' is learnt and '{name('rejected')}' was not chosen"
         return RowFormat("preference", because, fields, "preference")
@@ -187,6 +193,8 @@ def _read(
     """Return a row's turns, and of a preference the answer that was not chosen."""
     if row_format.kind == "text":
         return _text_turns(row, row_format, file_format, notes), ""
+    if row_format.kind == "tree":
+        return in_turns(read_messages(read_branch(row), notes, {}), notes), ""
     if row_format.kind == "preference" and _is_preference(row, row_format):
         return _preference(row, row_format, file_format, notes)
     if row_format.fields.name("messages"):

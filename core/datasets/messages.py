@@ -246,6 +246,8 @@ def _parts(parts: Sequence[object], index: int) -> str:
         if isinstance(part, str):
             texts.append(part)
             continue
+        if isinstance(part, Mapping) and part.get("type") == "thinking":
+            continue  # Claude's exports; the answer beside it was all that was read
         kind = str(part.get("type", "text")) if isinstance(part, Mapping) else "?"
         text = part.get("text") if isinstance(part, Mapping) else None
         if kind != "text" or not isinstance(text, str):

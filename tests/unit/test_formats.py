@@ -244,3 +244,36 @@ def test_no_instruction_is_never_taken_from_another_field(tmp_path: Path) -> Non
 def test_a_label_that_is_no_label_is_not_read_as_plain_text(tmp_path: Path) -> None:
     with pytest.raises(UnknownColumnsError):
         load(tmp_path, [{"text": "What a film", "label": "positive"}])
+
+
+def node(parent: str, role: str, *parts: object, **metadata: object) -> dict[str, object]:
+    content = {"content_type": "text", "parts": list(parts)}
+    message = {"author": {"role": role}, "content": content, "metadata": metadata}
+    return {"parent": parent, "message": message}
+
+
+def test_a_chatgpt_export_is_read_along_the_branch_that_was_read_last(tmp_path: Path) -> None:
+    tree = {
+        "root": {"parent": None, "message": None},
+        "s": node("root", "system", "", is_visually_hidden_from_conversation=True),
+        "q": node("s", "user", "Q"),
+        "old": node("q", "assistant", "an answer that was made anew"),
+        "new": node("q", "assistant", "A"),
+    }
+    row = {"title": "Chat", "mapping": tree, "current_node": "new"}
+    dataset = load(tmp_path, [row, {**row, "current_node": "gone"}])
+    assert dataset.row_format == "chatgpt export" and turns_of(dataset) == PAIR
+    picture = {**tree, "q": node("s", "user", {"content_type": "image_asset_pointer"}, "Q")}
+    refused = load(tmp_path, [row, {**row, "mapping": picture}]).refused
+    assert "something other than text (image_asset_pointer)" in refused[0].reason
+    ring = {"a": {"parent": "b", "message": None}, "b": {"parent": "a", "message": None}}
+    assert load(tmp_path, [row, {**row, "mapping": ring, "current_node": "a"}]).refused
+
+
+def test_a_claude_export_is_read(tmp_path: Path) -> None:
+    said = [("human", "Q", [{"type": "text", "text": "Q"}]),
+            ("assistant", "A", [{"type": "thinking", "thinking": "hm"},
+                                {"type": "text", "text": "A"}])]  # fmt: skip
+    messages = [{"sender": who, "text": text, "content": parts} for who, text, parts in said]
+    dataset = load(tmp_path, [{"uuid": "1", "name": "Chat", "chat_messages": messages}])
+    assert turns_of(dataset) == PAIR

@@ -64,9 +64,9 @@ def lay_out_upload() -> dict[str, Any]:
 def lay_out_mapping() -> dict[str, Any]:
     """Lay out the choice of columns."""
     with gr.Accordion("Which column is what", open=False, elem_id="mapping") as box:
-        gr.HTML(
-            "<p class='fuata-note'>Choose a column for what the file has, and leave the rest empty."
-            " A template joins several columns: <code>{Title}: {Body}</code>.</p>"
+        gr.Markdown(
+            "Choose a column for what the file has, and leave the rest empty. A template joins "
+            "several columns: `{Title}: {Body}`."
         )
         with gr.Row():
             columns = tuple(
