@@ -39,7 +39,8 @@ export function longerThan(sorted, rows, cut) {
   const about = sorted.length < rows ? "about " : "";
   const count = Math.round(share * rows).toLocaleString("en");
   const percent = (100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0);
-  return `${about}${count} rows (${percent} %) are longer than ${Math.round(cut).toLocaleString("en")} tokens`;
+  const tokens = Math.round(cut).toLocaleString("en");
+  return `${about}${count} rows (${percent} %) are longer than ${tokens} tokens`;
 }
 
 class Drawing {
