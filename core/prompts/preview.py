@@ -3,12 +3,16 @@
 Knows no screen.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.datasets.conversation import Example
 from core.prompts.collate import IGNORED, pad_rows
-from core.prompts.encoder import PromptEncoder
+from core.prompts.encoder import EncodedRow, PromptEncoder
+from core.prompts.render import joins_system, render
+
+_MARKS = re.compile(r"<\|[^<>|\s]{1,40}\|>|\[/?INST\]|<(?:start|end)_of_turn>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,9 @@ class Preview:
     trained_tokens: int
     cut_tokens: int  # beyond the context, not trained on
     ends_with_end_token: bool  # else the model would never learn to stop
+    cautions: tuple[str, ...] = ()  # what is odd about the style under this tokenizer
+    # the batch as the model sees it: each row's number and tokens, this row first
+    batch: tuple[tuple[int, tuple[PreviewToken, ...]], ...] = ()
 
 
 def preview_row(
@@ -48,12 +55,33 @@ def preview_row(
     """
     whole = encoder.encode_example(example)
     row = whole.cut(max_tokens)
-    tokenizer = encoder.tokenizer
     others = [encoder.encode_example(other).cut(max_tokens) for other in beside]
-    batch = pad_rows([row, *others], tokenizer.pad_id, mask_prompt=mask_prompt)
-    is_target = [False, *(target != IGNORED for target in batch.targets[0].tolist())]
+    batch = pad_rows([row, *others], encoder.tokenizer.pad_id, mask_prompt=mask_prompt)
+    every = [
+        (one.row, _tokens(one, batch.targets[number].tolist(), encoder))
+        for number, one in enumerate([row, *others])
+    ]
+    tokens = every[0][1]
+    return Preview(
+        text=encoder.example_text(example),
+        tokens=tokens,
+        total_tokens=len(row.ids),
+        trained_tokens=sum(token.trained for token in tokens),
+        cut_tokens=len(whole.ids) - len(row.ids),
+        ends_with_end_token=encoder.ends_whole(row) and tokens[len(row.ids) - 1].trained,
+        cautions=tuple(_cautions(example, row, encoder)),
+        batch=tuple(every),
+    )
+
+
+def _tokens(
+    row: EncodedRow, targets: Sequence[int], encoder: PromptEncoder
+) -> tuple[PreviewToken, ...]:
+    """Return a batch's row with its padding; a token is trained where some position aims at it."""
+    tokenizer = encoder.tokenizer
+    is_target = [False, *(target != IGNORED for target in targets)]
     ids = [*row.ids, *[tokenizer.pad_id] * (len(is_target) - len(row.ids))]
-    tokens = tuple(
+    return tuple(
         PreviewToken(
             token_id,
             tokenizer.decode([token_id], with_special=True),
@@ -62,11 +90,25 @@ def preview_row(
         )
         for position, (token_id, trained) in enumerate(zip(ids, is_target, strict=True))
     )
-    return Preview(
-        text=encoder.example_text(example),
-        tokens=tokens,
-        total_tokens=len(row.ids),
-        trained_tokens=sum(is_target),
-        cut_tokens=len(whole.ids) - len(row.ids),
-        ends_with_end_token=encoder.ends_whole(row) and is_target[len(row.ids) - 1],
+
+
+def _cautions(example: Example, row: EncodedRow, encoder: PromptEncoder) -> Iterator[str]:
+    """Yield what somebody should know of this style under this tokenizer, as sentences."""
+    specials = encoder.tokenizer.special_ids
+    begin = specials.get(encoder.tokenizer.bos)
+    if begin is not None and list(row.ids[:2]) == [begin, begin]:
+        yield f"The row begins with {encoder.tokenizer.bos} twice: a template and a tokenizer both add it."
+    if example.is_text:
+        yield "This row is plain text: it is learnt as it stands, without a prompt style."
+        return
+    markup = "".join(
+        part.text for part in render(encoder.style, example.turns, ask=False) if part.markup
     )
+    split = dict.fromkeys(mark for mark in _MARKS.findall(markup) if mark not in specials)
+    if split:
+        names = ", ".join(split)
+        yield f"No single tokens in this vocabulary, so learnt as several plain ones: {names}."
+    if example.turns[0].role == "system" and joins_system(encoder.style, example.turns):
+        yield (
+            "This style has no place for a system prompt: it is put in front of the first question."
+        )

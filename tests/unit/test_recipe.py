@@ -19,6 +19,7 @@ from core.errors import DataError, SettingsError, WorkspaceError
 from core.models.encoder import encoder_of
 from core.models.resolve import find_model
 from core.prompts.encoder import make_row
+from core.prompts.preview import preview_row
 from core.storage.workspace import Workspace
 from core.training.planning.plan import plan_run
 from core.training.runs.runner import add_run
@@ -310,3 +311,21 @@ def test_an_unknown_split_of_an_edit_is_refused(file: Path) -> None:
     edit = RowEdit(row=1, split="somewhere")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="say train, validation or test"):
         apply_recipe(load_dataset(file), Recipe(edits=(edit,)))
+
+
+def test_a_preview_says_what_is_odd_and_shows_its_batch(file: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(file)
+    encoder = encoder_of(find_model("pocket", lambda _: None), "phi3")
+    preview = preview_row(dataset.examples[0], encoder, 128, beside=dataset.examples[1:3])
+    assert preview.cautions == (
+        "No single tokens in this vocabulary, so learnt as several plain ones: "
+        "<|user|>, <|end|>, <|assistant|>.",
+    )
+    assert [row for row, _ in preview.batch] == [1, 2, 3]
+    widths = {len(tokens) for _, tokens in preview.batch}
+    assert widths == {len(preview.tokens)}
+    assert any(token.padding for token in preview.batch[1][1])
+    text = tmp_path / "a.txt"
+    text.write_text("A lion.")
+    said = preview_row(load_dataset(text).examples[0], encoder, 128)
+    assert "plain text" in said.cautions[0] and said.ends_with_end_token
