@@ -72,8 +72,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        mutants = run_all(write_mutants(Path(folder), chosen.files))
+        # bombs first: a process is told to have taken what the one that started it had taken
         made = [run_alone(path) for path in write_bombs(Path(folder))]
+        mutants = run_all(write_mutants(Path(folder), chosen.files))
     found = {"mutants": mutants, "made to harm": made}
     print(json.dumps(found) if chosen.json else json.dumps(found, indent=1))
 
@@ -265,7 +266,9 @@ def _zipped(members: dict[str, bytes]) -> bytes:
 def _binary_bombs() -> dict[str, bytes]:
     """Return archives and tables that are made to harm."""
     wide = _workbook([[None] * 16_383 + ["x"]] * 1_500)
-    same = pa.table({"instruction": ["a" * 2**20] * 3_000, "output": ["b"] * 3_000})
+    indices = pa.array([0] * 3_000, pa.int32())
+    long = pa.DictionaryArray.from_arrays(indices, pa.array(["a" * 2**26]))
+    same = pa.table({"instruction": long, "output": ["b"] * 3_000})
     nulls = pa.table({"output": pa.nulls(900_000)})
     book = zipfile.ZipFile(io.BytesIO(_written(_workbook([["a", "b"]]).save)))
     laughs = b"".join(b'<!ENTITY l%d "%s">' % (n + 1, b"&l%d;" % n * 10) for n in range(9))
@@ -279,7 +282,7 @@ def _binary_bombs() -> dict[str, bytes]:
         "laughs.xlsx": _zipped(
             {name: evil if "sheet1" in name else book.read(name) for name in book.namelist()}
         ),
-        "same.parquet": _written(lambda file: parquet.write_table(same, file)),
+        "same.parquet": _written(lambda file: parquet.write_table(same, file, compression="zstd")),
         "nulls.parquet": _written(lambda file: parquet.write_table(nulls, file)),
     }
 
@@ -287,6 +290,8 @@ def _binary_bombs() -> dict[str, bytes]:
 def write_bombs(folder: Path) -> Iterator[Path]:
     """Yield files that are made to harm."""
     row = b'{"instruction":"a","output":"b"}\n'
+    for name, content in _binary_bombs().items():
+        yield _saved(folder / name, content)
     made = {
         "zeros.jsonl.gz": gzip.compress(bytes(2**30), 9),
         "spaces.json.gz": gzip.compress(b" " * 2**30, 9),
@@ -321,10 +326,13 @@ def write_bombs(folder: Path) -> Iterator[Path]:
             [{"messages": [{"role": "y" * 1_000_000, "content": "z"}]}]
         ).encode(),
     }
-    for name, content in (made | _binary_bombs()).items():
-        path = folder / name
-        path.write_bytes(content)
-        yield path
+    for name, content in made.items():
+        yield _saved(folder / name, content)
+
+
+def _saved(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def _words(number: int) -> list[str]:
