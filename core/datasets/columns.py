@@ -21,6 +21,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "output": (
         "output", "response", "completion", "answer", "bestanswer", "correctanswer", "reply",
         "solution", "assistant", "target", "expectedoutput", "expectedanswer", "finalanswer",
+        "targets",
+        "ideal",
+        "answers",
         "modelresponse", "assistantresponse", "assistantmessage", "groundtruth", "responsetext",
         "answertext", "outputs", "responses", "bot", "gpt", "a",
     ),
@@ -168,6 +171,12 @@ def recognise_columns(names: Iterable[str]) -> Recognised:
     }
     if "instruction" not in found and "input" in found and "output" in found:
         found["instruction"] = found.pop("input")  # what goes in is what is asked
+    if "instruction" not in found and "source" in by_plain and "target" in by_plain:
+        found["instruction"] = by_plain["source"]  # a translation's two sides
+    asked = plain_name(found.get("instruction", ""))
+    for second in ("question", "query"):  # beside an instruction or a prompt: what it is about
+        if second in by_plain and asked not in {second, ""} and "input" not in found:
+            found["input"] = by_plain[second]
     return Recognised(tuple(found.items()))
 
 

@@ -77,7 +77,9 @@ def read_dataset(raw: RawFile, path: Path, mapping: Mapping[str, str] | None = N
     notes: Notes = Counter()
     examples, refused = _read_rows(rows, file_format, notes)
     if not examples:
-        raise DataError(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
+        answer = file_format.main.fields.name("output")
+        told = DataError if not answer or answer in columns or mapped else UnknownColumnsError
+        raise told(f"{path.name} has no usable row: row {refused[0].row} {refused[0].reason}.")
     return Dataset(
         whole_characters(path.name),
         path,

@@ -13,6 +13,7 @@ from core.datasets.chat_exports import read_branch
 from core.datasets.columns import Recognised, plain_name, recognise_columns
 from core.datasets.conversation import Example, RefusedRow, RowRefusedError, SplitName, Turn
 from core.datasets.messages import (
+    FIRST_OF_SEVERAL,
     TOOLS,
     Notes,
     Speakers,
@@ -34,6 +35,9 @@ _LABEL_FIELDS = ("label", "kto_tag")
 # is refused.
 _COMMON_FIELDS = frozenset({*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id"})
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
+_TRIED = 200  # rows, by which a conversation's field is told from a text that is called so
+_CHOICES = ("choices", "options")
+_TOOLS = ("tools", "functions")
 _USUAL = {  # names of formats by the fields of instruction and answer
     ("instruction", "output"): "alpaca",
     ("instruction", "response"): "dolly",
@@ -61,8 +65,12 @@ class RowFormat:
             "tree": (),
         }[self.kind]
         names = {self.fields.name(meaning) for meaning in (*read, "category", "split", "label")}
-        more = {"history", "context", "input"} if self.kind in {"answered", "preference"} else set()
-        tools = {"tools"} if self.kind == "messages" else set()
+        more = (
+            {"history", "context", "input", *_CHOICES}
+            if self.kind in {"answered", "preference"}
+            else set()
+        )
+        tools = set(_TOOLS) if self.kind == "messages" else set()
         tree = {"mapping", "current_node"} if self.kind == "tree" else set()
         return frozenset({*names, *_COMMON_FIELDS, *more, *tools, *tree} - {""})
 
@@ -99,7 +107,7 @@ def detect_format(rows: Sequence[object]) -> FileFormat | None:
     return FileFormat(half) if half else None
 
 
-def _file_format(main: RowFormat, rows: Sequence[object]) -> FileFormat:
+def _file_format(main: RowFormat, rows: Sequence[object]) -> FileFormat | None:
     if main.kind == "text":
         texts = _values(rows, main.fields.name("text"))
         marks = find_marks([text for text in texts if isinstance(text, str)])
@@ -108,9 +116,20 @@ def _file_format(main: RowFormat, rows: Sequence[object]) -> FileFormat:
         named = RowFormat(f"text with {marks.name} marks", main.because, main.fields, "text")
         return FileFormat(named, marks=marks)
     if conversation := main.fields.name("messages"):
+        if main.kind == "messages" and not any(
+            _tells_speakers(value) for value in _values(rows, conversation)[:_TRIED]
+        ):
+            return None  # a column of that name, and no conversation in it
         speakers, sentence = find_speakers(_values(rows, conversation))
         return FileFormat(main, speakers, notes=(sentence,) if sentence else ())
     return FileFormat(main)
+
+
+def _tells_speakers(value: object) -> bool:
+    """Return whether a field holds turns: a list of any kind, or a text with marks between them."""
+    if isinstance(value, str) and not parsed_list(value):
+        return read_transcript(value) is not None
+    return True
 
 
 def _values(rows: Sequence[object], name: str) -> list[object]:
@@ -251,7 +270,8 @@ def _with_system(
         raise RowRefusedError(f"has two system prompts: the field '{name}' and its first message")
     if system and turns[0].role != "system":
         turns = (Turn("system", system), *turns)
-    tools = row.get("tools") if row_format.fields.name("messages") else None
+    offered = next((row[name] for name in _TOOLS if row.get(name)), None)
+    tools = offered if row_format.fields.name("messages") else None
     return _with_tools(turns, tools, notes) if tools not in (None, "", [], "[]") else turns
 
 
@@ -350,7 +370,46 @@ def _asked_and_answered(
         return (*before, *read_messages(row[answer], notes, file_format.speakers))
     if not before:
         raise RowRefusedError(f"no instruction: the field '{asked}' is empty")
-    return (*before, Turn("assistant", _text(row, answer, "answer", notes, required=True)))
+    return (*before, Turn("assistant", _answer(row, answer, notes)))
+
+
+def _answer(row: Row, name: str, notes: Notes) -> str:
+    """Return a row's answer: of several right ones the first, of choices the one that is right."""
+    value = row.get(name)
+    if choices := _choices(row):
+        return _chosen(value, choices) or _text(row, name, "answer", notes, required=True)
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        value, row = value["text"], {name: value["text"]}  # SQuAD's
+    several = plain_name(name) in {"answers", "outputs", "responses", "targets"}
+    if several and isinstance(value, list) and value and isinstance(value[0], str):
+        notes.update([FIRST_OF_SEVERAL] if len(value) > 1 else [])
+        row = {name: value[0]}
+    return _text(row, name, "answer", notes, required=True)
+
+
+def _choices(row: Row) -> list[tuple[str, str]]:
+    """Return the choices of a question with their letters; empty where it has none."""
+    value = next((row[name] for name in _CHOICES if name in row), None)
+    value = parsed_list(value) or value
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # ARC's
+        texts, labels = value["text"], value.get("label")
+    else:
+        texts, labels = value, None
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        return []
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        labels = [chr(ord("A") + number) for number in range(len(texts))]
+    return [(str(label), text.strip()) for label, text in zip(labels, texts, strict=True)]
+
+
+def _chosen(value: object, choices: Sequence[tuple[str, str]]) -> str:
+    """Return the right choice with its letter, by its number from 0, its letter or its text."""
+    if isinstance(value, str) and value.strip().isdigit() and choices[0][0] == "A":
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ". ".join(choices[value]) if 0 <= value < len(choices) else ""
+    said = value.strip() if isinstance(value, str) else ""
+    return next((f"{label}. {text}" for label, text in choices if said in {label, text}), "")
 
 
 def _prompt_turns(
@@ -381,6 +440,8 @@ def _about(row: Row, row_format: RowFormat, notes: Notes) -> str:
         for name in names
         if name not in taken and (text := _text(row, name, "", notes, required=False))
     ]
+    if choices := _choices(row):
+        about.append("\n".join(f"{label}. {text}" for label, text in choices))
     return "\n\n".join(dict.fromkeys(about))
 
 

@@ -1,5 +1,6 @@
 """A list of messages becomes turns: roles, parts, tool calls, weights. Knows no columns."""
 
+import ast
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ _TEXT_FIELDS = ("content", "value", "text", "message", "utterance")
 _THOUGHT_FIELDS = ("reasoning_content", "thinking", "reasoning")
 # of one message: whether its answer is learnt
 _TRAINED_MARKS = ("weight", "loss", "train", "trainable")
+_LONGEST_LITERAL = 200_000  # characters; a parser of Python takes much memory for each
 _LOOKED_AT = 2_000  # rows, by which the names of two speakers are told
 
 Notes = Counter[str]  # what was read otherwise than it stands, and in how many rows
@@ -37,12 +39,13 @@ AS_TEXT = "a number, true or false was read as its text"
 AS_JSON = "a list or an object was read as its JSON"
 CALLS = "a tool's call or result is learnt as text, in <tool_call> or read in <tool_response>"
 TOOLS = "the tools on offer were put into the system prompt as JSON"
+FIRST_OF_SEVERAL = "of several right answers the first is learnt"
 THOUGHTS = "the thoughts beside an answer were put before it in <think>"
 
 
 def read_messages(messages: object, notes: Notes, speakers: Speakers) -> list[Turn]:
     """Return a conversation's turns as they stand. Raises RowRefusedError, naming the message."""
-    messages = parsed_list(messages)
+    messages = _one_each(parsed_list(messages))
     if not messages:
         raise RowRefusedError("its conversation is empty or not a list")
     return [
@@ -53,11 +56,51 @@ def read_messages(messages: object, notes: Notes, speakers: Speakers) -> list[Tu
 def parsed_list(value: object) -> list[object]:
     """Return a list, or the one that a cell of a table holds as JSON; empty for anything else."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return []
+        value = parsed(value)
     return value if isinstance(value, list) else []
+
+
+def parsed(text: str) -> object:
+    """Return what a text says as JSON, or as Python writes its values (pandas puts them into cells
+    so); None for neither.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    if len(text) > _LONGEST_LITERAL:
+        return None
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _one_each(messages: list[object]) -> list[object]:
+    """Return messages of which several stand together one by one: ``{"user": …, "assistant": …}``,
+    ``[question, answer]``, or texts in turns.
+    """
+    if messages and len(messages) % 2 == 0 and all(isinstance(one, str) for one in messages):
+        roles = ("user", "assistant") * (len(messages) // 2)
+        return [_said(role, text) for role, text in zip(roles, messages, strict=True)]
+    found: list[object] = []
+    for message in messages:
+        if isinstance(message, list) and len(message) == 2:
+            found += [_said("user", message[0]), _said("assistant", message[1])]
+        elif isinstance(message, Mapping) and message and _is_by_role(message):
+            found += [_said(str(name), text) for name, text in message.items() if text]
+        else:
+            found.append(message)
+    return found
+
+
+def _said(role: str, text: object) -> dict[str, object]:
+    return {"role": role, "content": text}
+
+
+def _is_by_role(message: Mapping[object, object]) -> bool:
+    """Return whether a message has its speakers' names for fields."""
+    return all(str(name).casefold() in _ROLE_NAMES for name in message)
 
 
 def in_turns(turns: Sequence[Turn], notes: Notes) -> tuple[Turn, ...]:

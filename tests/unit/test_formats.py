@@ -75,6 +75,20 @@ CALL = '<tool_call>\n{"name": "time", "arguments": {"at": "Moshi"}}\n</tool_call
         ({"prompt": [{"role": "user", "content": "Q"}],
           "completion": [{"role": "assistant", "content": "A"}]}, "prompt-completion", PAIR),
         ({"prompt": "Q", "completion": "A", "label": True}, "prompt-completion", PAIR),
+        ({"inputs": "Q", "targets": "A"}, "question + answer", PAIR),
+        ({"source": "Q", "target": "A"}, "question + answer", PAIR),
+        ({"input": [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}],
+          "ideal": "A"}, "question + answer", [("system", "S"), *PAIR]),
+        ({"question": "Q", "answers": {"text": ["A", "a"], "answer_start": [0, 0]}},
+         "question + answer", PAIR),
+        ({"question": "Q", "answers": ["A", "a"]}, "question + answer", PAIR),
+        ({"conversation": [{"user": "Q", "assistant": "A"}]}, "messages", PAIR),
+        ({"conversation": [{"human": "Q"}, {"assistant": "A"}]}, "messages", PAIR),
+        ({"chat": [["Q", "A"], ["Q2", "A2"]]}, "messages",
+         [*PAIR, ("user", "Q2"), ("assistant", "A2")]),
+        ({"dialog": ["Q", "A"]}, "messages", PAIR),
+        ({"messages": "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'content': 'A'}]"},
+         "messages", PAIR),
         ({"prompt": "Q", "chosen": "A", "rejected": "B"}, "preference", PAIR),
         ({"prompt": "Q", "chosen": [{"role": "assistant", "content": "A"}],
           "rejected": [{"role": "assistant", "content": "B"}]}, "preference", PAIR),
@@ -277,3 +291,45 @@ def test_a_claude_export_is_read(tmp_path: Path) -> None:
     messages = [{"sender": who, "text": text, "content": parts} for who, text, parts in said]
     dataset = load(tmp_path, [{"uuid": "1", "name": "Chat", "chat_messages": messages}])
     assert turns_of(dataset) == PAIR
+
+
+def test_a_question_beside_an_instruction_is_what_it_is_about(tmp_path: Path) -> None:
+    rows = [{"instruction": "Answer briefly.", "question": "Why?", "answer": "So.", "id": 1}]
+    dataset = load(tmp_path, rows)
+    assert [(turn.text, turn.input) for turn in dataset.examples[0].turns] == [
+        ("Answer briefly.", "Why?"), ("So.", ""),
+    ]  # fmt: skip
+    assert dataset.unused_fields == (("id", 1),)
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "learnt"),
+    [
+        (["red", "blue"], 1, "B. blue"),
+        (["red", "blue"], "1", "B. blue"),
+        (["red", "blue"], "A", "A. red"),
+        (["red", "blue"], "blue", "B. blue"),
+        ({"text": ["red", "blue"], "label": ["1", "2"]}, "2", "2. blue"),
+        (["red", "blue"], "both", "both"),
+    ],
+)
+def test_choices_are_asked_and_the_right_one_is_learnt_with_its_letter(
+    tmp_path: Path, choices: object, answer: object, learnt: str
+) -> None:
+    [example] = load(
+        tmp_path, [{"question": "Which?", "choices": choices, "answer": answer}]
+    ).examples
+    assert example.answer == learnt
+    assert "red" in example.turns[0].input and "blue" in example.turns[0].input
+
+
+def test_a_text_that_is_called_a_dialogue_is_not_guessed_at(tmp_path: Path) -> None:
+    with pytest.raises(UnknownColumnsError, match="'dialogue', 'summary'"):
+        load(tmp_path, [{"dialogue": "Amina and Juma met.", "summary": "They met."}])
+
+
+def test_without_any_answer_column_the_columns_are_asked_for(tmp_path: Path) -> None:
+    rows = [{"prompt": "Q", "response_a": "A", "response_b": "B"}]
+    with pytest.raises(UnknownColumnsError, match="no answer"):
+        load(tmp_path, rows)
+    assert turns_of(load(tmp_path, rows, {"instruction": "prompt", "output": "response_a"})) == PAIR

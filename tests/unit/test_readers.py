@@ -83,6 +83,10 @@ PRETTY = "\n".join(json.dumps(row, indent=2) for row in ROWS)
         ("pandas.json", json.dumps({k: dict(enumerate(v)) for k, v in COLUMNS.items()})),
         ("split.json", json.dumps({"columns": list(COLUMNS), "index": [0, 1, 2],
                                    "data": [list(row.values()) for row in ROWS]})),
+        ("viewer.json", json.dumps({"features": [{"name": "instruction"}], "rows": [
+            {"row_idx": n, "row": row, "truncated_cells": []} for n, row in enumerate(ROWS)]})),
+        ("wrapped.json", json.dumps({"data": {"train": ROWS}})),
+        ("python.jsonl", "\n".join(map(str, ROWS))),
         ("ids.json", json.dumps(dict(enumerate(ROWS)))),
         ("named.json", json.dumps({"version": 1, "data": ROWS})),
         ("pretty.jsonl", PRETTY),
@@ -354,3 +358,10 @@ def test_rows_of_a_table_and_an_archive_are_bounded(
     ):
         with pytest.raises(DataError, match="more than 2 rows"):
             read_file(save(tmp_path / name, content))
+
+
+def test_quotation_marks_in_a_tab_separated_cell_are_its_own(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tsv", 'question\tanswer\n"Hi" she said\tShe said "hi"\nQ\tA\n')
+    dataset = load_dataset(path)
+    assert [example.prompt_text for example in dataset.examples] == ['"Hi" she said', "Q"]
+    assert answers(dataset) == ['She said "hi"', "A"] and not dataset.refused

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.datasets.messages import parsed
 from core.datasets.readers import raw
 from core.datasets.readers.raw import (
     Content,
@@ -171,7 +172,7 @@ def _rows_in(document: object) -> _Rows | None:
         return [(value, "") for value in document]
     if not isinstance(document, dict) or not document:
         return None
-    for find in (_parts, _split_orient, _columns, _one_list, _by_id, _one_row):
+    for find in (_parts, _viewer, _split_orient, _columns, _one_list, _wrapped, _by_id, _one_row):
         rows = find(document)
         if rows is not None:
             return rows
@@ -185,6 +186,27 @@ def _parts(document: Mapping[str, object]) -> _Rows | None:
         return None
     parts = [(name, _rows_in(part)) for name, part in document.items()]
     return [(value, split_named(name) or "") for name, rows in parts for value, _ in rows or []]
+
+
+def _viewer(document: Mapping[str, object]) -> _Rows | None:
+    """Read what the hub's viewer answers: ``{"features": …, "rows": [{"row_idx": 0, "row": {…}}]}``."""
+    rows = document.get("rows")
+    if not isinstance(rows, list) or not rows:
+        return None
+    if not all(isinstance(one, dict) and isinstance(one.get("row"), dict) for one in rows):
+        return None
+    return [(one["row"], "") for one in rows]
+
+
+def _wrapped(document: Mapping[str, object]) -> _Rows | None:
+    """Read rows below a single name: ``{"data": {"train": …}}``."""
+    [*values] = document.values()
+    if len(values) != 1 or not isinstance(values[0], dict):
+        return None
+    inner = values[0]
+    return (
+        _rows_in(inner) if all(isinstance(part, list | dict) for part in inner.values()) else None
+    )
 
 
 def _split_orient(document: Mapping[str, object]) -> _Rows | None:
@@ -326,6 +348,8 @@ def _line_row(number: int, line_number: int, line: str) -> RawRow:
     try:
         return checked_row(number, _load(line), looked_into=may_hold_half_characters(line))
     except json.JSONDecodeError as error:
+        if line.lstrip().startswith("{'") and isinstance(value := parsed(line), dict):
+            return checked_row(number, value, looked_into=True)  # as Python writes it
         return RawRow(
             number,
             problem=f"broken JSON in line {line_number}: {error.msg} at column {error.colno}",

@@ -82,9 +82,9 @@ class _Records:
     def _step_over(self, error: csv.Error) -> list[str]:
         """Leave out the record's first line, and read on with what it swallowed."""
         begun = self._line - len(self._record) + 1
-        swallowed = self._record[1:]
+        first, swallowed = self._record[0], self._record[1:]
         self._left -= len(swallowed)
-        if self._left < 0 or self._count == 1:
+        if self._left < 0 or (self._count == 1 and self._delimiter != "\t"):
             raise DataError(
                 f"{self._name} is not a readable table near line {begun}: {error}; check its "
                 "quotation marks."
@@ -92,6 +92,8 @@ class _Records:
         self._waiting.extendleft(reversed(swallowed))
         self._line -= len(swallowed)
         self._reader = self._new_reader()
+        if self._delimiter == "\t":  # many programs write tabs and no quotation marks around cells
+            return first.rstrip("\r\n").split("\t")
         self.broken[self._count] = f"its quotation marks are broken (line {begun}): {error}"
         return []
 
