@@ -42,6 +42,27 @@ def check(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def fetch(chosen: argparse.Namespace) -> int:
+    """Fetch a dataset of the hub into a folder, and say under which licence it is."""
+    from core.datasets.from_hub import HubRequest, fetch_rows, file_name, find_files
+
+    request = HubRequest(
+        name=chosen.dataset, config=chosen.config, split=chosen.split,
+        revision=chosen.revision, most_rows=chosen.rows,
+    )  # fmt: skip
+    dataset, files = find_files(request)
+    path = chosen.out / file_name(dataset, request)
+    with told_by_path(path):
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        for what, share in fetch_rows(dataset, files, path, request.most_rows):
+            say(f"{share:.0%} {what}")
+    facts = {"out": str(path), "revision": dataset.revision, "licence": dataset.licence}
+    licence = dataset.licence or "none is named on its card"
+    told = f"{path} (licence: {licence}; revision {dataset.revision[:12]})"
+    show(facts, told, as_json=chosen.json)
+    return 0
+
+
 def preview(chosen: argparse.Namespace) -> int:
     """Show a row as text and tokens."""
     with opened_dataset(chosen, chosen.file) as dataset:

@@ -1,4 +1,4 @@
-"""The engine's command line without a screen: check, preview, train, generate, merge.
+"""The engine's command line without a screen: check, fetch, preview, train, generate, merge.
 
 Knows options, not what they do.
 """
@@ -26,6 +26,9 @@ def _parser() -> argparse.ArgumentParser:
     known = parser.add_subparsers(required=True, parser_class=OneLineParser, metavar="COMMAND")
     common = common_options()
     _add_check(known.add_parser("check", parents=[common], help="report on a file of instructions"))
+    _add_fetch(
+        known.add_parser("fetch", parents=[common], help="fetch a dataset of the Hugging Face hub")
+    )
     _add_preview(
         known.add_parser("preview", parents=[common], help="show a row as text and tokens")
     )
@@ -68,6 +71,20 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--refused-out", type=Path, metavar="FILE", help="write the refused rows' reasons here"
     )
     parser.set_defaults(command="core.cli.commands:check")
+
+
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="OWNER/NAME", help="its id on the hub")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder to write the file into"
+    )
+    parser.add_argument("--config", default="", metavar="WORD", help="a folder of it")
+    parser.add_argument("--split", default="", metavar="WORD", help="train, validation or test")
+    parser.add_argument("--revision", default="", metavar="WORD", help="a branch, tag or commit")
+    parser.add_argument(
+        "--rows", type=whole, default=0, metavar="N", help="only the first N; 0: all"
+    )
+    parser.set_defaults(command="core.cli.commands:fetch")
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:

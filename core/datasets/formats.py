@@ -3,7 +3,6 @@
 Knows no file format.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from functools import lru_cache
 from core.datasets.chat_exports import read_branch
 from core.datasets.columns import Recognised, plain_name, recognise_columns
 from core.datasets.conversation import Example, RefusedRow, RowRefusedError, SplitName, Turn
+from core.datasets.fields import CHOICES, field_text, read_answer, read_choices, read_history
 from core.datasets.messages import (
-    FIRST_OF_SEVERAL,
     TOOLS,
     Notes,
     Speakers,
@@ -36,7 +35,6 @@ _LABEL_FIELDS = ("label", "kto_tag")
 _COMMON_FIELDS = frozenset({*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id"})
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
 _TRIED = 200  # rows, by which a conversation's field is told from a text that is called so
-_CHOICES = ("choices", "options")
 _TOOLS = ("tools", "functions")
 _USUAL = {  # names of formats by the fields of instruction and answer
     ("instruction", "output"): "alpaca",
@@ -66,7 +64,7 @@ class RowFormat:
         }[self.kind]
         names = {self.fields.name(meaning) for meaning in (*read, "category", "split", "label")}
         more = (
-            {"history", "context", "input", *_CHOICES}
+            {"history", "context", "input", *CHOICES}
             if self.kind in {"answered", "preference"}
             else set()
         )
@@ -262,7 +260,7 @@ def _with_system(
 ) -> tuple[Turn, ...]:
     """Put a row's own system prompt, and the tools it offers, in front of its turns."""
     name = row_format.fields.name("system") or "system"
-    system = _text(row, name, "", notes, required=False)
+    system = field_text(row, name, "", notes, required=False)
     turns = tuple(turns)
     if not turns:
         return turns
@@ -306,29 +304,13 @@ def read_prompt(row: object) -> tuple[Turn, ...]:
         turns = (
             Turn(
                 "user",
-                _text(row, asked, "prompt", Counter(), required=True),
-                _text(row, about, "", Counter(), required=False),
+                field_text(row, asked, "prompt", Counter(), required=True),
+                field_text(row, about, "", Counter(), required=False),
             ),
         )
     if not turns or turns[-1].role != "user" or not all(turn.text for turn in turns):
         raise RowRefusedError("no prompt: its turns are empty or do not end with the user")
     return turns
-
-
-def _text(row: Row, name: str, what: str, notes: Notes, *, required: bool) -> str:
-    value = row.get(name)
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        if required:
-            state = "is missing" if name not in row else "is empty"
-            raise RowRefusedError(f"no {what}: the field '{name}' {state}")
-        return ""
-    if not isinstance(value, str):
-        if isinstance(value, list | dict) and not value:
-            return _text({name: ""}, name, what, notes, required=required)
-        return as_text(value, notes)
-    if required and not value.strip():
-        raise RowRefusedError(f"no {what}: the field '{name}' holds only white space")
-    return value.strip()
 
 
 def _read_split(row: Row, row_format: RowFormat) -> SplitName | None:
@@ -370,46 +352,7 @@ def _asked_and_answered(
         return (*before, *read_messages(row[answer], notes, file_format.speakers))
     if not before:
         raise RowRefusedError(f"no instruction: the field '{asked}' is empty")
-    return (*before, Turn("assistant", _answer(row, answer, notes)))
-
-
-def _answer(row: Row, name: str, notes: Notes) -> str:
-    """Return a row's answer: of several right ones the first, of choices the one that is right."""
-    value = row.get(name)
-    if choices := _choices(row):
-        return _chosen(value, choices) or _text(row, name, "answer", notes, required=True)
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
-        value, row = value["text"], {name: value["text"]}  # SQuAD's
-    several = plain_name(name) in {"answers", "outputs", "responses", "targets"}
-    if several and isinstance(value, list) and value and isinstance(value[0], str):
-        notes.update([FIRST_OF_SEVERAL] if len(value) > 1 else [])
-        row = {name: value[0]}
-    return _text(row, name, "answer", notes, required=True)
-
-
-def _choices(row: Row) -> list[tuple[str, str]]:
-    """Return the choices of a question with their letters; empty where it has none."""
-    value = next((row[name] for name in _CHOICES if name in row), None)
-    value = parsed_list(value) or value
-    if isinstance(value, Mapping) and isinstance(value.get("text"), list):  # ARC's
-        texts, labels = value["text"], value.get("label")
-    else:
-        texts, labels = value, None
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-        return []
-    if not isinstance(labels, list) or len(labels) != len(texts):
-        labels = [chr(ord("A") + number) for number in range(len(texts))]
-    return [(str(label), text.strip()) for label, text in zip(labels, texts, strict=True)]
-
-
-def _chosen(value: object, choices: Sequence[tuple[str, str]]) -> str:
-    """Return the right choice with its letter, by its number from 0, its letter or its text."""
-    if isinstance(value, str) and value.strip().isdigit() and choices[0][0] == "A":
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return ". ".join(choices[value]) if 0 <= value < len(choices) else ""
-    said = value.strip() if isinstance(value, str) else ""
-    return next((f"{label}. {text}" for label, text in choices if said in {label, text}), "")
+    return (*before, Turn("assistant", read_answer(row, answer, notes)))
 
 
 def _prompt_turns(
@@ -420,9 +363,9 @@ def _prompt_turns(
         return tuple(read_messages(row[asked], notes, file_format.speakers))
     what = "prompt" if plain_name(asked) == "prompt" else "instruction"
     question = Turn(
-        "user", _text(row, asked, what, notes, required=True), _about(row, row_format, notes)
+        "user", field_text(row, asked, what, notes, required=True), _about(row, row_format, notes)
     )
-    return (*_history(row.get("history")), question)
+    return (*read_history(row.get("history")), question)
 
 
 def _is_messages(value: object) -> bool:
@@ -438,29 +381,11 @@ def _about(row: Row, row_format: RowFormat, notes: Notes) -> str:
     about = [
         text
         for name in names
-        if name not in taken and (text := _text(row, name, "", notes, required=False))
+        if name not in taken and (text := field_text(row, name, "", notes, required=False))
     ]
-    if choices := _choices(row):
+    if choices := read_choices(row):
         about.append("\n".join(f"{label}. {text}" for label, text in choices))
     return "\n\n".join(dict.fromkeys(about))
-
-
-def _history(said: object) -> tuple[Turn, ...]:
-    """Read what was said before as LLaMA-Factory has it: a list of [question, answer]."""
-    if said in (None, "", [], "[]"):
-        return ()
-    turns: list[Turn] = []
-    for number, pair in enumerate(parsed_list(said) or [None], start=1):
-        if (
-            not isinstance(pair, list)
-            or len(pair) != 2
-            or not all(isinstance(text, str) and text.strip() for text in pair)
-        ):
-            raise RowRefusedError(
-                f"its 'history' is not a list of [question, answer] (at {number})"
-            )
-        turns += [Turn("user", pair[0].strip()), Turn("assistant", pair[1].strip())]
-    return tuple(turns)
 
 
 def _conversation(
@@ -479,7 +404,7 @@ def _conversation(
 def _text_turns(
     row: Row, row_format: RowFormat, file_format: FileFormat, notes: Notes
 ) -> tuple[Turn, ...]:
-    text = _text(row, row_format.fields.name("text"), "text", notes, required=True)
+    text = field_text(row, row_format.fields.name("text"), "text", notes, required=True)
     if file_format.marks is None:
         return (Turn("assistant", text),)
     turns = read_transcript(text, file_format.marks)
@@ -541,7 +466,7 @@ def _side(
         else:
             turns = (*before, *turns)
     else:
-        text = _text(row, name, what, notes, required=True)
+        text = field_text(row, name, what, notes, required=True)
         found = None if before else read_transcript(f"\n{text}", MARKS[-1])
         turns = found or (*before, Turn("assistant", text))
     turns = in_turns(turns, notes)

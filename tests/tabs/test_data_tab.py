@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from core.hub.dataset_files import HubDataset, HubFile
 from tests.tabs.conftest import (
     HOSTILE,
     Open,
@@ -108,3 +109,33 @@ def test_the_table_pages_and_finds(services: Services, open_tab: Open) -> None:
     assert (len(rows), rows[0][0], words) == (100, 101, "1,570 rows, page 2 of 16")
     rows, words = page.trigger("show_rows", key, "CAPITAL OF C", 99)
     assert len(rows) >= 1 and "page 1 of 1" in words
+
+
+def test_a_hub_dataset_is_fetched_with_progress_and_kept(
+    services: Services, open_tab: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = HubDataset(
+        name="amina/rows",
+        revision="c" * 40,
+        licence="cc-by-4.0",
+        files=(HubFile(path="train.jsonl", size=50),),
+    )
+
+    def fetch(_dataset: HubDataset, file: HubFile, folder: Path) -> Path:
+        (folder / file.path).write_text('{"question": "Q", "answer": "A"}\n')
+        return folder / file.path
+
+    monkeypatch.setattr("core.datasets.from_hub.find_hub_dataset", lambda *_: found)
+    monkeypatch.setattr("core.datasets.from_hub.fetch_file", fetch)
+    page = open_tab(build_data_tab)
+    steps = list(page.trigger("fetch_dataset", "amina/rows", "", "", "", 0))
+    assert "train.jsonl" in steps[1][0] and "Licence: cc-by-4.0" in steps[-1][0]
+    dataset = services.datasets.load(steps[-1][1].value)
+    assert dataset.examples[0].split == "train" and dataset.name == "amina-rows.zip"
+    begun = page.trigger("fetch_dataset", "amina/rows", "", "", "", 0)
+    next(begun)
+    next(begun)
+    begun.close()  # as Gradio does when it is stopped
+    assert list(services.workspace.uploads.iterdir()) == []
+    refused = list(page.trigger("fetch_dataset", "amina/rows", "none", "", "", 0))
+    assert "has no file for that configuration" in refused[-1][2]

@@ -12,6 +12,7 @@ import gradio as gr
 from core.datasets.choices import MEANINGS
 from core.datasets.columns import column_names, recognise_columns
 from core.datasets.dataset import Dataset, UnknownColumnsError, load_dataset
+from core.datasets.from_hub import HubRequest, fetch_rows, file_name, find_files
 from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import read_file
 from core.datasets.recipe import Recipe, load_version
@@ -20,7 +21,7 @@ from core.text import shortened
 from ui.data.views import mapped_rows
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow
-from ui.markup import alert
+from ui.markup import alert, paragraph
 from ui.services import Services, sentence
 from ui.uploads import taken
 
@@ -36,6 +37,10 @@ class BringParts:
     upload: gr.File
     pasted: gr.Textbox
     paste: gr.Button
+    hub: tuple[gr.components.Component, ...]  # id, configuration, split, revision, rows
+    fetch: gr.Button
+    stop: gr.Button
+    fetched: gr.HTML
     problem: gr.HTML
     box: gr.Accordion
     columns: tuple[gr.Dropdown, ...]  # one for each meaning
@@ -58,7 +63,23 @@ def lay_out_upload() -> dict[str, Any]:
             placeholder="JSON, JSON lines, or a table from a spreadsheet with its header",
         )  # fmt: skip
         paste = gr.Button("Use these rows", scale=0, min_width=150, elem_id="use-pasted")
-    return {"upload": upload, "pasted": pasted, "paste": paste}
+    return {"upload": upload, "pasted": pasted, "paste": paste, **_lay_out_hub()}
+
+
+def _lay_out_hub() -> dict[str, Any]:
+    with gr.Accordion("Or fetch from the Hugging Face hub", open=False, elem_id="hub-box"):
+        name = gr.Textbox(label="Dataset's id", placeholder="owner/name", elem_id="hub-name")
+        with gr.Row():
+            config = gr.Textbox(label="Configuration", info="A folder of it", min_width=120)
+            split = gr.Textbox(label="Split", info="train, test …", min_width=120)
+            revision = gr.Textbox(label="Revision", info="Branch or commit", min_width=120)
+            rows = gr.Number(0, label="First rows", info="0: all", precision=0, min_width=120)
+        with gr.Row():
+            fetch = gr.Button("Fetch", min_width=110, elem_id="fetch-hub")
+            stop = gr.Button("Stop", min_width=110, elem_id="stop-hub")
+        fetched = gr.HTML(elem_id="hub-fetched")
+    hub = (name, config, split, revision, rows)
+    return {"hub": hub, "fetch": fetch, "stop": stop, "fetched": fetched}
 
 
 def lay_out_mapping() -> dict[str, Any]:
@@ -92,6 +113,14 @@ def wire_bringing(parts: BringParts, dataset: gr.Dropdown, services: Services, o
         handlers.take_paste, parts.pasted, brought, api_name="take_paste", **QUIET
     )
     pasted.then(lambda: "", None, parts.pasted, api_visibility="private", **QUIET)
+    fetching = parts.fetch.click(
+        handlers.fetch, [*parts.hub], [parts.fetched, *brought], api_name="fetch_dataset",
+        show_progress="hidden", concurrency_limit=1,
+    )  # fmt: skip
+    parts.stop.click(
+        lambda: paragraph("Stopped; nothing was kept."), None, parts.fetched, cancels=[fetching],
+        api_name="stop_fetching", **QUIET,
+    )  # fmt: skip
     offered = [*parts.columns, parts.waiting]
     follow(
         opened, [dataset.input], handlers.offer_columns, dataset, offered,
@@ -136,6 +165,32 @@ class _Handlers:
                 return self._brought([file])
         except UserError as error:
             return self._refused(error)
+
+    def fetch(
+        self, name: str, config: str, split: str, revision: str, rows: float
+    ) -> Iterator[tuple[Any, ...]]:
+        """Fetch a dataset of the hub, saying how far that is, and keep it."""
+        nothing = [gr.skip()] * (5 + len(MEANINGS))
+        folder = self.services.workspace.uploads / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        try:
+            request = HubRequest(
+                name=(name or "").strip(), config=(config or "").strip(),
+                split=(split or "").strip(), revision=(revision or "").strip(),
+                most_rows=int(rows or 0),
+            )  # fmt: skip
+            yield paragraph("Asking the hub …"), *nothing
+            dataset, files = find_files(request)
+            file = folder / file_name(dataset, request)
+            for what, share in fetch_rows(dataset, files, file, request.most_rows):
+                yield paragraph(f"{share:.0%}: {what}"), *nothing
+            licence = dataset.licence or "none is named on its card"
+            told = paragraph(f"Fetched. Licence: {licence}. Revision {dataset.revision[:12]}.")
+            yield told, *self._brought([file])
+        except UserError as error:
+            yield "", *self._refused(error)
+        finally:
+            _remove(folder)
 
     def _brought(self, files: Sequence[Path]) -> tuple[Any, ...]:
         with self._one_file(files) as file:

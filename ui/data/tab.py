@@ -43,6 +43,7 @@ from ui.scripts import load_script
 from ui.services import STYLE_CHOICES, Services, style_title
 
 _REPORTS = 8
+_BRINGING = ("upload", "pasted", "paste", "hub", "fetch", "stop", "fetched", "problem")
 _NEIGHBOURS = 3  # rows shown in one batch with the previewed one, so that padding is seen
 
 
@@ -74,7 +75,7 @@ def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     mapping, cleaning = lay_out_mapping(), lay_out_cleaning()
     rows = _lay_out_rows()
     editing = lay_out_editing()
-    upload = {name: choice.pop(name) for name in ("upload", "pasted", "paste", "problem")}
+    upload = {name: choice.pop(name) for name in _BRINGING}
     parts = _Parts(**choice, **rows, **_lay_out_preview(), **_lay_out_splits())
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_data")
     wire_bringing(BringParts(**upload, **mapping), parts.dataset, services, opened)
