@@ -43,16 +43,30 @@ def test_no_tab_has_a_serious_obstacle(
         expect(window.locator(".pending")).to_have_count(0)
         if tab == "review":
             open_details(window)
+        if tab == "data":
+            for box in window.locator("#tab-data .label-wrap, [id$=-box] .label-wrap").all():
+                box.click()
+        found += _obstacles(window, tab)
+    window.close()
+    assert found == []
+
+
+def _obstacles(window: Page, tab: str) -> list[str]:
+    """Return what axe finds twice: what is asked for anew is translucent for a moment."""
+    found: list[str] = []
+    for _ in range(2):
         result = Axe().run(window).response
         assert len(result["passes"]) > 10, "axe looked at nothing"
-        found += [
+        found = [
             f"{tab}: {rule['id']} at {node['target']}"
             for rule in result["violations"]
             if rule["impact"] in {"serious", "critical"}
             for node in rule["nodes"]
         ]
-    window.close()
-    assert found == []
+        if not found:
+            break
+        window.wait_for_timeout(5_000)
+    return found
 
 
 TABS = {

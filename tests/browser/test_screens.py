@@ -74,7 +74,7 @@ def test_tabs_answer_arrow_keys_and_the_address_bar(calm_page: Page, calm_server
             + b'{"instruction": "Q" "x": 1}\n]',
             "in line 57",
         ),
-        ("columns.csv", b"question,reply\nQ,A\n", "has the fields 'question', 'reply'"),
+        ("columns.csv", b"headline,verse\nQ,A\n", "has the fields 'headline', 'verse'"),
         ("image.json", b"\x89PNG\r\n\x1a\n\x00", "is a PNG image, not text"),
     ],
 )
