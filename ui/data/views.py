@@ -22,6 +22,7 @@ _HISTOGRAM_BARS = 24
 _LONGEST_CELL = 400
 _MOST_LISTED = 200  # rows of one finding on the page
 _MOST_LANGUAGES = 6
+_FEW = 0.005  # of the rows: a guess gone wrong now and then
 _MOST_CHANGES = 50  # rows of a version's differences
 
 
@@ -150,7 +151,7 @@ def _languages(report: CheckReport) -> str:
     looked_at = sum(count for _, count in report.languages)
     told = [(code or "too short to tell", count / looked_at) for code, count in report.languages]
     more = len(told) - _MOST_LANGUAGES
-    shown = [f"{name} {share:.0%}" for name, share in told[:_MOST_LANGUAGES]]
+    shown = [f"{name} {share:.0%}" for name, share in told[:_MOST_LANGUAGES] if share >= _FEW]
     return ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
 
 
