@@ -61,6 +61,11 @@ class Services:
             (name, name) for name in tuned
         ]
 
+    def style_choices(self) -> list[Choice]:
+        """Return every prompt style: those that come with Fuata, and those written on the page."""
+        own = sorted(self.workspace.styles.glob("*.jinja"))
+        return [*STYLE_CHOICES, *((path.stem, str(path)) for path in own)]
+
     def review_choices(self) -> list[Choice]:
         """Return the reviews, the latest first."""
         return [
@@ -117,7 +122,8 @@ def _offer_samples(datasets: DatasetStore) -> None:
 
 def style_title(name: str) -> str:
     """Return what a style is called on the page."""
-    return next((title for title, known in STYLE_CHOICES if known == name), name)
+    own = Path(name).stem if name.endswith(".jinja") else name
+    return next((title for title, known in STYLE_CHOICES if known == name), own)
 
 
 def sentence(error: UserError) -> str:

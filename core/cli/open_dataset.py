@@ -11,6 +11,7 @@ from core.datasets.dataset import Dataset
 from core.datasets.readers.archive import pack
 from core.datasets.recipe import Recipe, load_version
 from core.datasets.samples import find_file
+from core.datasets.store import VERSION_WORD, DatasetStore
 from core.errors import SettingsError
 from core.models.encoder import encoder_of
 from core.models.resolve import find_model, max_context
@@ -31,6 +32,9 @@ def opened_dataset(chosen: argparse.Namespace, words: Sequence[str]) -> Iterator
         answers=chosen.answers or "all",
         thoughts=chosen.thoughts or "keep",
     )
+    if any(word.startswith(VERSION_WORD) for word in words):
+        yield _kept(chosen, words, recipe)
+        return
     paths = [find_file(word) for word in words]
     with tempfile.TemporaryDirectory(prefix="fuata-") as folder:
         path = paths[0]
@@ -38,6 +42,17 @@ def opened_dataset(chosen: argparse.Namespace, words: Sequence[str]) -> Iterator
             path = pack(paths, Path(folder) / _packed_name(paths))
         dataset = load_version(path, recipe)
         yield _without(dataset, recipe, chosen) if chosen.leave_out else dataset
+
+
+def _kept(chosen: argparse.Namespace, words: Sequence[str], recipe: Recipe) -> Dataset:
+    """Return a version that the workspace keeps; it is what it is."""
+    if len(words) > 1 or not recipe.is_empty or chosen.leave_out:
+        raise SettingsError(
+            {
+                "file": f"{words[0]} is a version as it was made: name it alone, without other options"
+            }
+        )
+    return DatasetStore(Workspace(chosen.workspace)).load_named(words[0])
 
 
 def _packed_name(paths: Sequence[Path]) -> str:

@@ -26,6 +26,7 @@ _CACHED = 4
 _HASH_CHARACTERS = 12
 _LONGEST_NAME_BYTES = 120
 _LONGEST_NAME = 120
+VERSION_WORD = "version:"  # before the beginning of a version's hash, where a FILE is named
 
 
 class DatasetStore:
@@ -103,6 +104,19 @@ class DatasetStore:
             with self._lock:
                 self._loaded[content_hash] = dataset
         return dataset
+
+    def load_named(self, word: str) -> Dataset:
+        """Return the kept version that ``version:HASH`` names, by the beginning of its hash.
+
+        Raises WorkspaceError where there is none, or several.
+        """
+        start = word.removeprefix(VERSION_WORD)
+        rows = self._database.query("SELECT content_hash FROM datasets")
+        found = [row["content_hash"] for row in rows if row["content_hash"].startswith(start)]
+        if len(found) != 1 or not start:
+            what = "no dataset" if not found else "several datasets"
+            raise WorkspaceError(f"The workspace has {what} {word}: see This version under Data.")
+        return self.load(found[0])
 
     def touch(self, content_hash: str) -> None:
         """Note that a dataset is used now, so that it is the first offered next time."""

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,14 +41,21 @@ def _answer(asked: dict[str, Any]) -> dict[str, str]:
     except MemoryError:
         return {"error": "it asks for more memory than a chat template may take"}
     except TemplateSyntaxError as error:
-        return {"error": f"it is not valid Jinja: {str(error)[:300]}"}
+        return {"error": f"it is not valid Jinja: line {error.lineno}: {str(error.message)[:300]}"}
     except (
         Exception
     ) as error:  # a template is foreign code: whatever it raises is the template's fault
-        return {"error": str(error)[:300] or type(error).__name__}
+        return {"error": _line(error) + (str(error)[:300] or type(error).__name__)}
     if len(text) > MOST_CHARACTERS:
         return {"error": f"it writes more than {MOST_CHARACTERS:,} characters"}
     return {"text": text}
+
+
+def _line(error: Exception) -> str:
+    """Return which line of the template an error comes from, '' where that cannot be told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
+    return f"line {lines[-1]}: " if lines else ""
 
 
 @contextmanager

@@ -37,7 +37,14 @@ class Workspace:
         """
         try:
             self.folder = folder.expanduser().resolve()
-            for part in (self.folder, self.runs, self.datasets, self.exports, self.responses):
+            for part in (
+                self.folder,
+                self.runs,
+                self.datasets,
+                self.exports,
+                self.responses,
+                self.styles,
+            ):
                 part.mkdir(parents=True, exist_ok=True)
             self.uploads.mkdir(mode=0o700, exist_ok=True)
         except (OSError, RuntimeError) as error:
@@ -71,6 +78,11 @@ class Workspace:
     def responses(self) -> Path:
         """Files of finished responses that a user brought."""
         return self.folder / "responses"
+
+    @property
+    def styles(self) -> Path:
+        """Prompt styles that a user wrote on the page."""
+        return self.folder / "styles"
 
     @property
     def uploads(self) -> Path:

@@ -6,6 +6,9 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from core.cli.main import main
+from core.datasets.dataset import load_dataset
+from core.errors import DataError
 from core.hub.dataset_files import HubDataset, HubFile
 from tests.tabs.conftest import (
     HOSTILE,
@@ -139,3 +142,62 @@ def test_a_hub_dataset_is_fetched_with_progress_and_kept(
     assert list(services.workspace.uploads.iterdir()) == []
     refused = list(page.trigger("fetch_dataset", "amina/rows", "none", "", "", 0))
     assert "has no file for that configuration" in refused[-1][2]
+
+
+def test_a_style_is_begun_tried_saved_and_offered_everywhere(
+    services: Services, open_tab: Open
+) -> None:
+    page = open_tab(build_data_tab)
+    key = services.dataset_choices()[0][1]
+    begun = page.trigger("begin_style", "pocket", "chatml")
+    assert "<|im_start|>" in begun
+    save = ("save_style", key, "pocket", 1)
+    assert "line 2: " in page.trigger(*save, "mine", "a\n{% if %}")[2]
+    assert (
+        "line 3: " in page.trigger(*save, "mine", "{{ bos_token }}\na\n{{ messages[9].role }}")[2]
+    )
+    assert "characters" in page.trigger(*save, "mine", " ")[2]
+    assert "leaves out message" in page.trigger(*save, "mine", "hello")[2]
+    assert 'role="alert"' in page.trigger(*save, "../mine", begun)[2]
+    assert list(services.workspace.styles.iterdir()) == []
+    assert [p.name for p in services.workspace.uploads.iterdir()] == []
+    left, right, told = page.trigger(*save, "mine", begun.replace("im_", "my_"))
+    assert "Saved" in told and ("mine", left.value) in left.choices == right.choices
+    assert "&lt;|my_start|&gt;" in page.trigger("show_left", key, "pocket", 1, left.value, True)
+
+
+def test_changes_make_versions_that_the_command_line_names(
+    services: Services, open_tab: Open, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = open_tab(build_data_tab)
+    key = services.dataset_choices()[0][1]
+    before = services.datasets.load(key)
+    with pytest.raises(gr.Error, match="is as it was"):
+        page.trigger("save_row", key, 1, *page.trigger("show_row", key, 1))
+    mended = page.trigger("save_row", key, 1, "Who?", "Me.", "test").value
+    left = page.trigger("leave_row", mended, 2).value
+    added, row = page.trigger("add_row", left, "New?", "Yes.", "")
+    made = services.datasets.load(added.value)
+    assert row == before.row_count + 1 == made.row_count
+    assert made.example(1).answer == "Me." and made.example(row).answer == "Yes."
+    with pytest.raises(DataError, match="left out by you"):
+        made.example(2)
+    shown = page.trigger("show_version", added.value, "pocket")
+    assert "edited or added by hand: 2 rows" in shown[4] and "Yes." in shown[4]
+    where = ["--workspace", str(services.workspace.folder)]
+    assert main(["check", f"version:{added.value[:12]}", *where]) == 0
+    assert "(version 4)" in capsys.readouterr().out
+    for word, more, sentence in (
+        ("version:nothing", [], "has no dataset"),
+        (f"version:{added.value[:12]}", ["--mask", "email"], "name it alone"),
+    ):
+        assert main(["check", word, *more, *where]) == 2
+        assert sentence in capsys.readouterr().err
+    written = page.trigger("write_dataset", added.value, "alpaca").value
+    assert len(
+        load_dataset(Path(written["path"] if isinstance(written, dict) else written)).examples
+    ) == len(made.examples)
+    page.trigger("rename_dataset", added.value, "Mine")
+    assert services.datasets.load(added.value).name == "Mine"
+    assert page.trigger("delete_dataset", added.value).value != added.value
+    assert page.trigger("delete_dataset", None) == gr.skip()

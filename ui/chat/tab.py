@@ -20,6 +20,8 @@ _PAINT_EVERY_S = 0.05
 _NOTHING_ASKED = "Nothing was asked yet."
 History = list[Message]
 
+_AS_TRAINED = ("As it was trained", "")
+
 
 @dataclass(frozen=True)
 class _Parts:
@@ -87,7 +89,8 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
         **FOLLOWING,
     )
     seen = [parts.model, parts.offered]
-    when_opened(tab, handlers.refresh, seen, "refresh_chat", seen)
+    opened = when_opened(tab, handlers.refresh, seen, "refresh_chat", seen)
+    opened.then(handlers.offer_styles, None, parts.style, api_visibility="private", **QUIET)
 
 
 class _Handlers:
@@ -162,6 +165,9 @@ class _Handlers:
         words = style_note(style, self.services.model_cache.find(model or "").style)
         return alert(words) if words else ""
 
+    def offer_styles(self) -> Any:
+        return gr.Dropdown([_AS_TRAINED, *self.services.style_choices()])
+
     def refresh(self, chosen: str, offered: list[str]) -> tuple[Any, list[str]]:
         """Offer what was made since; a run that is new becomes the model, unless it was there when
         the page was last opened.
@@ -181,7 +187,7 @@ def _lay_out_conversation() -> dict[str, Any]:
             elem_id="chat-model",
         )  # fmt: skip
         style = gr.Dropdown(
-            [("As it was trained", ""), *STYLE_CHOICES],
+            [_AS_TRAINED, *STYLE_CHOICES],
             value="",
             label="Prompt style",
             info="Leave it, unless you are curious",

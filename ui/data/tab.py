@@ -28,6 +28,7 @@ from ui.data.change import (
     lay_out_editing,
     wire_changing,
 )
+from ui.data.own_style import lay_out_style, wire_style
 from ui.data.statistics import map_figure, statistics_figures
 from ui.data.views import (
     PAGE_ROWS,
@@ -76,12 +77,17 @@ def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     rows = _lay_out_rows()
     editing = lay_out_editing()
     upload = {name: choice.pop(name) for name in _BRINGING}
-    parts = _Parts(**choice, **rows, **_lay_out_preview(), **_lay_out_splits())
+    preview = _lay_out_preview()
+    own_style = lay_out_style()
+    parts = _Parts(**choice, **rows, **preview, **_lay_out_splits())
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_data")
     wire_bringing(BringParts(**upload, **mapping), parts.dataset, services, opened)
     changing = ChangeParts(**cleaning, **editing)
     change = ChangeHandlers(services, handlers.report)
     wire_changing(changing, parts.dataset, parts.model, parts.row, change, opened)
+    styles = (parts.left, parts.right)
+    wire_style(own_style, (parts.dataset, parts.model, parts.row), styles, services)
+    opened.then(handlers.offer_styles, None, [*styles], api_visibility="private", **QUIET)
     _wire_choice(parts, upload["problem"], handlers)
     _wire_report(parts, handlers, opened)
     _wire_splits(parts, handlers, opened)
@@ -151,6 +157,10 @@ class _Handlers:
     def refresh(self) -> tuple[Any, Any]:
         choices = self.services.dataset_choices()
         return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
+
+    def offer_styles(self) -> tuple[Any, Any]:
+        choices = self.services.style_choices()
+        return gr.Dropdown(choices), gr.Dropdown(choices)
 
     def touch(self, key: str | None) -> str:
         if key:

@@ -13,6 +13,7 @@ import gradio as gr
 
 from core.datasets.dataset import Dataset
 from core.datasets.samples import samples_by_hash
+from core.datasets.store import VERSION_WORD
 from core.errors import SettingsError, UserError, WorkspaceError
 from core.models.encoder import own_style
 from core.training.planning.plan import plan_run
@@ -68,6 +69,7 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     parts = _lay_out(services)
     handlers = _Handlers(services, list(parts.fields))
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_train")
+    opened.then(handlers.offer_styles, None, parts.style, api_visibility="private", **QUIET)
     parts.dataset.input(
         handlers.touch, parts.dataset, None, api_name="touch_train_dataset", **QUIET
     )
@@ -195,8 +197,13 @@ class _Handlers:
         choices = self.services.dataset_choices()
         return gr.Dropdown(choices, value=choices[0][1]), gr.Dropdown(self.services.model_choices())
 
+    def offer_styles(self) -> Any:
+        return gr.Dropdown(self.services.style_choices())
+
     def _command_source(self, dataset: Dataset) -> str:
         """Return the FILE that stands for a dataset on the command line."""
+        if dataset.recipe != "{}":
+            return f"{VERSION_WORD}{dataset.content_hash[:12]}"
         return samples_by_hash().get(dataset.content_hash, str(dataset.path))
 
     def _settings(self, key: str, values: Sequence[Any]) -> TrainingSettings:
