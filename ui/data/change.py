@@ -11,7 +11,7 @@ from core.datasets.choices import ANSWERS, DATASET_FORMATS, PERSONAL_KINDS, THOU
 from core.datasets.conversation import SPLIT_NAMES
 from core.datasets.export import ENDINGS, export_refused, export_rows
 from core.datasets.recipe import Recipe, RowEdit
-from core.errors import DataError, WorkspaceError
+from core.errors import DataError, UserError, WorkspaceError
 from core.storage.atomic_write import write_file
 from ui.data.views import changes_markup, size_words
 from ui.error_messages import shows_user_errors
@@ -147,14 +147,27 @@ class ChangeHandlers:
         """Work on the datasets of ``services``."""
         self.services, self.report = services, report
 
-    @shows_user_errors
     def show_version(self, key: str | None, model: str) -> tuple[Any, ...]:
-        """Show what a version is made of, and what else can be done to it."""
+        """Show what a version is made of, and what else can be done to it; what is wrong with the
+        choice, the report has told already.
+        """
+        nothing: tuple[Any, ...] = (
+            gr.CheckboxGroup([], value=[], visible=False),
+            [],
+            "all",
+            "keep",
+            "",
+            "",
+            None,
+        )
         if not key:
-            return (gr.CheckboxGroup([], value=[]), [], "all", "keep", "", "", None)
+            return nothing
         store = self.services.datasets
         recipe = store.recipe(key)
-        choices = _choices(self.report(key, model), recipe)
+        try:
+            choices = _choices(self.report(key, model), recipe)
+        except UserError:
+            return nothing
         return (
             gr.CheckboxGroup(choices, value=list(recipe.left_out), visible=bool(choices)),
             list(recipe.masked),

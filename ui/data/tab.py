@@ -15,6 +15,7 @@ from core.datasets.conversation import Example
 from core.datasets.dataset import Dataset
 from core.datasets.row_map import MOST_ROWS
 from core.datasets.splits import Splits, SplitSettings, split_examples
+from core.errors import UserError
 from core.models.encoder import encoder_of
 from core.models.resolve import max_context
 from core.prompts.encoded_dataset import report_on
@@ -173,12 +174,15 @@ class _Handlers:
             return "", gr.Button(visible=False)
         return report_markup(self.report(key, model)), gr.Button(visible=True)
 
-    @shows_user_errors
     def show_statistics(self, key: str | None, model: str) -> str:
+        """Return the figures; what is wrong with the choice, the report has told already."""
         if not key:
             return json.dumps({})
-        examples, splits = self.splits(key)
-        figures = statistics_figures(self.report(key, model), examples, splits)
+        try:
+            examples, splits = self.splits(key)
+            figures = statistics_figures(self.report(key, model), examples, splits)
+        except UserError:
+            return json.dumps({})
         return json.dumps({"dataset": key, **figures})
 
     def splits(self, key: str) -> tuple[Sequence[Example], Splits]:
