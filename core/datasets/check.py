@@ -61,7 +61,7 @@ class CheckReport:
     usable: int
     refused: tuple[RefusedRow, ...]
     repeats: Repeats
-    looks: tuple[Finding, ...]  # what single rows, and rows beside each other, show
+    every_kind: tuple[Finding, ...]  # of finding, the worst first; those without rows too
     too_long: tuple[LongRow, ...]
     tokens: TokenStatistics
     unused_fields: tuple[tuple[str, int], ...] = ()  # name, rows that say something in it
@@ -75,13 +75,12 @@ class CheckReport:
     notes: tuple[str, ...] = ()  # what was guessed, mended or read otherwise than it stands
     max_tokens: int = 0  # the context
     trained: tuple[int, ...] = ()  # tokens that the loss sees, one number per usable row
-    untrained: tuple[int, ...] = ()  # rows of which the loss would see nothing
     languages: tuple[tuple[str, int], ...] = ()  # ISO 639-1 code of the answers, rows
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything found, grouped by kind; kinds without rows are left out."""
-        return tuple(one for one in _findings(self) if one.rows)
+        return tuple(one for one in self.every_kind if one.rows)
 
     @property
     def row_format(self) -> str:
@@ -91,11 +90,11 @@ class CheckReport:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of findings that rows can be left out by."""
-        return tuple(one.kind for one in _findings(self) if one.can_drop)
+        return tuple(one.kind for one in self.every_kind if one.can_drop)
 
     def rows_of(self, kind: str) -> tuple[int, ...]:
         """Return the numbers of the rows of one kind of finding."""
-        return next((one.numbers for one in self.findings if one.kind == kind), ())
+        return next((one.numbers for one in self.every_kind if one.kind == kind), ())
 
 
 def check_dataset(
@@ -110,6 +109,9 @@ def check_dataset(
     ``max_tokens`` is the context length.
     """
     repeats = find_repeats(dataset.examples)
+    too_long = tuple(
+        LongRow(x.row, x.tokens, x.tokens - max_tokens) for x in lengths if x.tokens > max_tokens
+    )
     return CheckReport(
         name=dataset.name,
         format=dataset.format,
@@ -117,15 +119,8 @@ def check_dataset(
         usable=len(dataset.examples),
         refused=dataset.refused,
         repeats=repeats,
-        looks=(
-            *find_between_rows(dataset.examples, repeats),
-            *find_in_rows(dataset.examples),
-        ),
-        too_long=tuple(
-            LongRow(x.row, x.tokens, x.tokens - max_tokens)
-            for x in lengths
-            if x.tokens > max_tokens
-        ),
+        every_kind=_findings(dataset, lengths, repeats, too_long, unwritable),
+        too_long=too_long,
         tokens=_statistics(lengths),
         unused_fields=dataset.unused_fields,
         unwritable=tuple(unwritable),
@@ -134,32 +129,39 @@ def check_dataset(
         notes=dataset.notes,
         max_tokens=max_tokens,
         trained=tuple(x.trained_tokens for x in lengths),
-        untrained=tuple(x.row for x in lengths if not x.trained_tokens),
         languages=languages_of(dataset.examples),
     )
 
 
-def _findings(report: CheckReport) -> tuple[Finding, ...]:
+def _findings(
+    dataset: Dataset,
+    lengths: Sequence[RowLength],
+    repeats: Repeats,
+    too_long: Sequence[LongRow],
+    unwritable: Sequence[RefusedRow],
+) -> tuple[Finding, ...]:
     """Return all kinds in the order in which a report has them: the worst first."""
     return (
-        Finding("refused", "Refused rows", "left out of everything", _reasons(report.refused),
+        Finding("refused", "Refused rows", "left out of everything", _reasons(dataset.refused),
                 can_drop=False),
         Finding("unwritable", "Rows that cannot be written in this style", "left out of training",
-                _reasons(report.unwritable)),
+                _reasons(unwritable)),
         Finding("untrained", "Rows of which nothing is learnt", "left out of training",
-                tuple((row, "the loss sees none of its tokens") for row in report.untrained)),
+                tuple((x.row, "the loss sees none of its tokens") for x in lengths
+                      if not x.trained_tokens)),
         Finding("unwritten", "Characters that the vocabulary cannot write",
                 "they vanish from what is learnt",
-                tuple((row, shortened(lost, 40)) for row, lost in report.lossy)),
+                tuple((x.row, shortened(x.lost, 40)) for x in lengths if x.lost)),
         Finding("exact_repeats", "Exact repeats of a prompt", "kept on one side of the split",
-                tuple((one.row, _repeat(one)) for one in report.repeats.exact)),
+                tuple((one.row, _repeat(one)) for one in repeats.exact)),
         Finding("near_repeats", "Near repeats of a prompt", "kept on one side of the split",
-                tuple((one.row, _repeat(one)) for one in report.repeats.near)),
-        *report.looks,
+                tuple((one.row, _repeat(one)) for one in repeats.near)),
+        *find_between_rows(dataset.examples, repeats),
+        *find_in_rows(dataset.examples),
         Finding("too_long", "Rows over the context length",
                 "cut as the setting “Cut of rows too long” says",
                 tuple((x.row, f"{x.tokens:,} tokens, {x.lost_tokens:,} too many")
-                      for x in report.too_long)),
+                      for x in too_long)),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -139,14 +139,22 @@ def _wire_rows(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
     parts.table.select(handlers.pick, None, parts.row, api_name="pick_row", **QUIET)
 
 
+@dataclass(slots=True)
+class _Report:
+    """A check report, or a place for it while somebody makes it."""
+
+    report: CheckReport | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class _Handlers:
     """What the screen's events do."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         # a dataset version under a model never reads otherwise
-        self.reports: LRUCache[tuple[str, str], CheckReport] = LRUCache(_REPORTS)
-        self.lock = threading.Lock()
+        self.reports: LRUCache[tuple[str, str], _Report] = LRUCache(_REPORTS)
+        self.lock = threading.Lock()  # of the index alone: nobody waits for another file's report
 
     def jump(self, key: str | None, event: gr.EventData) -> tuple[int, str, int]:
         """Show a row that the report names: its preview, and the page of the table it is on."""
@@ -193,10 +201,12 @@ class _Handlers:
     def report(self, key: str, model: str) -> CheckReport:
         """Return the check report of a version under a model, made once for all who ask."""
         with self.lock:
-            if (key, model) not in self.reports:
+            kept = self.reports.setdefault((key, model), _Report())
+        with kept.lock:
+            if kept.report is None:
                 encoder, context = self._encoder(model, "")
-                self.reports[key, model] = report_on(self._load(key), encoder, context)
-            return self.reports[key, model]
+                kept.report = report_on(self._load(key), encoder, context)
+            return kept.report
 
     @shows_user_errors
     def show_tokens(
