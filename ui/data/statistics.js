@@ -1,8 +1,8 @@
 // @ts-check
 // Draws a dataset in figures: lengths with a cut-off that is dragged, and a map of its rows.
 
-import { all, isShown, part, readJson } from "../static/lib/dom.js";
-import { drawFigure } from "../static/lib/plotly_theme.js";
+import { all, part, readJson } from "../static/lib/dom.js";
+import { canDraw, drawFigure, onPlotly, whenSeen } from "../static/lib/plotly_theme.js";
 
 /** @import { Component } from "../static/lib/dom.js" */
 /** @import { Figure } from "../static/lib/plotly_theme.js" */
@@ -17,7 +17,6 @@ import { drawFigure } from "../static/lib/plotly_theme.js";
  * @property {Figure} bars
  */
 
-const PLOTLY_MS = 200; // its script comes after the page
 const CONFIG = { displayModeBar: false };
 
 /**
@@ -56,9 +55,7 @@ class Drawing {
   }
 
   begin() {
-    new IntersectionObserver((seen) => {
-      if (seen.some((one) => one.isIntersecting)) this.draw();
-    }).observe(this.element);
+    whenSeen(this.element, () => this.draw());
     for (const button of all(this.element, "[data-map]"))
       button.addEventListener("click", () => this.drawMap(button.dataset.map || "category"));
     this.watch("value", () => this.read());
@@ -75,11 +72,7 @@ class Drawing {
 
   draw() {
     const { element, shown } = this;
-    if (shown && !window.Plotly) {
-      setTimeout(() => this.draw(), PLOTLY_MS);
-      return;
-    }
-    if (!shown || (!isShown(element) && !element.getClientRects().length)) return;
+    if (!shown || !canDraw(element, () => this.draw())) return;
     drawFigure(part(element, "lengths"), shown.lengths, {
       ...CONFIG,
       edits: { shapePosition: true },
@@ -87,9 +80,7 @@ class Drawing {
     drawFigure(part(element, "sides"), shown.sides, CONFIG);
     drawFigure(part(element, "bars"), shown.bars, CONFIG);
     this.sayCut(shown.lengths.layout.shapes[0].x0);
-    const plot = /** @type {any} */ (part(element, "lengths")); // Plotly gives it methods
-    plot.removeAllListeners?.("plotly_relayout");
-    plot.on?.("plotly_relayout", (/** @type {Record<string, number>} */ change) => {
+    onPlotly(part(element, "lengths"), "plotly_relayout", (change) => {
       const cut = change["shapes[0].x0"];
       if (cut !== undefined) this.sayCut(cut);
     });
@@ -117,9 +108,7 @@ class Drawing {
     if (failed) return;
     const place = part(element, "map");
     drawFigure(place, answer.figure, { ...CONFIG, scrollZoom: true });
-    const plot = /** @type {any} */ (place);
-    plot.removeAllListeners?.("plotly_click");
-    plot.on?.("plotly_click", (/** @type {any} */ event) =>
+    onPlotly(place, "plotly_click", (event) =>
       this.trigger("jump", { row: event.points[0].customdata }),
     );
   }

@@ -1,8 +1,8 @@
 // @ts-check
 // Draws what the result's markup cannot, and shows the pairs behind a number that is pressed.
 
-import { dialog, isShown, make, makeForText, part, readJson } from "../static/lib/dom.js";
-import { drawFigure } from "../static/lib/plotly_theme.js";
+import { dialog, make, makeForText, part, readJson } from "../static/lib/dom.js";
+import { canDraw, drawFigure, onPlotly, whenSeen } from "../static/lib/plotly_theme.js";
 
 /** @import { Component } from "../static/lib/dom.js" */
 /** @import { Figure } from "../static/lib/plotly_theme.js" */
@@ -28,7 +28,6 @@ import { drawFigure } from "../static/lib/plotly_theme.js";
  * @property {[who: string, verdict: string, comment: string][]} said
  */
 
-const PLOTLY_MS = 200; // its script comes after the page
 const PRESSED = "#result :is([data-behind], [data-disputed])";
 
 /**
@@ -56,9 +55,7 @@ class Charts {
       if (!button || !this.element.isConnected) return;
       this.open(pairsBehind(/** @type {HTMLElement} */ (button).dataset));
     });
-    new IntersectionObserver((seen) => {
-      if (seen.some((one) => one.isIntersecting)) this.draw();
-    }).observe(this.element);
+    whenSeen(this.element, () => this.draw());
     this.watch("value", () => this.read());
     this.read();
   }
@@ -73,17 +70,11 @@ class Charts {
 
   draw() {
     const { element, shown } = this;
-    if (shown && !window.Plotly) {
-      setTimeout(() => this.draw(), PLOTLY_MS);
-      return;
-    }
-    if (!shown || (!isShown(element) && !element.getClientRects().length)) return;
+    if (!shown || !canDraw(element, () => this.draw())) return;
     part(element, "loss-words").textContent = shown.loss_words || "";
     this.drawChart("win-rates", shown.win_rates);
     this.drawChart("losses", shown.losses);
-    const plot = /** @type {any} */ (part(element, "win-rates")); // Plotly gives it methods
-    plot.removeAllListeners?.("plotly_click");
-    plot.on?.("plotly_click", (/** @type {any} */ event) => {
+    onPlotly(part(element, "win-rates"), "plotly_click", (event) => {
       const [first, second, category] = event.points[0].customdata;
       this.open({ meeting: [first, second], category });
     });

@@ -1,6 +1,8 @@
 // @ts-check
 // How figures look on the page: its own colours, light or dark.
 
+import { isShown } from "./dom.js";
+
 /** @typedef {{ ink: string, grid: string, paper: string }} Colours */
 /** @typedef {{ data: any[], layout: Record<string, any> }} Figure */
 
@@ -48,4 +50,43 @@ function pageColours() {
 export function drawFigure(place, figure, options) {
   const layout = themedLayout(figure.layout, pageColours());
   window.Plotly?.react(place, figure.data, layout, { responsive: true, ...options });
+}
+
+const PLOTLY_MS = 200; // its script comes after the page
+
+/**
+ * Whether figures can be drawn in an element now; where Plotly's script has not come yet, the
+ * drawing is tried again.
+ * @param {HTMLElement} element
+ * @param {() => void} again
+ */
+export function canDraw(element, again) {
+  if (!window.Plotly) {
+    setTimeout(again, PLOTLY_MS);
+    return false;
+  }
+  return isShown(element) || element.getClientRects().length > 0;
+}
+
+/**
+ * Draw whenever an element comes into sight.
+ * @param {HTMLElement} element
+ * @param {() => void} draw
+ */
+export function whenSeen(element, draw) {
+  new IntersectionObserver((seen) => {
+    if (seen.some((one) => one.isIntersecting)) draw();
+  }).observe(element);
+}
+
+/**
+ * Follow one of Plotly's events on a figure, and no more than once.
+ * @param {HTMLElement} place
+ * @param {string} name
+ * @param {(event: any) => void} follow
+ */
+export function onPlotly(place, name, follow) {
+  const plot = /** @type {any} */ (place); // Plotly gives it methods
+  plot.removeAllListeners?.(name);
+  plot.on?.(name, follow);
 }
