@@ -2,6 +2,8 @@
 taken.
 """
 
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +33,14 @@ def taken(path: str | None, workspace: Workspace) -> Iterator[Path]:
         file.unlink(missing_ok=True)
         if file.parent != home and not any(file.parent.iterdir()):
             file.parent.rmdir()
+
+
+@contextmanager
+def scratch_folder(workspace: Workspace) -> Iterator[Path]:
+    """Give an empty folder for a block, which is gone with all that is in it afterwards."""
+    folder = workspace.uploads / secrets.token_hex(8)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Bringing rows: files that are dropped, rows that are pasted, and columns mapped by hand."""
 
-import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow
 from ui.markup import alert, paragraph
 from ui.services import Services, sentence
-from ui.uploads import taken
+from ui.uploads import scratch_folder, taken
 
 _SHOWN = 3  # rows that a mapping is tried on
 _LONGEST_PASTE = 5_000_000  # characters
@@ -171,8 +171,6 @@ class _Handlers:
     ) -> Iterator[tuple[Any, ...]]:
         """Fetch a dataset of the hub, saying how far that is, and keep it."""
         nothing = [gr.skip()] * (5 + len(MEANINGS))
-        folder = self.services.workspace.uploads / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
         try:
             request = HubRequest(
                 name=(name or "").strip(), config=(config or "").strip(),
@@ -181,16 +179,15 @@ class _Handlers:
             )  # fmt: skip
             yield paragraph("Asking the hub …"), *nothing
             dataset, files = find_files(request)
-            file = folder / file_name(dataset, request)
-            for what, share in fetch_rows(dataset, files, file, request.most_rows):
-                yield paragraph(f"{share:.0%}: {what}"), *nothing
             licence = dataset.licence or "none is named on its card"
             told = paragraph(f"Fetched. Licence: {licence}. Revision {dataset.revision[:12]}.")
-            yield told, *self._brought([file])
+            with scratch_folder(self.services.workspace) as folder:
+                file = folder / file_name(dataset, request)
+                for what, share in fetch_rows(dataset, files, file, request.most_rows):
+                    yield paragraph(f"{share:.0%}: {what}"), *nothing
+                yield told, *self._brought([file])
         except UserError as error:
             yield "", *self._refused(error)
-        finally:
-            _remove(folder)
 
     def _brought(self, files: Sequence[Path]) -> tuple[Any, ...]:
         with self._one_file(files) as file:
@@ -223,12 +220,8 @@ class _Handlers:
             yield files[0]
             return
         name = f"{shortened(files[0].name, 60)} and {len(files) - 1} more.zip"
-        folder = self.services.workspace.uploads / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
-        try:
+        with scratch_folder(self.services.workspace) as folder:
             yield pack(files, folder / name.replace("/", "_"))
-        finally:
-            _remove(folder)
 
     @contextmanager
     def _as_file(self, text: str) -> Iterator[Path]:
@@ -244,19 +237,15 @@ class _Handlers:
         first = plain.split("\n", 1)[0]
         is_json = plain.startswith(("[", "{"))
         ending = ".jsonl" if is_json else ".tsv" if "\t" in first else ".csv"
-        folder = self.services.workspace.uploads / secrets.token_hex(8)
-        folder.mkdir(mode=0o700)
-        try:
+        with scratch_folder(self.services.workspace) as folder:
             file = folder / f"pasted{ending}"
             file.write_text(plain + "\n", encoding="utf-8")
             yield file
-        finally:
-            _remove(folder)
 
     def _let_wait(self, file: Path) -> Path:
         """Keep a file until its columns are mapped, one at a time."""
         folder = self.services.workspace.uploads / _WAITING
-        _remove(folder)
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         waiting = folder / file.name
         waiting.write_bytes(file.read_bytes())
@@ -293,7 +282,7 @@ class _Handlers:
             raise DataError("Choose at least the columns of the instruction and of the answer.")
         if waiting:
             made = self.services.datasets.keep(self._read(None, waiting, Recipe(mapping=mapping)))
-            _remove(Path(waiting).parent)
+            shutil.rmtree(Path(waiting).parent, ignore_errors=True)
         elif key:
             recipe = self.services.datasets.recipe(key)
             # what was said of rows by their number still holds; what was found in them may not
@@ -326,10 +315,3 @@ def _mapping(said: Sequence[str | None]) -> dict[str, str]:
         for meaning, source in zip(MEANINGS, said, strict=True)
         if source and str(source).strip()
     }
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.glob("*"):
-        path.unlink(missing_ok=True)
-    if folder.is_dir():
-        folder.rmdir()

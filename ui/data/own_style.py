@@ -1,6 +1,5 @@
 """A prompt style of one's own: written on the page, tried on the row that is shown, and kept."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from ui.error_messages import shows_user_errors
 from ui.gradio_events import QUIET
 from ui.markup import alert, paragraph
 from ui.services import Services, sentence
+from ui.uploads import scratch_folder
 
 _MOST_CHARACTERS = 100_000
 
@@ -101,15 +101,14 @@ class _Handlers:
             raise StyleError(f"A template has 1 to {_MOST_CHARACTERS:,} characters.")
         workspace = self.services.workspace
         path = workspace.styles / f"{check_name(name.strip())}.jinja"
-        tried = workspace.uploads / f"{secrets.token_hex(8)}.jinja"
-        try:
+        with scratch_folder(workspace) as folder:
+            tried = folder / path.name
             write_file(tried, template.encode())
-            encoder = encoder_of(self.services.model_cache.find(model or ""), str(tried))
-            example = self.services.datasets.load(key).example(row)
-            preview_row(example, encoder, 10**6)
-        except StyleError as error:
-            raise StyleError(str(error).replace(str(tried), name.strip())) from error
-        finally:
-            tried.unlink(missing_ok=True)
+            try:
+                encoder = encoder_of(self.services.model_cache.find(model or ""), str(tried))
+                example = self.services.datasets.load(key).example(row)
+                preview_row(example, encoder, 10**6)
+            except StyleError as error:
+                raise StyleError(str(error).replace(str(tried), name.strip())) from error
         write_file(path, template.encode())
         return str(path)

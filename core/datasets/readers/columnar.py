@@ -73,8 +73,7 @@ def _in_pieces(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]
 
 
 def _check(rows: int, size: int, name: str) -> None:
-    if rows > raw.MAX_ROWS:
-        raise DataError(f"{name} has more than {raw.MAX_ROWS:,} rows: split it into smaller files.")
+    raw.check_rows(rows, name)
     if size > raw.MAX_FILE_MIB * raw.MIB:
         raise DataError(
             f"{name} holds more than {raw.MAX_FILE_MIB} MiB: split it into smaller files."
@@ -90,10 +89,7 @@ def _rows(batches: "Iterator[pa.RecordBatch]", name: str) -> list[RawRow]:
         size += sum(map(_bytes_of, batch.columns))
         values -= batch.num_rows * batch.num_columns
         _check(len(rows) + batch.num_rows, size, name)
-        if values < 0:
-            raise DataError(
-                f"{name} has more than {raw.MAX_VALUES:,} cells: split it into smaller files."
-            )
+        raw.check_cells(values, name)
         for value in batch.to_pylist():
             plain = {key: _plain(cell) for key, cell in value.items()}
             rows.append(checked_row(len(rows) + 1, plain, looked_into=False))

@@ -67,10 +67,21 @@ def checked_row(number: int, value: object, *, looked_into: bool, split: str = "
     return RawRow(number, value, split=split)
 
 
+def check_rows(count: int, name: str) -> None:
+    """Raise DataError for more rows than may be read."""
+    if count > MAX_ROWS:
+        raise DataError(f"{name} has more than {MAX_ROWS:,} rows: split it into smaller files.")
+
+
+def check_cells(left: int, name: str) -> None:
+    """Raise DataError once a table has used up the cells that may be read."""
+    if left < 0:
+        raise DataError(f"{name} has more than {MAX_VALUES:,} cells: split it into smaller files.")
+
+
 def bounded(rows: list[RawRow], name: str) -> list[RawRow]:
     """Return the rows. Raises DataError where they are too many."""
-    if len(rows) > MAX_ROWS:
-        raise DataError(f"{name} has more than {MAX_ROWS:,} rows: split it into smaller files.")
+    check_rows(len(rows), name)
     return rows
 
 

@@ -130,10 +130,7 @@ def _rows_below(
         if not cells and record not in broken:
             continue
         cells_left -= len(cells)
-        if cells_left < 0:
-            raise DataError(
-                f"{name} has more than {raw.MAX_VALUES:,} cells: split it into smaller files."
-            )
+        raw.check_cells(cells_left, name)
         rows.append(
             RawRow(len(rows) + 1, problem=broken[record])
             if record in broken

@@ -68,10 +68,7 @@ def _records(rows: Iterable[tuple[Any, ...]], name: str) -> Iterator[list[str]]:
     width, cells_left = 0, raw.MAX_VALUES
     for row in rows:
         cells_left -= len(row) + 1
-        if cells_left < 0:
-            raise DataError(
-                f"{name} has more than {raw.MAX_VALUES:,} cells: split it into smaller files."
-            )
+        raw.check_cells(cells_left, name)
         cells = [_text(cell) for cell in row]
         while len(cells) > width and not cells[-1]:
             cells.pop()
