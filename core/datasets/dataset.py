@@ -10,6 +10,7 @@ from core.datasets.conversation import Example, RefusedRow, RowRefusedError
 from core.datasets.formats import (
     FileFormat,
     detect_format,
+    fields_used,
     read_example,
     refused_row,
     unused_fields,
@@ -116,16 +117,9 @@ def _unused(
 ) -> tuple[tuple[str, int], ...]:
     values = [row.value for row in raw.rows]
     if mapping is None:
-        return unused_fields(values, file_format)
+        return unused_fields(values, lambda row: fields_used(row, file_format))
     known = mapping.columns()
-    counts = Counter(
-        str(name)
-        for row in values
-        if isinstance(row, Mapping)
-        for name, value in row.items()
-        if name not in known and value not in (None, "", [], {})
-    )
-    return tuple(counts.most_common())
+    return unused_fields(values, lambda _: known)
 
 
 def _counted(notes: Notes) -> list[str]:

@@ -4,7 +4,7 @@ Knows no file format.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -221,21 +221,27 @@ def _read(
     return in_turns(_with_system(row, row_format, turns, notes), notes), ""
 
 
-def unused_fields(rows: Sequence[object], file_format: FileFormat) -> tuple[tuple[str, int], ...]:
-    """Return the fields that rows of a file are not read by, each with the number of rows that say
-    something in it.
+def unused_fields(
+    rows: Sequence[object], used: Callable[[Row], Collection[str]]
+) -> tuple[tuple[str, int], ...]:
+    """Return the fields that rows are not read by, each with the number of rows that say something
+    in it; ``used`` are those that a row is read by.
     """
     counts: Counter[str] = Counter()
     for row in rows:
-        if not isinstance(row, Mapping):
-            continue
-        own = _format_of(tuple(map(str, row))) or file_format.main
-        counts.update(
-            str(name)
-            for name, value in row.items()
-            if name not in own.used and value not in (None, "", [], {})
-        )
+        if isinstance(row, Mapping):
+            known = used(row)
+            counts.update(
+                str(name)
+                for name, value in row.items()
+                if name not in known and value not in (None, "", [], {})
+            )
     return tuple(counts.most_common())
+
+
+def fields_used(row: Row, file_format: FileFormat) -> frozenset[str]:
+    """Return the fields that a row of a file is read by."""
+    return (_format_of(tuple(map(str, row))) or file_format.main).used
 
 
 def _check_meaning(row: Row, row_format: RowFormat) -> None:
