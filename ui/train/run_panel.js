@@ -59,6 +59,8 @@ class RunPanel {
     this.run = null; // the one that is shown
     /** @type {string | null} */
     this.noted = null; // the run whose note is being written
+    /** @type {Promise<any>} */
+    this.noting = Promise.resolve(); // what was typed last is kept by then
     this.asking = false;
     this.askAgain = false;
     this.drawn = ""; // what charts and answers were drawn from
@@ -105,7 +107,7 @@ class RunPanel {
     });
     note.addEventListener("change", () => {
       const question = { run: this.noted, action: "note", note: note.value };
-      this.tell(() => this.server.change_run(question));
+      this.noting = this.tell(() => this.server.change_run(question));
     });
   }
 
@@ -218,6 +220,7 @@ class RunPanel {
 
   /** @param {string} name */
   async act(name) {
+    await this.noting; // a report made at once holds the note that was just typed
     const { run } = this;
     if (name === "reuse") return this.reuse();
     if (name === "report") return this.saveReport();
