@@ -9,6 +9,7 @@ LONGEST_SENTENCE = 600  # characters of a message, whatever it quotes
 _HALF = re.compile("[\ud800-\udfff]")
 # C0 and C1 controls but for tab and line feed: a terminal would obey them
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LINE_ENDS = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _DEEPEST = 60  # levels of lists and objects that are looked into
 
 
@@ -33,6 +34,17 @@ def holds_half_character(value: object, depth: int = 0) -> bool:
 def whole_characters(text: str) -> str:
     """Return a text with every lone surrogate replaced by U+FFFD."""
     return _HALF.sub("\ufffd", text)
+
+
+def trimmed(text: str) -> str:
+    """Return a text without white space at its end and blank lines before its start.
+
+    The indentation of its first line stays, for code means something by it; one blank is none.
+    """
+    text = text.rstrip()
+    body = text.lstrip()
+    indentation = _LINE_ENDS.split(text[: len(text) - len(body)])[-1]
+    return body if indentation in {"", " "} else indentation + body
 
 
 def shortened(text: str, longest: int = 80) -> str:

@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 Answers = Literal["all", "last"]
-Thoughts = Literal["keep", "leave-out"]
+Thoughts = Literal["keep", "read", "leave-out"]
 DatasetFormat = Literal["messages", "alpaca", "parquet"]
 PersonalKind = Literal["email", "phone", "card"]
 ANSWERS: tuple[Answers, ...] = get_args(Answers)  # of several turns: which are learnt

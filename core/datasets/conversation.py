@@ -24,6 +24,9 @@ class Turn:
     input: str = ""  # Alpaca's optional second field of a user turn
     # of an answer: whether it is learnt; the data may say that it is only read
     trained: bool = True
+    thought_trained: bool = True  # of an answer: whether the thoughts before it are, too
+    # whether its <tools>, <tool_call> or <tool_response> are a tool's, not a person's words
+    tool: bool = False
 
 
 @dataclass(frozen=True, slots=True)

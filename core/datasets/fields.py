@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from core.datasets.columns import plain_name
 from core.datasets.conversation import RowRefusedError, Turn
 from core.datasets.messages import FIRST_OF_SEVERAL, Notes, as_text, parsed_list
+from core.text import trimmed
 
 Row = Mapping[str, object]
 CHOICES = ("choices", "options")  # fields of a question's choices
@@ -31,7 +32,7 @@ def field_text(row: Row, name: str, what: str, notes: Notes, *, required: bool) 
         return as_text(value, notes)
     if required and not value.strip():
         raise RowRefusedError(f"no {what}: the field '{name}' holds only white space")
-    return value.strip()
+    return trimmed(value)
 
 
 def read_answer(row: Row, name: str, notes: Notes) -> str:
@@ -87,5 +88,5 @@ def read_history(said: object) -> tuple[Turn, ...]:
             raise RowRefusedError(
                 f"its 'history' is not a list of [question, answer] (at {number})"
             )
-        turns += [Turn("user", pair[0].strip()), Turn("assistant", pair[1].strip())]
+        turns += [Turn("user", trimmed(pair[0])), Turn("assistant", trimmed(pair[1]))]
     return tuple(turns)

@@ -5,7 +5,7 @@ Knows no file format.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from core.datasets.chat_exports import read_branch
@@ -24,7 +24,7 @@ from core.datasets.messages import (
 )
 from core.datasets.splits_named import split_named
 from core.datasets.transcripts import MARKS, Marks, find_marks, read_transcript
-from core.text import shortened
+from core.text import shortened, trimmed
 
 Row = Mapping[str, object]
 _PROMPT_FIELDS = ("prompt", "instruction", "question", "text")  # the last is FastChat's
@@ -284,8 +284,8 @@ def _with_tools(turns: tuple[Turn, ...], tools: object, notes: Notes) -> tuple[T
     text = f"You may call these tools:\n<tools>\n{offered.strip()}\n</tools>"
     notes[TOOLS] += 1
     if turns[0].role == "system":
-        return (Turn("system", f"{turns[0].text}\n\n{text}"), *turns[1:])
-    return (Turn("system", text), *turns)
+        return (Turn("system", f"{turns[0].text}\n\n{text}", tool=True), *turns[1:])
+    return (Turn("system", text, tool=True), *turns)
 
 
 def read_prompt(row: object) -> tuple[Turn, ...]:
@@ -300,7 +300,7 @@ def read_prompt(row: object) -> tuple[Turn, ...]:
     fields = recognise_columns(map(str, row))
     spoken = row.get("turns", row.get(fields.name("messages")))
     if isinstance(spoken, list) and spoken and all(isinstance(turn, str) for turn in spoken):
-        turns = tuple(Turn("user", turn.strip()) for turn in spoken)
+        turns = tuple(Turn("user", trimmed(turn)) for turn in spoken)
     elif spoken is not None:
         turns = tuple(read_messages(spoken, Counter(), {}))
     else:
@@ -449,8 +449,7 @@ def _preference(
     *said, answer = chosen
     # what was said before the compared answer was not compared
     untrained = [
-        Turn(turn.role, turn.text, turn.input, trained=False) if turn.role == "assistant" else turn
-        for turn in said
+        replace(turn, trained=False) if turn.role == "assistant" else turn for turn in said
     ]
     return (*untrained, answer), rejected[-1].text
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from core.datasets.conversation import Role, RowRefusedError, Turn
-from core.text import shortened
+from core.text import shortened, trimmed
 
 _ROLE_NAMES: dict[str, Role] = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -37,8 +37,13 @@ OPENED = "an opening message of the assistant was left out, for nothing asks for
 LEFT_OPEN = "a last message without an answer was left out"
 AS_TEXT = "a number, true or false was read as its text"
 AS_JSON = "a list or an object was read as its JSON"
-CALLS = "a tool's call or result is learnt as text, in <tool_call> or read in <tool_response>"
-TOOLS = "the tools on offer were put into the system prompt as JSON"
+CALLS = (
+    "a tool's call is learnt and its result read as the model's own template writes them, else in "
+    "<tool_call> and <tool_response>"
+)
+TOOLS = (
+    "the tools on offer stand where the model's own template has them, else in the system prompt"
+)
 FIRST_OF_SEVERAL = "of several right answers the first is learnt"
 THOUGHTS = "the thoughts beside an answer were put before it in <think>"
 
@@ -146,7 +151,8 @@ def _joined(turns: Sequence[Turn], notes: Notes) -> list[Turn]:
             raise RowRefusedError(
                 f"two {turn.role} turns follow each other, of which one is not to be learnt"
             )
-        joined[-1] = replace(last, text=f"{last.text}\n\n{turn.text}")
+        text = f"{last.text}\n\n{turn.text}"
+        joined[-1] = replace(last, text=text, tool=last.tool or turn.tool)
     if len(joined) < len(turns):
         notes[JOINED] += 1
     return joined
@@ -198,11 +204,11 @@ def _turn(index: int, message: object, notes: Notes, speakers: Speakers) -> Turn
     plain = word.casefold()
     if plain in _RESULTS:
         notes[CALLS] += 1
-        return Turn("user", _marked("tool_response", _content(message, index, notes)))
+        return Turn("user", _marked("tool_response", _content(message, index, notes)), tool=True)
     if plain in _CALLS:
         notes[CALLS] += 1
         text = _marked("tool_call", _content(message, index, notes))
-        return Turn("assistant", text, trained=_is_trained(message, index))
+        return Turn("assistant", text, trained=_is_trained(message, index), tool=True)
     role = speakers.get(plain) or _ROLE_NAMES.get(plain)
     if role is None:
         raise RowRefusedError(
@@ -211,11 +217,12 @@ def _turn(index: int, message: object, notes: Notes, speakers: Speakers) -> Turn
         )
     if role != "assistant":
         return Turn(role, _content(message, index, notes))
-    return Turn(role, _answer(message, index, notes), trained=_is_trained(message, index))
+    text, calls = _answer(message, index, notes)
+    return Turn(role, text, trained=_is_trained(message, index), tool=calls)
 
 
-def _answer(message: Mapping[str, object], index: int, notes: Notes) -> str:
-    """Return an answer with the thoughts before it and the calls after it."""
+def _answer(message: Mapping[str, object], index: int, notes: Notes) -> tuple[str, bool]:
+    """Return an answer with the thoughts before it and the calls after it, and whether it calls."""
     calls = _calls(message)
     pieces = [_marked("tool_call", call) for call in calls]
     if calls:
@@ -227,7 +234,7 @@ def _answer(message: Mapping[str, object], index: int, notes: Notes) -> str:
     if thought and "<think>" not in said:
         notes[THOUGHTS] += 1
         said = f"<think>\n{thought}\n</think>\n\n{said}"
-    return "\n".join(filter(None, (said, *pieces)))
+    return "\n".join(filter(None, (said, *pieces))), bool(calls)
 
 
 def _calls(message: Mapping[str, object]) -> list[str]:
@@ -273,7 +280,7 @@ def _content(
     """Return a message's text, its parts one after the other. Raises RowRefusedError."""
     content = next((message[name] for name in _TEXT_FIELDS if name in message), None)
     if isinstance(content, str):
-        return content.strip()
+        return trimmed(content)
     if isinstance(content, list):
         return _parts(content, index)
     if content is None and not is_needed:
@@ -299,7 +306,7 @@ def _parts(parts: Sequence[object], index: int) -> str:
                 "text model does not see"
             )
         texts.append(text)
-    return "".join(texts).strip()
+    return trimmed("".join(texts))
 
 
 def as_text(value: object, notes: Notes) -> str:

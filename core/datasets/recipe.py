@@ -24,7 +24,7 @@ from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.personal_data import mask_personal_data
 from core.datasets.splits_named import split_named
 from core.errors import DataError, SettingsError
-from core.text import shortened
+from core.text import shortened, trimmed
 
 _THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
@@ -141,6 +141,8 @@ def recipe_sentences(recipe: Recipe) -> list[str]:
         said.append(f"masked: {', '.join(recipe.masked)}")
     if recipe.answers == "last":
         said.append("of each conversation only the last answer is learnt")
+    if recipe.thoughts == "read":
+        said.append("what stands in <think> before an answer is read, and not learnt")
     if recipe.thoughts == "leave-out":
         said.append("what stands in <think> is left out")
     said += [
@@ -172,8 +174,8 @@ def _edited(example: Example | None, edit: RowEdit) -> Example:
         if not (edit.prompt or "").strip() or not (edit.answer or "").strip():
             raise DataError(f"Row {edit.row} needs an instruction and an answer.")
         turns = (
-            Turn("user", (edit.prompt or "").strip()),
-            Turn("assistant", (edit.answer or "").strip()),
+            Turn("user", trimmed(edit.prompt or "")),
+            Turn("assistant", trimmed(edit.answer or "")),
         )
         return Example(edit.row, turns, edit.split)
     turns_now = list(example.turns)
@@ -188,7 +190,7 @@ def _with_text(turn: Turn, text: str, row: int) -> Turn:
     if not text.strip():
         what = "answer" if turn.role == "assistant" else "instruction"
         raise DataError(f"Row {row}: the {what} must not be empty; leave the row out instead.")
-    return replace(turn, text=text.strip())
+    return replace(turn, text=trimmed(text))
 
 
 def _made(example: Example, recipe: Recipe) -> Example:
@@ -205,6 +207,8 @@ def _made(example: Example, recipe: Recipe) -> Example:
         )
     if recipe.thoughts == "leave-out":
         turns = tuple(_without_thoughts(turn) for turn in turns)
+    if recipe.thoughts == "read":
+        turns = tuple(replace(turn, thought_trained=False) for turn in turns)
     if recipe.answers == "last":
         *before, last = turns
         turns = (

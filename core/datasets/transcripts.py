@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.datasets.conversation import Role, Turn
+from core.text import trimmed
 
 _ROLES: dict[str, Role] = {
     "system": "system", "user": "user", "human": "user", "instruction": "user", "input": "user",
@@ -67,7 +68,7 @@ def read_transcript(text: str, marks: Marks | None = None) -> tuple[Turn, ...] |
         said = text[place.end() : end_of_turn]
         for end in marks.ends:
             said = said.replace(end, "")
-        _add(turns, place[1].lower(), said.strip())
+        _add(turns, place[1].lower(), trimmed(said))
     roles = {turn.role for turn in turns}
     return tuple(turns) if {"user", "assistant"} <= roles else None
 
@@ -78,6 +79,6 @@ def _add(turns: list[Turn], role: str, said: str) -> None:
         return
     if role == "inst" and (system := _SYSTEM.match(said)):
         turns.append(Turn("system", system[1]))
-        said = said[system.end() :].strip()
+        said = trimmed(said[system.end() :])
     if said or role != "system":
         turns.append(Turn(_ROLES[role], said))

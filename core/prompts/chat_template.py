@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from core.errors import StyleError
 from core.prompts import sandbox
@@ -49,10 +50,22 @@ class Style:
     @property
     def looks_into_text(self) -> bool:
         """Whether the template may write a text otherwise than it is given."""
-        return not _is_ours(self.template) and _LOOKS_INTO_TEXT.search(self.template) is not None
+        return not self.is_ours and _LOOKS_INTO_TEXT.search(self.template) is not None
 
-    def fill(self, messages: Sequence[Mapping[str, str]], *, ask: bool) -> str:
-        """Render messages to one string; ``ask`` opens the answer instead of closing it.
+    @property
+    def is_ours(self) -> bool:
+        """Whether the template ships with Fuata, whoever's model it was saved with."""
+        return self.template in _our_templates()
+
+    def fill(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        ask: bool,
+        tools: Sequence[Any] | None = None,
+    ) -> str:
+        """Render messages to one string; ``ask`` opens the answer instead of closing it, ``tools``
+        are those on offer.
 
         Raises StyleError.
         A template that is not ours is filled by a process that may be killed: it may loop.
@@ -62,9 +75,11 @@ class Style:
             "add_generation_prompt": ask,
             "eos_token": self.eos,
             "bos_token": self.bos,
+            "tools": None if tools is None else list(tools),
+            "documents": None,  # as transformers calls templates
         }
         try:
-            if _is_ours(self.template):
+            if self.is_ours:
                 return sandbox.fill(self.template, values, self.day)
             return _process().fill(self.template, values, self.day)
         except (
@@ -88,11 +103,6 @@ def _our_templates() -> frozenset[str]:
         (_FOLDER / f"{name}.jinja").read_text(encoding="utf-8").rstrip("\n") for name in BUILT_IN
     ]
     return frozenset([*texts, *(_BOS_FRONT + text for text in texts)])
-
-
-def _is_ours(template: str) -> bool:
-    """Return whether a template ships with Fuata, whoever's model it was saved with."""
-    return template in _our_templates()
 
 
 def find_style(

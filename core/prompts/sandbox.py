@@ -3,6 +3,7 @@
 Knows no time limit: see template_process.py.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
@@ -44,7 +45,13 @@ def compile_template(text: str) -> Template:
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
     )
     environment.globals["raise_exception"] = _raise
+    environment.filters["tojson"] = _as_json  # Jinja's own escapes for HTML
     return environment.from_string(text)
+
+
+def _as_json(value: object, indent: int | None = None, **options: Any) -> str:
+    """Return JSON as transformers has templates write it."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
 
 
 def _raise(message: str) -> NoReturn:

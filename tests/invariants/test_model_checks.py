@@ -135,8 +135,16 @@ def test_a_run_goes_on_only_with_the_base_and_tokenizer_that_it_began_with(
     )
     (base / "tokenizer_config.json").write_text(json.dumps(document))
     shutil.copyfile(POCKET / "tokenizer_config.json", base / "tokenizer_config.json")
+    runs = RunStore(workspace)
+    known = json.loads(runs.find("run")["identity"])
+    runs.set_identity("run", {**known, "rows": "as an earlier version read them"})
+    events.clear()
+    execute(workspace, name, never, [events.append])
+    [failed] = events
+    assert isinstance(failed, RunFailed) and "rows are read or written otherwise" in failed.message
+    runs.set_identity("run", known)
     execute(workspace, name, never, [])
-    assert RunStore(workspace).find("run")["state"] == "finished"
+    assert runs.find("run")["state"] == "finished"
 
 
 @pytest.mark.filterwarnings(

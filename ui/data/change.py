@@ -21,7 +21,7 @@ from ui.services import Services
 _REFUSED = "refused rows"
 _TITLES = {"by_hand": "Left out by hand"}
 _ANSWER_TITLES = {"all": "every answer", "last": "only the last of a conversation"}
-_THOUGHT_TITLES = {"keep": "as they are", "leave-out": "left out"}
+_THOUGHT_TITLES = {"keep": "learnt", "read": "read, not learnt", "leave-out": "left out"}
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,11 @@ def _begins_document(line: str) -> bool:
     """Return whether a first line is no object of its own, but the beginning of a document."""
     try:
         return isinstance(_load(line.lstrip("\ufeff")), list)
+    except json.JSONDecodeError as error:
+        is_open = error.pos >= len(error.doc.rstrip())  # it goes on in the next line
+        return line.lstrip("\ufeff").lstrip().startswith("[") or is_open
     except (ValueError, RecursionError):
-        return line.lstrip("\ufeff").strip() in {"[", "{"} or line.lstrip().startswith("[")
+        return line.lstrip().startswith("[")
 
 
 def _begins_with_lines(text: Text) -> bool:

@@ -3,6 +3,7 @@
 Loads no weights; knows no thread and no sink.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -60,7 +61,9 @@ class RunPlan:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells the base model's weights and tokenizer from others of the same name."""
+        """What tells the base model's weights and tokenizer from others of the same name, and the
+        rows as they are read and written now from those that another version made of the same file.
+        """
         weights = [
             weights_identity(folder)
             for folder in filter(None, (self.source.base_folder, self.source.folder))
@@ -68,7 +71,16 @@ class RunPlan:
         return {
             "weights": "+".join(weights),
             "tokenizer": tokenizer_identity(self.encoder.tokenizer.folder),
+            "rows": self._rows_identity(),
         }
+
+    def _rows_identity(self) -> str:
+        digest = hashlib.sha256(f"{len(self.train)}".encode())
+        for row in (*self.train, *self.validation):
+            digest.update(row.row.to_bytes(8, "little"))
+            digest.update(row.ids.tobytes())
+            digest.update(row.trained)
+        return digest.hexdigest()
 
 
 def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace) -> RunPlan:

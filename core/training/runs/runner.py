@@ -207,8 +207,8 @@ def _events(
 
 
 def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
-    """Keep what tells the base's weights and tokenizer from others when a run begins, and compare
-    when it goes on.
+    """Keep what tells the base's weights and tokenizer and the rows from others when a run begins,
+    and compare when it goes on.
 
     Raises TrainingError where they are others than they were: the run would end elsewhere than it
     was to.
@@ -217,7 +217,13 @@ def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
     if not known or row["step"] == 0:
         runs.set_identity(row["name"], found)
         return
-    if changed := [what for what in known if known[what] != found.get(what)]:
+    changed = [what for what in known if known[what] != found.get(what)]
+    if "rows" in changed:
+        raise TrainingError(
+            "The dataset's rows are read or written otherwise than when this run began, as another "
+            "version of Fuata may do, so it cannot go on: start a new run."
+        )
+    if changed:
         raise TrainingError(
             f"The {' and the '.join(changed)} of '{plan.settings.model}' changed since this run "
             "began, so it cannot go on: "
