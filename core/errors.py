@@ -8,7 +8,8 @@ FuataError
     ├── SettingsError      settings of a run; carries every wrong field at once
     ├── TrainingError      a run that cannot go on: diverged, out of memory
     ├── WorkspaceError     the workspace folder, its database, a name in it
-    └── ReviewError        a review, a pair, a verdict
+    ├── ReviewError        a review, a pair, a verdict
+    └── StoppedError       work that somebody stopped
 
 Any other exception is a bug and is allowed to look like one.
 """
@@ -59,3 +60,7 @@ class WorkspaceError(UserError):
 
 class ReviewError(UserError):
     """A review cannot be made, read or rated."""
+
+
+class StoppedError(UserError):
+    """Somebody stopped the work that they watched."""

@@ -4,10 +4,12 @@ from typing import Literal, get_args
 
 Answers = Literal["all", "last"]
 Thoughts = Literal["keep", "read", "leave-out"]
+LongRows = Literal["end", "start", "drop"]
 DatasetFormat = Literal["messages", "alpaca", "parquet"]
 PersonalKind = Literal["email", "phone", "card"]
 ANSWERS: tuple[Answers, ...] = get_args(Answers)  # of several turns: which are learnt
 THOUGHTS: tuple[Thoughts, ...] = get_args(Thoughts)  # what stands in <think>
+LONG_ROWS: tuple[LongRows, ...] = get_args(LongRows)  # of rows too long: what is cut
 DATASET_FORMATS: tuple[DatasetFormat, ...] = get_args(DatasetFormat)
 PERSONAL_KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 

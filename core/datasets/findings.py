@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from core.datasets.conversation import Example, SplitName, Turn
 from core.datasets.near_duplicates import Repeats
 from core.datasets.personal_data import find_personal_data
+from core.progress import counted
 from core.text import shortened
 
 _PLACEHOLDER = re.compile(  # one set of first characters, so that a search is quick
@@ -38,6 +39,7 @@ _BOILERPLATE = re.compile(
     r"|\bas an? (?:AI|artificial intelligence|large language|language)\b",
     re.IGNORECASE,
 )
+FINDINGS_STEP = "findings"  # of a check
 _LANGUAGES_OF = 5_000  # rows
 _LOOKED_AT = 20_000  # characters of a turn
 
@@ -69,7 +71,7 @@ class _Look:
 def find_in_rows(examples: Sequence[Example]) -> tuple[Finding, ...]:
     """Return all that single rows show, the kinds in a fixed order; kinds without rows too."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for example in examples:
+    for example in counted(examples, FINDINGS_STEP):
         for look in _LOOKS:
             if words := look.words(example):
                 found[look.kind].append((example.row, words))

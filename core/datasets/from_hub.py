@@ -3,11 +3,13 @@
 Knows no request; files are fetched by core/hub.
 """
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from core.datasets.readers import raw
 from core.datasets.readers.archive import pack
@@ -21,6 +23,7 @@ from core.hub.dataset_files import (
     choose_files,
     fetch_file,
     find_hub_dataset,
+    opened_file,
 )
 from core.text import shortened
 
@@ -76,7 +79,8 @@ def fetch_rows(
 ) -> Iterator[Step]:
     """Fetch files into one at ``path``, a step at a time; leave it to stop, and nothing is left.
 
-    With ``most_rows`` files are fetched only until there are as many.
+    With ``most_rows`` files are fetched only until there are as many, and of those that can be read
+    in part (JSON lines, CSV, Parquet) no more than that takes.
     """
     with TemporaryDirectory(dir=path.parent, prefix="fetching-") as name:
         folder = Path(name)
@@ -84,8 +88,7 @@ def fetch_rows(
             if most_rows:
                 yield from _first_rows(dataset, files, folder, path, most_rows)
             else:
-                for step, _ in _fetched(dataset, files, folder):
-                    yield step
+                yield from _fetched(dataset, files, folder)
                 pack(sorted(one for one in folder.iterdir() if one.name != ".cache"), path)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -93,17 +96,14 @@ def fetch_rows(
     yield "fetched", 1.0
 
 
-def _fetched(
-    dataset: HubDataset, files: Sequence[HubFile], folder: Path
-) -> Iterator[tuple[Step, Path | None]]:
-    """Yield a step before each file, with the file that the step before it brought."""
+def _fetched(dataset: HubDataset, files: Sequence[HubFile], folder: Path) -> Iterator[Step]:
+    """Fetch files whole, with a step before each."""
     total, done = sum(one.size for one in files) or 1, 0
-    path = None
     for file in files:
-        yield (f"{file.path} ({file.size / raw.MIB:.1f} MiB)", done / total), path
-        path = fetch_file(dataset, file, folder)
+        yield f"{file.path} ({file.size / raw.MIB:.1f} MiB)", done / total
+        fetch_file(dataset, file, folder)
         done += file.size
-    yield ("reading", 0.99), path
+    yield "reading", 0.99
 
 
 def _first_rows(
@@ -111,16 +111,73 @@ def _first_rows(
 ) -> Iterator[Step]:
     left = most
     with path.open("w", encoding="utf-8") as out:
-        for step, fetched in _fetched(dataset, files, folder):
-            if fetched is not None:
-                split = split_of_path(str(fetched.relative_to(folder)))
-                rows = read_file(fetched).rows[:left]
-                out.writelines(_line(row.value, split) for row in rows)
-                left -= len(rows)
-                fetched.unlink()
+        for file in files:
             if left <= 0:
                 return
-            yield step
+            yield f"{file.path}: the first {left:,} rows", (most - left) / most
+            fetched = _beginning(dataset, file, folder, left)
+            rows = read_file(fetched).rows[:left]
+            split = split_of_path(file.path)
+            out.writelines(_line(row.value, split) for row in rows)
+            left -= len(rows)
+            fetched.unlink()
+
+
+def _beginning(dataset: HubDataset, file: HubFile, folder: Path, rows: int) -> Path:
+    """Return a file with at least so many rows of another's beginning, where there are as many."""
+    copied = _COPIED.get(PurePosixPath(file.path.lower()).suffix)
+    if copied is None:  # read in part it would be no file of its kind
+        return fetch_file(dataset, file, folder)
+    target = folder / PurePosixPath(file.path).name
+    with opened_file(dataset, file) as content, target.open("wb") as out:
+        copied(content, out, rows)
+    return target
+
+
+def _copy_lines(content: IO[bytes], out: IO[bytes], rows: int) -> None:
+    """Copy lines; a row of JSON has one, and a blank one is none."""
+    for line in content:
+        out.write(line)
+        rows -= bool(line.strip())
+        if rows <= 0:
+            return
+
+
+def _copy_records(content: IO[bytes], out: IO[bytes], rows: int) -> None:
+    """Copy the header and records, which may go over several lines inside quotation marks."""
+
+    def copied() -> Iterator[str]:
+        for line in content:
+            out.write(line)
+            yield line.decode("latin-1")  # of which every byte is a character
+
+    for number, _ in enumerate(csv.reader(copied())):
+        if number >= rows:
+            return
+
+
+def _copy_row_groups(content: IO[bytes], out: IO[bytes], rows: int) -> None:
+    """Copy the first rows of a Parquet file, whose other groups are not read."""
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(content, pre_buffer=False)
+    groups: list[int] = []
+    held = 0
+    for group in range(file.num_row_groups):
+        if held >= rows:
+            break
+        groups.append(group)
+        held += file.metadata.row_group(group).num_rows
+    parquet.write_table(file.read_row_groups(groups).slice(0, rows), out)
+
+
+_COPIED = {
+    ".jsonl": _copy_lines,
+    ".ndjson": _copy_lines,
+    ".csv": _copy_records,
+    ".tsv": _copy_records,
+    ".parquet": _copy_row_groups,
+}
 
 
 def _line(value: object, split: str) -> str:

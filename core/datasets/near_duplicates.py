@@ -13,12 +13,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from core.datasets.conversation import Example
+from core.progress import counted
 
 NEAR_SIMILARITY = 0.9
 # rows compared for one shared rare word; more only where data is written after one pattern
 _MOST_CANDIDATES = 200
+REPEATS_STEP = "repeats"  # of a check
 _MOST_WORDS_COMPARED = 20_000  # of one row with others
 _WORD = re.compile(r"\w+")
 
@@ -166,7 +169,7 @@ def _candidates(
     words, their rare ones too.
     """
     looked_at = max(min(_MOST_CANDIDATES, _MOST_WORDS_COMPARED // (10 * len(prefix))), 8)
-    shared = Counter(other for word in prefix for other in seen_with[word][-looked_at:])
+    shared = Counter(chain.from_iterable(seen_with[word][-looked_at:] for word in prefix))
     most = max(_MOST_WORDS_COMPARED // size, 8)
     return shared if len(shared) <= most else (other for other, _ in shared.most_common(most))
 
@@ -179,15 +182,16 @@ def _similar_pairs(sets: Sequence[list[int]]) -> Iterator[tuple[int, int, float]
     by_size = sorted((index for index, size in enumerate(sizes) if size), key=sizes.__getitem__)
     seen_with: dict[int, list[int]] = defaultdict(list)
     members = [frozenset(words) for words in sets]
-    for index in by_size:
+    for index in counted(by_size, REPEATS_STEP):
         size = sizes[index]
         # words that a set so similar must have in common, and so must have
         least = math.ceil(NEAR_SIMILARITY * size)
         prefix = sets[index][: size - least + 1]
+        own = members[index]
         for other in _candidates(prefix, seen_with, size):
             if sizes[other] < least:
                 continue
-            shared = len(members[index] & members[other])
+            shared = len(own & members[other])
             similarity = shared / (size + sizes[other] - shared)
             if similarity >= NEAR_SIMILARITY:
                 yield index, other, similarity

@@ -3,15 +3,17 @@
 The network is used only here, and only for the dataset that a user named.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from core.errors import DataError
 from core.text import shortened
 
 _MIB = 2**20
+_BLOCK_BYTES = _MIB  # that are fetched at once of a file that is read in part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,25 @@ def fetch_file(found: HubDataset, file: HubFile, folder: Path) -> Path:
                 local_dir=folder,
             )
         )
+    except Exception as error:
+        raise _unreachable(found.name, error) from error
+
+
+@contextmanager
+def opened_file(found: HubDataset, file: HubFile) -> Iterator[IO[bytes]]:
+    """Give one file to be read in part: only what is read of it is fetched.
+
+    Raises DataError where the network gives way.
+    """
+    from huggingface_hub import HfFileSystem
+
+    try:
+        system = HfFileSystem(use_listings_cache=False)
+        path = f"datasets/{found.name}@{found.revision}/{file.path}"
+        with system.open(path, "rb", block_size=_BLOCK_BYTES) as content:
+            yield content
+    except DataError:
+        raise
     except Exception as error:
         raise _unreachable(found.name, error) from error
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.datasets.choices import LongRows
 from core.datasets.conversation import Example, Turn
 from core.errors import StyleError
 from core.prompts.built_in import BUILT_IN
@@ -34,6 +35,18 @@ class EncodedRow:
         stands before it.
         """
         return self.trained.count(1, 1) if mask_prompt else len(self.ids) - 1
+
+    def fitted(self, max_tokens: int, long_rows: LongRows = "end") -> "list[EncodedRow]":
+        """Return what is learnt of the row where rows have at most ``max_tokens``: one row, none
+        where long ones are left out, of plain text as many pieces as it takes.
+        """
+        if self.is_text:  # a document is learnt to its end
+            return self.pieces(max_tokens)
+        if len(self.ids) <= max_tokens:
+            return [self]
+        if long_rows == "drop":
+            return []
+        return [self.without_start(max_tokens) if long_rows == "start" else self.cut(max_tokens)]
 
     def cut(self, max_tokens: int) -> "EncodedRow":
         """Return the row without the tokens beyond ``max_tokens``."""

@@ -5,8 +5,9 @@ Knows no screen.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from core.datasets.choices import LongRows
 from core.datasets.conversation import Example
 from core.prompts.collate import IGNORED, pad_rows
 from core.prompts.encoder import EncodedRow, PromptEncoder
@@ -38,6 +39,7 @@ class Preview:
     cautions: tuple[str, ...] = ()  # what is odd about the style under this tokenizer
     # the batch as the model sees it: each row's number and tokens, this row first
     batch: tuple[tuple[int, tuple[PreviewToken, ...]], ...] = ()
+    left_out: bool = False  # too long, where such rows are left out; nothing of it is learnt
 
 
 def preview_row(
@@ -46,21 +48,30 @@ def preview_row(
     max_tokens: int,
     *,
     mask_prompt: bool = True,
+    long_rows: LongRows = "end",
     beside: Sequence[Example] = (),
 ) -> Preview:
-    """Collate the row as training does and read the mask off its targets.
+    """Collate the row as training does and read the mask off its targets; of plain text in several
+    pieces the first is shown.
 
     ``beside`` are other rows of the same batch: the longest of them decides how much padding the
     row gets.
     """
     whole = encoder.encode_example(example)
-    row = whole.cut(max_tokens)
-    others = [encoder.encode_example(other).cut(max_tokens) for other in beside]
+    fitted = whole.fitted(max_tokens, long_rows)
+    row = fitted[0] if fitted else whole
+    others = [
+        one
+        for other in beside
+        for one in encoder.encode_example(other).fitted(max_tokens, long_rows)[:1]
+    ]
     batch = pad_rows([row, *others], encoder.tokenizer.pad_id, mask_prompt=mask_prompt)
     every = [
         (one.row, _tokens(one, batch.targets[number].tolist(), encoder))
         for number, one in enumerate([row, *others])
     ]
+    if not fitted:
+        every[0] = (row.row, tuple(replace(token, trained=False) for token in every[0][1]))
     tokens = every[0][1]
     return Preview(
         text=encoder.example_text(example),
@@ -71,6 +82,7 @@ def preview_row(
         ends_with_end_token=encoder.ends_whole(row) and tokens[len(row.ids) - 1].trained,
         cautions=tuple(_cautions(example, row, encoder)),
         batch=tuple(every),
+        left_out=not fitted,
     )
 
 

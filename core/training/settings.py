@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from core.datasets.choices import LONG_ROWS, LongRows
 from core.datasets.splits import SplitSettings
 from core.errors import SettingsError
 
@@ -14,14 +15,12 @@ LoraKind = Literal["lora", "rslora", "dora"]
 Kept = Literal["best", "last", "every"]
 Precision = Literal["auto", "float32", "bfloat16"]
 SavedType = Literal["float32", "base"]
-LongRows = Literal["end", "start", "drop"]
 MatmulBackend = Literal["default", "onednn"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LORA_KINDS: tuple[LoraKind, ...] = get_args(LoraKind)
 KEPT: tuple[Kept, ...] = get_args(Kept)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 SAVED_TYPES: tuple[SavedType, ...] = get_args(SavedType)
-LONG_ROWS: tuple[LongRows, ...] = get_args(LongRows)
 MATMUL_BACKENDS: tuple[MatmulBackend, ...] = get_args(MatmulBackend)
 
 

@@ -43,7 +43,7 @@ def test_a_bad_upload_stays_on_the_page_as_one_sentence_and_leaves_nothing(
     assert (dropdown.value, chip) == (None, None)  # what stood there before is true no longer
     assert (
         page.trigger("show_report", None, "pocket")[0]
-        == page.trigger("show_left", None, "pocket", 1, "alpaca", True)
+        == page.trigger("show_left", None, "pocket", 1, "alpaca", True, "end")
         == ""
     )
     assert page.trigger("show_rows", None, "", 1) == ([], "")
@@ -64,7 +64,7 @@ def test_hostile_rows_are_text_in_every_view(
     key = page.trigger("take_upload", [upload(services, path)])[0].value
     for markup in (
         page.trigger("show_report", key, "pocket")[0],
-        page.trigger("show_left", key, "pocket", 1, "alpaca", True),
+        page.trigger("show_left", key, "pocket", 1, "alpaca", True, "end"),
     ):
         assert "<script" not in markup and "<img" not in markup
     page = open_tab(build_train_tab)
@@ -73,19 +73,19 @@ def test_hostile_rows_are_text_in_every_view(
 
 def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) -> None:
     page, key = open_tab(build_data_tab), services.dataset_choices()[0][1]
-    shown = page.trigger("show_left", key, "pocket", 3, "alpaca", True)
+    shown = page.trigger("show_left", key, "pocket", 3, "alpaca", True, "end")
     assert (
         "7 of 42 tokens are trained" in shown
         and 'class="padding"' in shown
         and 'class="masked"' in shown
     )
     assert "41 of 42 tokens are trained" in page.trigger(
-        "show_left", key, "pocket", 3, "alpaca", False
+        "show_left", key, "pocket", 3, "alpaca", False, "end"
     )
     with pytest.raises(gr.Error, match="has rows 1 to 1570"):
-        page.trigger("show_right", key, "pocket", 5000, "phi3", True)
+        page.trigger("show_right", key, "pocket", 5000, "phi3", True, "end")
     with pytest.raises(gr.Error, match="no style"):
-        page.trigger("show_right", key, "pocket", 1, "<none>", True)
+        page.trigger("show_right", key, "pocket", 1, "<none>", True, "end")
 
 
 def test_a_chosen_split_is_remembered_and_used_for_training(
@@ -163,7 +163,9 @@ def test_a_style_is_begun_tried_saved_and_offered_everywhere(
     assert [p.name for p in services.workspace.uploads.iterdir()] == []
     left, right, told = page.trigger(*save, "mine", begun.replace("im_", "my_"))
     assert "Saved" in told and ("mine", left.value) in left.choices == right.choices
-    assert "&lt;|my_start|&gt;" in page.trigger("show_left", key, "pocket", 1, left.value, True)
+    assert "&lt;|my_start|&gt;" in page.trigger(
+        "show_left", key, "pocket", 1, left.value, True, "end"
+    )
 
 
 def test_changes_make_versions_that_the_command_line_names(

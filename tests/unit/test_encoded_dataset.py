@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.datasets.choices import LONG_ROWS, LongRows
 from core.datasets.conversation import Example, Turn
 from core.datasets.dataset import load_dataset
 from core.errors import StyleError
@@ -20,10 +21,10 @@ from core.prompts.render import _lay_out
 from core.storage.workspace import Workspace
 from core.training.kernels.batch import collate
 from core.training.planning.cautions import cautions
-from core.training.planning.plan import plan_run
-from core.training.settings import TrainingSettings
+from core.training.planning.plan import _fit, plan_run
+from core.training.settings import TrainingSettings, change_settings
 from tests.conftest import POCKET
-from tests.prompts import ask
+from tests.prompts import STYLES, ask
 
 
 def test_a_dataset_is_encoded_once_for_all_who_ask(
@@ -213,6 +214,60 @@ def test_the_preview_is_what_the_batch_holds() -> None:
         1
     ] + 1 - len(row.ids)
     assert preview.ends_with_end_token and preview.cut_tokens == 0
+
+
+SHAPES = (
+    (Turn("user", "Name a colour."), Turn("assistant", "Green, like the hills after the rain.")),
+    (Turn("user", "Sum up.", "Rain fell all day."), Turn("assistant", "It rained.")),
+    (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello. How are you?")),
+    (
+        Turn("user", "One?"), Turn("assistant", "First.", trained=False),
+        Turn("user", "Two?"), Turn("assistant", "<think>\nhm\n</think>\n\nSecond."),
+    ),
+    (
+        Turn("user", "When?"),
+        Turn("assistant", "<think>\nhm\n</think>\n\nNow.", thought_trained=False),
+    ),
+    (Turn("assistant", "Once upon a time a lion lived by a river, and it was thirsty."),),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    style=st.sampled_from(STYLES),
+    numbers=st.lists(st.integers(0, len(SHAPES) - 1), min_size=1, max_size=4),
+    max_tokens=st.integers(3, 80),
+    long_rows=st.sampled_from(LONG_ROWS),
+    mask_prompt=st.booleans(),
+)
+def test_the_preview_and_the_batch_that_is_trained_on_agree_token_by_token(
+    style: str, numbers: list[int], max_tokens: int, long_rows: LongRows, mask_prompt: bool
+) -> None:
+    encoder = load_encoder(POCKET, style)
+    examples = [Example(1 + n, SHAPES[number]) for n, number in enumerate(numbers)]
+    preview = preview_row(
+        examples[0], encoder, max_tokens, mask_prompt=mask_prompt, long_rows=long_rows,
+        beside=examples[1:],
+    )  # fmt: skip
+    rows = {example.row: encoder.encode_example(example) for example in examples}
+    chosen = change_settings(
+        TrainingSettings(), {"mask_prompt": mask_prompt, "long_rows": long_rows}
+    )
+    learnt = {row.row: row for row in reversed(_fit(examples, rows, max_tokens, chosen).kept)}
+    for number, tokens in preview.batch:
+        own = [token for token in tokens if not token.padding]
+        if number not in learnt:  # nothing is left of its answer, or it is left out
+            assert not any(token.trained for token in own)
+            continue
+        batch = collate([learnt[number]], encoder.tokenizer.pad_id, mask_prompt=mask_prompt)
+        is_target = [target != IGNORED for target in batch.targets[0].tolist()]
+        assert [token.id for token in own] == learnt[number].ids.tolist()
+        assert [token.trained for token in own] == [False, *is_target]
+    if len(learnt) == len(examples):
+        rows_learnt = [learnt[number] for number, _ in preview.batch]
+        whole = collate(rows_learnt, encoder.tokenizer.pad_id, mask_prompt=mask_prompt)
+        for index, (_, tokens) in enumerate(preview.batch):
+            assert [token.id for token in tokens][:-1] == whole.inputs[index].tolist()
 
 
 def test_a_row_cut_before_its_end_token_is_said_so() -> None:

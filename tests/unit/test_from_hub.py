@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -26,14 +27,36 @@ FILES = {
     ),
     "main/test-00000-of-00001.parquet": parquet_bytes([{"question": "T", "answer": "t"}]),
     "other/train.jsonl": b'{"question": "X", "answer": "x"}\n',
+    "big/lines/train.jsonl": b"".join(
+        b'{"question": "%d", "answer": "%s"}\n' % (n, b"x" * 1000) for n in range(8000)
+    ),
+    "big/table/train.csv": b"question,answer\n"
+    + b"".join(b'"Q\n%d","%s"\n' % (n, b"y" * 1000) for n in range(8000)),
+    "big/parquet/train.parquet": parquet_bytes(
+        [
+            {"question": f"Q{n}", "answer": hashlib.sha256(b"%d" % n).hexdigest() * 20}
+            for n in range(20_000)
+        ],
+        row_group_size=500,
+    ),
     "evil.bin": b"\x80\x04",
 }
+
+
+def tree(folder: str) -> Iterator[dict[str, object]]:
+    """List a folder as the hub does."""
+    inside = f"{folder}/" if folder else ""
+    for name in {path[len(inside) :].split("/")[0] for path in FILES if path.startswith(inside)}:
+        content = FILES.get(inside + name)
+        kind = "directory" if content is None else "file"
+        yield {"type": kind, "oid": "0" * 40, "size": len(content or b""), "path": inside + name}
 
 
 class Hub(BaseHTTPRequestHandler):
     """Answers as the hub does, as far as its library asks."""
 
     asked: ClassVar[list[str]] = []
+    sent: ClassVar[list[int]] = []  # bytes of files
 
     def log_message(self, *_: object) -> None:
         pass
@@ -46,14 +69,24 @@ class Hub(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         self.asked.append(self.path)
-        path = self.path.split("?")[0]
-        if path.startswith("/api/datasets/amina/rows"):
+        path = unquote(self.path.split("?")[0])
+        if path.startswith(f"/api/datasets/amina/rows/tree/{COMMIT}"):
+            folder = path.removeprefix(f"/api/datasets/amina/rows/tree/{COMMIT}").strip("/")
+            self._send(200, json.dumps(list(tree(folder))).encode(), body=body)
+        elif path.startswith("/api/datasets/amina/rows"):
             siblings = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
             told = {"id": "amina/rows", "sha": COMMIT, "siblings": siblings, "tags": [],
                     "cardData": {"license": "cc-by-4.0"}, "downloads": 0, "private": False}  # fmt: skip
             self._send(200, json.dumps(told).encode(), body=body)
         elif path.startswith(f"/datasets/amina/rows/resolve/{COMMIT}/"):
             content = FILES[path.split(f"{COMMIT}/")[1]]
+            wanted = self.headers.get("Range", "")
+            if wanted and body:
+                first, last = (int(n or len(content)) for n in wanted[6:].split("-"))
+                self.sent.append(len(content[first : last + 1]))
+                self._send(206, content[first : last + 1], body=True)
+                return
+            self.sent.append(len(content) * body)
             self._send(200, content, body=body)
         else:
             self._send(404, b"{}", body=body)
@@ -70,7 +103,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub() -> Iterator[str]:
-    Hub.asked = []
+    Hub.asked, Hub.sent = [], []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -114,11 +147,30 @@ def test_only_the_first_rows_are_kept_and_no_file_more_than_that_takes(
 
 
 @pytest.mark.parametrize(
+    ("config", "first"),
+    [("lines", "x" * 1000), ("table", "y" * 1000),
+     ("parquet", hashlib.sha256(b"0").hexdigest() * 20)],
+)  # fmt: skip
+def test_of_a_large_file_only_the_beginning_is_fetched(
+    hub: str, tmp_path: Path, config: str, first: str
+) -> None:
+    done = fetch(hub, tmp_path, "amina/rows", "--config", config, "--rows", "20")
+    assert done.returncode == 0, done.stderr
+    dataset = load_dataset(Path(json.loads(done.stdout)["out"]))
+    assert len(dataset.examples) == 20 and dataset.examples[0].answer == first
+    whole = next(len(data) for name, data in FILES.items() if name.startswith(f"big/{config}/"))
+    assert 0 < sum(Hub.sent) < whole / 2
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["amina/nothing"], "could not be fetched from the hub"),
         (["no such name!"], "could not be fetched from the hub"),
-        (["amina/rows", "--config", "missing"], "its folders are main, other"),
+        (
+            ["amina/rows", "--config", "missing"],
+            "its folders are big/lines, big/parquet, big/table, main, other",
+        ),
         (["amina/rows", "--split", "holdout"], "There is no split 'holdout'"),
         (["amina/rows", "--rows", "-1"], "must be 0 (all) or more"),
     ],

@@ -39,8 +39,8 @@ def as_bytes(write: Callable[[Any], object]) -> bytes:
     return buffer.getvalue()
 
 
-def parquet_bytes(rows: list[dict[str, Any]]) -> bytes:
-    return as_bytes(lambda file: parquet.write_table(pa.Table.from_pylist(rows), file))
+def parquet_bytes(rows: list[dict[str, Any]], **options: Any) -> bytes:
+    return as_bytes(lambda file: parquet.write_table(pa.Table.from_pylist(rows), file, **options))
 
 
 def arrow_bytes(rows: list[dict[str, Any]], kind: Callable[..., Any]) -> bytes:

@@ -11,16 +11,18 @@ import gradio as gr
 from cachetools import LRUCache
 
 from core.datasets.check import CheckReport
+from core.datasets.choices import LONG_ROWS
 from core.datasets.conversation import Example
 from core.datasets.dataset import Dataset
 from core.datasets.row_map import MOST_ROWS
 from core.datasets.splits import Splits, SplitSettings, split_examples
-from core.errors import UserError
+from core.errors import StoppedError, UserError
 from core.models.encoder import encoder_of
 from core.models.resolve import max_context
 from core.prompts.encoded_dataset import report_on
 from core.prompts.encoder import PromptEncoder
 from core.prompts.preview import preview_row
+from core.training.settings import SETTINGS
 from ui.data.bring import BringParts, lay_out_mapping, lay_out_upload, wire_bringing
 from ui.data.change import (
     ChangeHandlers,
@@ -29,6 +31,7 @@ from ui.data.change import (
     lay_out_editing,
     wire_changing,
 )
+from ui.data.checking import lay_out_progress
 from ui.data.own_style import lay_out_style, wire_style
 from ui.data.statistics import map_figure, statistics_figures
 from ui.data.views import (
@@ -41,8 +44,9 @@ from ui.data.views import (
 )
 from ui.error_messages import answers_errors, shows_user_errors, text
 from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, static_files, when_opened
+from ui.markup import alert
 from ui.scripts import load_script
-from ui.services import STYLE_CHOICES, Services, style_title
+from ui.services import STYLE_CHOICES, Services, sentence, style_title
 
 _REPORTS = 8
 _BRINGING = ("upload", "pasted", "paste", "hub", "fetch", "stop", "fetched", "problem")
@@ -60,6 +64,7 @@ class _Parts:
     left: gr.Dropdown
     right: gr.Dropdown
     mask: gr.Checkbox
+    cut: gr.Dropdown  # what is cut of rows too long
     left_tokens: gr.HTML
     right_tokens: gr.HTML
     shares: tuple[gr.Number, gr.Number, gr.Number]  # test, validation, seed
@@ -117,8 +122,9 @@ def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
     follow(opened, triggers, handlers.show_statistics, chosen, parts.statistics, **counted)
     sides = {"left": (parts.left, parts.left_tokens), "right": (parts.right, parts.right_tokens)}
     for side, (style, target) in sides.items():
-        inputs = [*chosen, parts.row, style, parts.mask]
-        followed = [*changed, parts.row.change, style.change, parts.mask.change]
+        inputs = [*chosen, parts.row, style, parts.mask, parts.cut]
+        options = [parts.row, style, parts.mask, parts.cut]
+        followed = [*changed, *[part.change for part in options]]
         named = {**FOLLOWING, "api_name": f"show_{side}"}
         follow(opened, followed, handlers.show_tokens, inputs, target, **named)
 
@@ -144,6 +150,7 @@ class _Report:
     """A check report, or a place for it while somebody makes it."""
 
     report: CheckReport | None = None
+    is_stopped: bool = False  # till somebody chooses the dataset again
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -180,7 +187,12 @@ class _Handlers:
     def show_report(self, key: str | None, model: str) -> tuple[str, Any]:
         if not key:
             return "", gr.Button(visible=False)
-        return report_markup(self.report(key, model)), gr.Button(visible=True)
+        try:
+            report = self.report(key, model, anew=True)
+        except StoppedError as error:
+            told = f"{sentence(error)} Choose the dataset again to check it."
+            return alert(told), gr.Button(visible=False)
+        return report_markup(report), gr.Button(visible=True)
 
     def show_statistics(self, key: str | None, model: str) -> str:
         """Return the figures; what is wrong with the choice, the report has told already."""
@@ -198,14 +210,25 @@ class _Handlers:
         examples = self._load(key).examples
         return examples, split_examples(examples, self.services.datasets.split_settings(key))
 
-    def report(self, key: str, model: str) -> CheckReport:
-        """Return the check report of a version under a model, made once for all who ask."""
+    def report(self, key: str, model: str, *, anew: bool = False) -> CheckReport:
+        """Return the check report of a version under a model, made once for all who ask.
+
+        Raises StoppedError where somebody stopped it, till it is asked for ``anew``.
+        """
         with self.lock:
             kept = self.reports.setdefault((key, model), _Report())
+        if anew:
+            kept.is_stopped = False
         with kept.lock:
+            if kept.is_stopped:
+                raise StoppedError("The check was stopped")
             if kept.report is None:
                 encoder, context = self._encoder(model, "")
-                kept.report = report_on(self._load(key), encoder, context)
+                try:
+                    kept.report = report_on(self._load(key), encoder, context)
+                except StoppedError:
+                    kept.is_stopped = True
+                    raise
             return kept.report
 
     @shows_user_errors
@@ -216,6 +239,7 @@ class _Handlers:
         number: float,
         style: str,
         masked: bool,  # noqa: FBT001 - Gradio hands a checkbox over by position
+        cut: str,
     ) -> str:
         if not key:
             return ""
@@ -223,8 +247,10 @@ class _Handlers:
         loaded = self._load(key)
         example = loaded.example(int(number or 0))
         preview = preview_row(
-            example, encoder, context, mask_prompt=masked, beside=_neighbours(loaded, example.row)
-        )
+            example, encoder, context, mask_prompt=masked,
+            long_rows=next((one for one in LONG_ROWS if one == cut), "end"),
+            beside=_neighbours(loaded, example.row),
+        )  # fmt: skip
         return tokens_markup(preview, style_title(style))
 
     @shows_user_errors
@@ -289,6 +315,7 @@ def _lay_out_choice(handlers: _Handlers) -> dict[str, Any]:
             )  # fmt: skip
         with gr.Column():
             upload = lay_out_upload()
+    lay_out_progress()
     problem = gr.HTML(elem_id="data-problem")
     report = gr.HTML(
         elem_id="check-report",
@@ -345,13 +372,18 @@ def _lay_out_preview() -> dict[str, Any]:
             info="Off: the loss sees everything",
             interactive=True,
         )
+        setting = SETTINGS["long_rows"]
+        cut = gr.Dropdown(
+            list(zip(setting.titles, setting.choices, strict=True)), value="end",
+            label=setting.label, elem_id="preview-cut",
+        )  # fmt: skip
     gr.HTML(TOKEN_LEGEND)
     with gr.Row(equal_height=False):
         tokens = {
             "left_tokens": gr.HTML(elem_id="tokens-left", min_width=300),
             "right_tokens": gr.HTML(elem_id="tokens-right", min_width=300),
         }
-    return {"row": row, "left": left, "right": right, "mask": mask, **tokens}
+    return {"row": row, "left": left, "right": right, "mask": mask, "cut": cut, **tokens}
 
 
 def _lay_out_splits() -> dict[str, Any]:

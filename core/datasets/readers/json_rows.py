@@ -21,8 +21,10 @@ from core.datasets.readers.raw import (
 from core.datasets.readers.text import Text
 from core.datasets.splits_named import split_named
 from core.errors import DataError
+from core.progress import counted
 from core.text import shortened
 
+LINES_STEP = "lines"  # of reading a file
 _EMPTY = "is empty: choose a file with at least one row"
 _WHITE = re.compile(r"[\s\ufeff]*")
 # a text is passed over whole, so that nothing inside one is taken for a bracket
@@ -302,7 +304,7 @@ def _content(kind: str, values: _Rows, document: str, name: str, notes: Sequence
 def _line_rows(text: Text) -> list[RawRow]:
     rows: list[RawRow] = []
     containers, values = 2 * raw.MAX_CONTAINERS, 2 * raw.MAX_VALUES
-    for line_number, line in enumerate(text.lines(), start=1):
+    for line_number, line in enumerate(counted(text.lines(), LINES_STEP), start=1):
         for piece in _pieces(line):
             containers -= piece.count("[") + piece.count("{")
             values -= piece.count(",")

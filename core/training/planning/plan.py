@@ -194,17 +194,11 @@ def _fit(
         if isinstance(whole, StyleError):
             found.unwritable.append(unwritable_row(example.row, whole))
             continue
-        if whole.is_text:  # a document is learnt to its end, in pieces
-            pieces = whole.pieces(max_tokens)
-            found.kept += [row for row in pieces if row.targets(mask_prompt=mask_prompt)]
-            continue
-        is_long = len(whole.ids) > max_tokens
-        cuts_start = settings.long_rows == "start"
-        row = whole.without_start(max_tokens) if cuts_start else whole.cut(max_tokens)
-        if row.targets(mask_prompt=mask_prompt) < 1 or (is_long and settings.long_rows == "drop"):
-            found.dropped.append(row.row)
-            continue
-        found.kept.append(row)
-        if is_long:
-            found.cut.append(row.row)
+        fitted = whole.fitted(max_tokens, settings.long_rows)
+        learnt = [row for row in fitted if row.targets(mask_prompt=mask_prompt)]
+        found.kept += learnt
+        if not learnt:
+            found.dropped.append(whole.row)
+        elif not whole.is_text and len(whole.ids) > max_tokens:
+            found.cut.append(whole.row)
     return found
