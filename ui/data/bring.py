@@ -11,7 +11,7 @@ import gradio as gr
 
 from core.datasets.choices import MEANINGS
 from core.datasets.columns import column_names, recognise_columns
-from core.datasets.dataset import Dataset, UnknownColumnsError, load_dataset
+from core.datasets.dataset import Dataset, UnknownColumnsError, load_dataset, read_dataset
 from core.datasets.from_hub import HubRequest, fetch_rows, file_name, find_files
 from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import read_file
@@ -25,7 +25,8 @@ from ui.markup import alert, paragraph
 from ui.services import Services, sentence
 from ui.uploads import scratch_folder, taken
 
-_SHOWN = 3  # rows that a mapping is tried on
+_TRIED = 200  # rows that a mapping is tried on
+_SHOWN = 3  # of them
 _LONGEST_PASTE = 5_000_000  # characters
 _WAITING = "waiting"  # the folder of files whose columns are not mapped yet
 
@@ -128,7 +129,7 @@ def wire_bringing(parts: BringParts, dataset: gr.Dropdown, services: Services, o
     )  # fmt: skip
     asked = [dataset, parts.waiting, *parts.columns]
     gr.on(
-        [column.change for column in parts.columns], handlers.try_mapping, asked, parts.tried,
+        [column.input for column in parts.columns], handlers.try_mapping, asked, parts.tried,
         api_name="try_mapping", **FOLLOWING,
     )  # fmt: skip
     parts.use.click(
@@ -269,10 +270,12 @@ class _Handlers:
         if not mapping or not (key or waiting):
             return ""
         try:
-            loaded = self._read(key, waiting, Recipe(mapping=mapping))
+            path = Path(waiting) if waiting else self.services.datasets.load(key).path
+            raw = read_file(path)
+            tried = replace(raw, rows=raw.rows[:_TRIED])
+            return mapped_rows(read_dataset(tried, path, mapping), _SHOWN)
         except UserError as error:
             return alert(sentence(error))
-        return mapped_rows(loaded, _SHOWN)
 
     @shows_user_errors
     def use_mapping(self, key: str | None, waiting: str, *said: str | None) -> tuple[Any, ...]:

@@ -44,7 +44,7 @@ from ui.data.views import (
 )
 from ui.error_messages import answers_errors, shows_user_errors, text
 from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, static_files, when_opened
-from ui.markup import alert
+from ui.markup import fill_template
 from ui.scripts import load_script
 from ui.services import STYLE_CHOICES, Services, sentence, style_title
 
@@ -117,6 +117,8 @@ def _wire_report(parts: _Parts, handlers: "_Handlers", opened: Any) -> None:
     reported = {**FOLLOWING, "show_progress": "full", "api_name": "show_report"}
     shown = [parts.report, parts.train]
     follow(opened, changed, handlers.show_report, chosen, shown, **reported)
+    again = {**QUIET, "show_progress": "full", "api_name": "check_again"}
+    parts.report.again(handlers.check_again, chosen, shown, **again)
     counted = {**FOLLOWING, "api_name": "show_statistics"}
     triggers = [*changed, parts.split_words.change]
     follow(opened, triggers, handlers.show_statistics, chosen, parts.statistics, **counted)
@@ -150,7 +152,7 @@ class _Report:
     """A check report, or a place for it while somebody makes it."""
 
     report: CheckReport | None = None
-    is_stopped: bool = False  # till somebody chooses the dataset again
+    is_stopped: bool = False  # till somebody wants it after all
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -188,11 +190,15 @@ class _Handlers:
         if not key:
             return "", gr.Button(visible=False)
         try:
-            report = self.report(key, model, anew=True)
+            return report_markup(self.report(key, model)), gr.Button(visible=True)
         except StoppedError as error:
-            told = f"{sentence(error)} Choose the dataset again to check it."
-            return alert(told), gr.Button(visible=False)
-        return report_markup(report), gr.Button(visible=True)
+            return fill_template("stopped_check", sentence=sentence(error)), gr.Button(visible=False)
+
+    def check_again(self, key: str | None, model: str) -> tuple[str, Any]:
+        """Make a report that was stopped after all."""
+        with self.lock:
+            self.reports.pop((key or "", model), None)
+        return self.show_report(key, model)
 
     def show_statistics(self, key: str | None, model: str) -> str:
         """Return the figures; what is wrong with the choice, the report has told already."""
@@ -210,15 +216,13 @@ class _Handlers:
         examples = self._load(key).examples
         return examples, split_examples(examples, self.services.datasets.split_settings(key))
 
-    def report(self, key: str, model: str, *, anew: bool = False) -> CheckReport:
+    def report(self, key: str, model: str) -> CheckReport:
         """Return the check report of a version under a model, made once for all who ask.
 
-        Raises StoppedError where somebody stopped it, till it is asked for ``anew``.
+        Raises StoppedError where somebody stopped it.
         """
         with self.lock:
             kept = self.reports.setdefault((key, model), _Report())
-        if anew:
-            kept.is_stopped = False
         with kept.lock:
             if kept.is_stopped:
                 raise StoppedError("The check was stopped")
@@ -319,7 +323,7 @@ def _lay_out_choice(handlers: _Handlers) -> dict[str, Any]:
     problem = gr.HTML(elem_id="data-problem")
     report = gr.HTML(
         elem_id="check-report",
-        js_on_load=load_script(Path(__file__).with_name("report.js"), ["jump"]),
+        js_on_load=load_script(Path(__file__).with_name("report.js"), ["jump", "again"]),
     )
     with gr.Accordion("Statistics", open=False, elem_id="statistics-box"):
         statistics = gr.HTML(

@@ -49,6 +49,7 @@ def mapped_rows(dataset: Dataset, count: int) -> Markup:
         "mapped_rows",
         examples=[(one.row, one.prompt_text, one.answer) for one in dataset.examples[:count]],
         usable=len(dataset.examples),
+        tried=dataset.row_count,
         refused=dataset.refused,
         short=_short,
     )
