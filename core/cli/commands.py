@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from core.cli.check_output import check_object, check_text, preview_object, preview_text
 from core.cli.open_dataset import opened_dataset
@@ -14,6 +15,7 @@ from core.cli.output import emit, say, show
 from core.cli.progress import EventPrinter, print_plan
 from core.datasets.conversation import Example
 from core.datasets.export import export_refused, export_rows
+from core.datasets.samples import find_file
 from core.datasets.splits import split_examples
 from core.errors import SettingsError, WorkspaceError
 from core.models.encoder import encoder_of, own_style
@@ -25,6 +27,9 @@ from core.prompts.preview import preview_row
 from core.storage.atomic_write import check_writable, told_by_path, write_file
 from core.storage.workspace import Workspace
 from core.training.settings import TrainingSettings, as_method, change_settings, default_settings
+
+if TYPE_CHECKING:
+    from core.generation.sampling import Sampling
 
 
 def check(chosen: argparse.Namespace) -> int:
@@ -61,6 +66,35 @@ def fetch(chosen: argparse.Namespace) -> int:
     told = f"{path} (licence: {licence}; revision {dataset.revision[:12]})"
     show(facts, told, as_json=chosen.json)
     return 0
+
+
+def draft(chosen: argparse.Namespace) -> int:
+    """Let a model answer the rows of a file that have no answer."""
+    from core.generation.drafts import draft_answers, find_open_rows, find_respond
+    from core.generation.model_cache import ModelCache
+
+    with told_by_path(chosen.out):
+        check_writable(chosen.out)  # before the model has answered for an hour
+    drafting = find_open_rows(find_file(chosen.file))
+    models = ModelCache(Workspace(chosen.workspace).find_run_model)
+    respond = find_respond(chosen.model, models)
+    done = 0
+    with told_by_path(chosen.out):
+        for done, total in draft_answers(drafting, respond, _sampling(chosen), chosen.out):
+            say(f"{done} of {total}")
+    facts = {"out": str(chosen.out), "answered": len(drafting.answered), "drafted": done,
+             "unusable": drafting.unusable}  # fmt: skip
+    told = f"{done} answers drafted, {len(drafting.answered)} kept, written to {chosen.out}"
+    show(facts, told, as_json=chosen.json)
+    return 0
+
+
+def _sampling(chosen: argparse.Namespace) -> "Sampling":
+    from core.generation.sampling import Sampling
+
+    return Sampling(
+        chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed
+    )
 
 
 def preview(chosen: argparse.Namespace) -> int:
@@ -185,15 +219,12 @@ def generate(chosen: argparse.Namespace) -> int:
     """Answer rows of a file, or one prompt."""
     from core.cli.generate import answer_prompt, answer_rows
     from core.generation.model_cache import ModelCache
-    from core.generation.sampling import Sampling
 
     if chosen.out is not None:
         with told_by_path(chosen.out):
             check_writable(chosen.out)  # before the model has answered for an hour
     workspace = Workspace(chosen.workspace)
-    sampling = Sampling(
-        chosen.temperature, chosen.top_k, chosen.top_p, chosen.max_new_tokens, chosen.seed
-    )
+    sampling = _sampling(chosen)
     rows = _chosen_rows(chosen) if chosen.data else []
     chat_model = ModelCache(workspace.find_run_model).get(chosen.model, chosen.style)
     answers = (

@@ -29,6 +29,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_fetch(
         known.add_parser("fetch", parents=[common], help="fetch a dataset of the Hugging Face hub")
     )
+    _add_draft(
+        known.add_parser(
+            "draft", parents=[common], help="answer rows that have no answer, marked as drafted"
+        )
+    )
     _add_preview(
         known.add_parser("preview", parents=[common], help="show a row as text and tokens")
     )
@@ -119,6 +124,19 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="go on with the interrupted run --name; with --epochs N, till it has N",
     )
     parser.set_defaults(command="core.cli.commands:train")
+
+
+def _add_draft(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="with prompts; rows with an answer stay")
+    parser.add_argument(
+        "--model", metavar="M", required=True,
+        help="a run, a base model, or http://HOST:PORT/v1#MODEL",
+    )  # fmt: skip
+    add_sampling_options(parser, ("temperature", "top_k", "top_p", "max_new_tokens", "seed"))
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", required=True, help="JSON lines to write"
+    )
+    parser.set_defaults(command="core.cli.commands:draft")
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,7 @@ class Example:
     split: SplitName | None = None  # set when the file itself assigns the row to a split
     category: str = ""  # what kind of row it is, where the file says so
     rejected: str = ""  # of a preference: the answer that was not chosen
+    drafted: bool = False  # its answer is a model's, and no person has looked at it yet
 
     @property
     def is_text(self) -> bool:

@@ -25,7 +25,7 @@ def export_rows(dataset: Dataset, form: DatasetFormat) -> bytes:
     if form == "alpaca":
         rows = [_alpaca(example) for example in dataset.examples]
         return (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode()
-    rows = [_messages(example) for example in dataset.examples]
+    rows = [row_object(example) for example in dataset.examples]
     if form == "parquet":
         return _parquet(rows)
     return _lines(rows)
@@ -40,14 +40,17 @@ def _lines(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def _facts(example: Example) -> Iterator[tuple[str, str]]:
+def _facts(example: Example) -> Iterator[tuple[str, str | bool]]:
     if example.split:
         yield "split", example.split
     if example.category:
         yield "category", example.category
+    if example.drafted:
+        yield "drafted", True
 
 
-def _messages(example: Example) -> dict[str, Any]:
+def row_object(example: Example) -> dict[str, Any]:
+    """Return an example as a row of messages, of a preference's fields, or of plain text."""
     if example.is_text:
         return {"text": example.answer, **dict(_facts(example))}
     messages = []
@@ -69,7 +72,7 @@ def _unweighted(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if name != "weight"}
 
 
-def _alpaca(example: Example) -> dict[str, str]:
+def _alpaca(example: Example) -> dict[str, str | bool]:
     turns = [turn for turn in example.turns if turn.role != "system"]
     if len(turns) != 2 or example.rejected:
         raise DataError(

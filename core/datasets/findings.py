@@ -184,6 +184,10 @@ def _boilerplate(example: Example) -> str:
     return f"“{shortened(found, 80)}”" if found else ""
 
 
+def _drafted(example: Example) -> str:
+    return f"“{shortened(example.answer, 80)}”" if example.drafted else ""
+
+
 def _personal(example: Example) -> str:
     found = [one for text in _texts(example) for one in find_personal_data(text)]
     if not found:
@@ -194,6 +198,8 @@ def _personal(example: Example) -> str:
 
 
 _LOOKS = (
+    _Look("drafted", "Answers that a model drafted",
+          "nobody has looked at them yet: save a row when you have", _drafted),
     _Look("answer_in_prompt", "Answers that stand in their prompt", "worth a look",
           _answer_leaks_into_prompt),
     _Look("says_nothing", "Empty or one-character answers",

@@ -32,7 +32,9 @@ _CATEGORY_FIELDS = ("category", "family", "task", "topic")
 _LABEL_FIELDS = ("label", "kto_tag")
 # Read whatever the shape is. Of these, those that change what a row means are honoured, or the row
 # is refused.
-_COMMON_FIELDS = frozenset({*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id"})
+_COMMON_FIELDS = frozenset(
+    {*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id", "drafted"}
+)
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
 _TRIED = 200  # rows, by which a conversation's field is told from a text that is called so
 _TOOLS = ("tools", "functions")
@@ -200,7 +202,12 @@ def read_example(number: int, row: object, file_format: FileFormat, notes: Notes
     turns, rejected = _read(row, row_format, file_format, found)
     notes.update(dict.fromkeys(found, 1))  # rows are counted, not turns
     return Example(
-        number, turns, _read_split(row, row_format), read_category(row, row_format), rejected
+        number,
+        turns,
+        _read_split(row, row_format),
+        read_category(row, row_format),
+        rejected,
+        drafted=row.get("drafted") in (True, "true", "True", 1),
     )
 
 

@@ -31,7 +31,10 @@ _THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowEdit:
-    """What a user changed of a row, or a row they added; None leaves a part as it is."""
+    """What a user changed of a row, or a row they added; None leaves a part as it is.
+
+    One that changes nothing says that they have looked at a drafted answer.
+    """
 
     row: int
     prompt: str | None = None  # the text of the last question
@@ -183,7 +186,9 @@ def _edited(example: Example | None, edit: RowEdit) -> Example:
         turns_now[-1] = _with_text(turns_now[-1], edit.answer, edit.row)
     if edit.prompt is not None and not example.is_text:
         turns_now[-2] = _with_text(turns_now[-2], edit.prompt, edit.row)
-    return replace(example, turns=tuple(turns_now), split=edit.split or example.split)
+    # who saved a row has looked at it
+    split = edit.split or example.split
+    return replace(example, turns=tuple(turns_now), split=split, drafted=False)
 
 
 def _with_text(turn: Turn, text: str, row: int) -> Turn:

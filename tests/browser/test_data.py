@@ -47,7 +47,9 @@ def test_an_odd_table_is_mapped_mended_masked_and_trained_on(
     choose(page, "Instruction", "Heading")
     page.locator("#map-output input").fill("Best verse")
     page.locator("#map-output input").press("Enter")
-    expect(page.locator("#mapping-tried")).to_contain_text("Of the first 41 rows 41 usable, 0 refused")
+    expect(page.locator("#mapping-tried")).to_contain_text(
+        "Of the first 41 rows 41 usable, 0 refused"
+    )
     expect(page.locator("#mapping-tried")).to_contain_text("It is number 1 of them all.")
     page.locator("#use-map").click()
     expect(page.locator("#check-report")).to_contain_text("mapped csv")

@@ -10,6 +10,7 @@ from core.cli.main import main
 from core.datasets.dataset import load_dataset
 from core.errors import DataError
 from core.hub.dataset_files import HubDataset, HubFile
+from tests.endpoints import answering
 from tests.tabs.conftest import (
     HOSTILE,
     Open,
@@ -82,6 +83,9 @@ def test_a_preview_says_how_much_is_trained(services: Services, open_tab: Open) 
     assert "41 of 42 tokens are trained" in page.trigger(
         "show_left", key, "pocket", 3, "alpaca", False, "end"
     )
+    refused = page.trigger("leave_row", key, 2)
+    shown = page.trigger("show_left", refused.value, "pocket", 2, "alpaca", True, "end")
+    assert "Row 2 is refused: left out by you" in shown
     with pytest.raises(gr.Error, match="has rows 1 to 1570"):
         page.trigger("show_right", key, "pocket", 5000, "phi3", True, "end")
     with pytest.raises(gr.Error, match="no style"):
@@ -203,3 +207,27 @@ def test_changes_make_versions_that_the_command_line_names(
     assert services.datasets.load(added.value).name == "Mine"
     assert page.trigger("delete_dataset", added.value).value != added.value
     assert page.trigger("delete_dataset", None) == gr.skip()
+
+
+def test_a_file_of_prompts_waits_for_a_model_that_drafts_its_answers(
+    services: Services, open_tab: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "Name a colour."}\n{"prompt": "Name a tree."}\n')
+    page = open_tab(build_data_tab)
+    dropdown, problem, _, waiting, *_ = page.trigger("take_upload", [upload(services, path)])
+    assert dropdown.value is None and "2 prompts: a model can draft the answers" in problem
+    with answering() as (address, _):
+        steps = list(page.trigger("draft_answers", None, waiting, f"{address}#large", 32))
+    told, chosen, waits = steps[-1]
+    assert "2 answers drafted" in told and waits == ""
+    kept = services.datasets.load(chosen.value)
+    assert (
+        kept.name == "prompts drafted.jsonl"
+        and [one.drafted for one in kept.examples] == [True] * 2
+    )
+    made = page.trigger("save_row", chosen.value, 1, "Name a colour.", "NAME A COLOUR.", "")
+    assert [one.drafted for one in services.datasets.load(made.value).examples] == [False, True]
+    for key, word in ((None, f"{address}#large"), (chosen.value, "")):
+        [(told, *_)] = page.trigger("draft_answers", key, "", word, 32)
+        assert "Choose" in told

@@ -52,6 +52,7 @@ def test_every_kind_of_finding_names_its_rows_and_what_is_there(file: Path) -> N
     assert {kind: sorted(rows) for kind, rows in found.items()} == {
         "answer_in_prompt": [7], "says_nothing": [5], "boilerplate": [3], "placeholder": [6],
         "personal": [4], "marks": [10], "html": [8], "mojibake": [9], "controls": [11],
+        "drafted": [],
     }  # fmt: skip
     assert found["personal"][4] == "1 email, 1 phone: amina@example.org"
     assert "U+200B after “wid”" in found["controls"][11]

@@ -17,6 +17,7 @@ from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import read_file
 from core.datasets.recipe import Recipe, load_version
 from core.errors import DataError, UserError
+from core.generation.drafts import find_open_rows
 from core.text import shortened
 from ui.data.views import mapped_rows
 from ui.error_messages import shows_user_errors
@@ -194,20 +195,24 @@ class _Handlers:
         with self._one_file(files) as file:
             try:
                 key = self.services.datasets.keep(load_dataset(file))
-            except UnknownColumnsError as error:
-                waiting = self._let_wait(file)
-                columns = _offered(_columns_of(waiting), {})
-                return (
-                    gr.Dropdown(self.services.dataset_choices(), value=None),
-                    alert(sentence(error)),
-                    None,
-                    str(waiting),
-                    gr.Accordion(open=True),
-                    *columns,
-                )
+            except DataError as error:
+                maps, prompts = isinstance(error, UnknownColumnsError), _prompts_in(file)
+                if not maps and not prompts:
+                    raise
+                told = sentence(error)
+                if prompts:
+                    told += f" It holds {prompts:,} prompts: a model can draft the answers."
+                return self._waiting(file, told, maps=maps)
         columns = _offered(*self._known(key))
         choices = gr.Dropdown(self.services.dataset_choices(), value=key)
         return (choices, "", None, "", gr.Accordion(open=False), *columns)
+
+    def _waiting(self, file: Path, told: str, *, maps: bool) -> tuple[Any, ...]:
+        """Say what a file waits for: that its columns are mapped, or its answers drafted."""
+        waiting = self._let_wait(file)
+        choices = gr.Dropdown(self.services.dataset_choices(), value=None)
+        columns = _offered(_columns_of(waiting), {})
+        return choices, alert(told), None, str(waiting), gr.Accordion(open=maps), *columns
 
     def _refused(self, error: UserError) -> tuple[Any, ...]:
         nothing = _offered((), {})
@@ -301,6 +306,14 @@ class _Handlers:
         if waiting:
             return load_version(Path(waiting), recipe)
         return load_version(self.services.datasets.load(key).path, recipe)
+
+
+def _prompts_in(path: Path) -> int:
+    """Return how many rows of a file could be answered by a model."""
+    try:
+        return len(find_open_rows(path).asked)
+    except DataError:
+        return 0
 
 
 def _columns_of(path: Path) -> list[str]:

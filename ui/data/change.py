@@ -233,7 +233,8 @@ class ChangeHandlers:
             answer=answer if answer != now[1] else None,
             split=_split(split) if split != now[2] else None,
         )
-        if edit == RowEdit(row=row):
+        drafted = any(one.row == row and one.drafted for one in loaded.examples)
+        if edit == RowEdit(row=row) and not drafted:
             raise DataError(f"Row {row} is as it was: change it first.")
         recipe = self._recipe(key)
         recipe = replace(recipe, left_out=_with_row(recipe, row))

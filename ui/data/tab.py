@@ -32,6 +32,7 @@ from ui.data.change import (
     wire_changing,
 )
 from ui.data.checking import lay_out_progress
+from ui.data.draft import lay_out_drafting, wire_drafting
 from ui.data.own_style import lay_out_style, wire_style
 from ui.data.statistics import map_figure, statistics_figures
 from ui.data.views import (
@@ -44,7 +45,7 @@ from ui.data.views import (
 )
 from ui.error_messages import answers_errors, shows_user_errors, text
 from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, static_files, when_opened
-from ui.markup import fill_template
+from ui.markup import fill_template, paragraph
 from ui.scripts import load_script
 from ui.services import STYLE_CHOICES, Services, sentence, style_title
 
@@ -81,13 +82,15 @@ def build_data_tab(services: Services, tab: gr.Tab | None = None) -> None:
     choice = _lay_out_choice(handlers)
     mapping, cleaning = lay_out_mapping(), lay_out_cleaning()
     rows = _lay_out_rows()
-    editing = lay_out_editing()
+    editing, drafting = lay_out_editing(), lay_out_drafting()
     upload = {name: choice.pop(name) for name in _BRINGING}
     preview = _lay_out_preview()
     own_style = lay_out_style()
     parts = _Parts(**choice, **rows, **preview, **_lay_out_splits())
     opened = when_opened(tab, handlers.refresh, [parts.dataset, parts.model], "refresh_data")
-    wire_bringing(BringParts(**upload, **mapping), parts.dataset, services, opened)
+    bringing = BringParts(**upload, **mapping)
+    wire_bringing(bringing, parts.dataset, services, opened)
+    wire_drafting(drafting, parts.dataset, bringing.waiting, services, opened)
     changing = ChangeParts(**cleaning, **editing)
     change = ChangeHandlers(services, handlers.report)
     wire_changing(changing, parts.dataset, parts.model, parts.row, change, opened)
@@ -192,7 +195,9 @@ class _Handlers:
         try:
             return report_markup(self.report(key, model)), gr.Button(visible=True)
         except StoppedError as error:
-            return fill_template("stopped_check", sentence=sentence(error)), gr.Button(visible=False)
+            return fill_template("stopped_check", sentence=sentence(error)), gr.Button(
+                visible=False
+            )
 
     def check_again(self, key: str | None, model: str) -> tuple[str, Any]:
         """Make a report that was stopped after all."""
@@ -248,8 +253,10 @@ class _Handlers:
         if not key:
             return ""
         encoder, context = self._encoder(model, style)
-        loaded = self._load(key)
-        example = loaded.example(int(number or 0))
+        loaded, row = self._load(key), int(number or 0)
+        if refused := next((one for one in loaded.refused if one.row == row), None):
+            return paragraph(f"Row {row} is refused: {refused.reason}.")
+        example = loaded.example(row)
         preview = preview_row(
             example, encoder, context, mask_prompt=masked,
             long_rows=next((one for one in LONG_ROWS if one == cut), "end"),

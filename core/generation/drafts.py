@@ -1,0 +1,106 @@
+"""Rows without an answer get one from a model, marked as drafted till a person has looked at it."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.datasets.conversation import Example, RowRefusedError, Turn
+from core.datasets.dataset import Dataset, read_dataset
+from core.datasets.export import row_object
+from core.datasets.formats import read_category, read_prompt
+from core.datasets.readers.raw import RawFile
+from core.datasets.readers.read_file import read_file, read_lines
+from core.datasets.recipe import read_recipe
+from core.errors import DataError, StoppedError
+from core.generation.chat_model import Response
+from core.generation.model_cache import ModelCache
+from core.generation.openai_endpoint import find_endpoint
+from core.generation.sampling import Sampling
+from core.text import trimmed
+
+Respond = Callable[
+    [Sequence[Sequence[Turn]], Sampling, Callable[[], bool]], Iterator[Response]
+]  # prompts to responses, one each, in order
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """A file's rows: those that have an answer, and those that are to get one."""
+
+    answered: tuple[Example, ...]
+    asked: tuple[Example, ...]  # the answer is empty
+    unusable: int  # rows that can be neither learnt nor asked
+
+
+def find_respond(word: str, models: ModelCache) -> Respond:
+    """Return how a model is asked: a model's name, or ``http://HOST:PORT/v1#MODEL``.
+
+    Raises ModelError.
+    """
+    return find_endpoint(word).respond_all if "://" in word else models.get(word).respond_all
+
+
+def find_open_rows(path: Path, dataset: Dataset | None = None) -> Drafting:
+    """Return what of a file is to be drafted; ``dataset`` is a version of it, else it is as it is.
+
+    A line of a text is a prompt. Raises DataError where no row is without an answer.
+    """
+    raw = read_lines(path) if path.suffix.lower() == ".txt" else read_file(path)
+    answered = dataset.examples if dataset else _answered(raw, path)
+    known = {example.row for example in answered}
+    left_out = _left_out(dataset) if dataset else set()
+    asked = []
+    for row in raw.rows:
+        if row.number in known or row.number in left_out or row.problem:
+            continue
+        try:
+            turns = read_prompt(row.value)
+        except RowRefusedError:
+            continue
+        category = read_category(row.value) if isinstance(row.value, Mapping) else ""
+        asked.append(Example(row.number, (*turns, Turn("assistant", "")), None, category))
+    if not asked:
+        raise DataError(f"{path.name} has no row with a prompt and without an answer.")
+    return Drafting(tuple(answered), tuple(asked), len(raw.rows) - len(known) - len(asked))
+
+
+def _answered(raw: RawFile, path: Path) -> tuple[Example, ...]:
+    try:
+        return read_dataset(raw, path).examples
+    except DataError:  # it holds prompts alone
+        return ()
+
+
+def _left_out(dataset: Dataset) -> set[int]:
+    """Return the rows that a user wants no more of."""
+    return {row for rows in read_recipe(dataset.recipe).left_out.values() for row in rows}
+
+
+def draft_answers(
+    drafting: Drafting,
+    respond: Respond,
+    sampling: Sampling,
+    path: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, int]]:
+    """Write all rows with an answer to ``path`` as JSON lines, in the order of the file, those of
+    the model marked; yield how many of how many are drafted.
+
+    Raises StoppedError where it is to stop, and leaves nothing then.
+    """
+    drafted: list[Example] = []
+    total = len(drafting.asked)
+    responses = respond([one.prompt for one in drafting.asked], sampling, should_stop)
+    for example, response in zip(drafting.asked, responses, strict=False):
+        if text := trimmed(response.text):
+            turns = (*example.prompt, Turn("assistant", text))
+            drafted.append(replace(example, turns=turns, drafted=True))
+        yield len(drafted), total
+    if should_stop():
+        raise StoppedError("The drafting was stopped; nothing was kept")
+    rows = sorted((*drafting.answered, *drafted), key=lambda example: example.row)
+    if not rows:
+        raise DataError("The model answered none of the prompts: try another.")
+    lines = [json.dumps(row_object(row), ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
