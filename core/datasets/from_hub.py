@@ -14,7 +14,7 @@ from typing import IO
 from core.datasets.readers import raw
 from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import FILE_ENDINGS, read_file
-from core.datasets.splits_named import split_named, split_of_file
+from core.datasets.splits_named import split_named, split_of_path
 from core.errors import DataError
 from core.hub.dataset_files import (
     HubDataset,
@@ -28,14 +28,6 @@ from core.hub.dataset_files import (
 from core.text import shortened
 
 Step = tuple[str, float]  # what was done, and how much of all of it: 0 to 1
-
-
-def split_of_path(path: str) -> str:
-    """Return the split that a file's name or its folder's says, '' for none."""
-    *folders, name = path.split("/")
-    return split_of_file(name) or next(
-        (found for one in reversed(folders) if (found := split_of_file(one))), ""
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +172,7 @@ _COPIED = {
 }
 
 
-def _line(value: object, split: str) -> str:
+def _line(value: object, split: str | None) -> str:
     if isinstance(value, dict) and split and "split" not in value:
         value = {**value, "split": split}
     return json.dumps(value, ensure_ascii=False, default=str) + "\n"

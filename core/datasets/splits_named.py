@@ -27,3 +27,12 @@ def split_of_file(name: str) -> SplitName | None:
     stem = name.lower().rsplit("/", maxsplit=1)[-1].split(".", maxsplit=1)[0]
     found = {split for word in re.split(r"[^a-z]+", stem) if (split := _NAMES.get(word))}
     return found.pop() if len(found) == 1 else None
+
+
+def split_of_path(path: str) -> SplitName | None:
+    """Return the split that a file's name says, or else the nearest folder's above it that says
+    one; folders are parted by "/".
+    """
+    return next(
+        (split for name in reversed(path.split("/")) if (split := split_of_file(name))), None
+    )

@@ -14,15 +14,16 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from core.datasets.dataset import Dataset
+from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.prompt_lists import PROMPT_LIST, load_prompt_list
-from core.datasets.recipe import Recipe, load_version, read_recipe
+from core.datasets.recipe import Recipe, apply_recipe, read_recipe
 from core.datasets.splits import SplitSettings
 from core.errors import SettingsError, WorkspaceError
 from core.storage.atomic_write import write_file
 from core.storage.workspace import Workspace, now
 
 _CACHED = 4
+_SOURCES = 2  # files as they are, from which versions are made
 _HASH_CHARACTERS = 12
 _LONGEST_NAME_BYTES = 120
 _LONGEST_NAME = 120
@@ -37,6 +38,7 @@ class DatasetStore:
         self._workspace = workspace
         self._database = workspace.database
         self._loaded: LRUCache[str, Dataset] = LRUCache(_CACHED)
+        self._sources: LRUCache[tuple[Path, int, str], Dataset] = LRUCache(_SOURCES)
         self._lock = threading.Lock()
 
     def keep(self, dataset: Dataset, parent: str = "") -> str:
@@ -176,11 +178,23 @@ class DatasetStore:
         dataset = (
             load_prompt_list(path)
             if row["format"].startswith(PROMPT_LIST)
-            else load_version(path, read_recipe(row["recipe"]))
+            else self._version(path, read_recipe(row["recipe"]))
         )
         if dataset.content_hash != content_hash:
             raise WorkspaceError(f"{path} was changed since it was used: put the original back.")
         return replace(dataset, name=row["name"])
+
+    def _version(self, path: Path, recipe: Recipe) -> Dataset:
+        """Return a version of a file, whose rows are read once for all changes that are made."""
+        stamp = path.stat().st_mtime_ns if path.is_file() else 0
+        key = path, stamp, json.dumps(dict(recipe.mapping), sort_keys=True)
+        with self._lock:
+            source = self._sources.get(key)
+        if source is None:
+            source = load_dataset(path, recipe.mapping)
+            with self._lock:
+                self._sources[key] = source
+        return apply_recipe(source, recipe)
 
     def change(self, content_hash: str, recipe: Recipe) -> str:
         """Keep another version of a kept one's file, and return its hash.
@@ -189,7 +203,7 @@ class DatasetStore:
         UserError where the recipe does not fit.
         """
         before = self.load(content_hash)
-        made = load_version(before.path, recipe)
+        made = self._version(before.path, recipe)
         if self._row(made.content_hash) is None:
             made = replace(made, name=self._new_name(before.name))
             self.keep(made, parent=content_hash)

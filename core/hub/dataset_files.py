@@ -61,7 +61,7 @@ def find_hub_dataset(name: str, revision: str, endings: Sequence[str]) -> HubDat
 
 
 def choose_files(
-    found: HubDataset, config: str, split: str, split_of: Callable[[str], str]
+    found: HubDataset, config: str, split: str, split_of: Callable[[str], str | None]
 ) -> tuple[HubFile, ...]:
     """Return the files of a configuration and a split, '' for any.
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from core.datasets.readers import raw
-from core.datasets.splits_named import split_of_file
+from core.datasets.splits_named import split_of_path
 from core.errors import DataError
 from core.text import shortened
 
@@ -70,7 +70,7 @@ def data_members(names: Iterable[str], endings: Sequence[str]) -> list[tuple[str
     readable = [name for name in plain if _ending(name).endswith(tuple(endings)) and not _ABOUT.match(
         PurePosixPath(name).name)]  # fmt: skip
     structured = [name for name in readable if not _ending(name).endswith(_PROSE)]
-    return [(name, _split(name)) for name in tables or structured or readable]
+    return [(name, split_of_path(name) or "") for name in tables or structured or readable]
 
 
 def _is_left_behind(part: str) -> bool:
@@ -79,12 +79,6 @@ def _is_left_behind(part: str) -> bool:
 
 def _ending(name: str) -> str:
     return name.lower().removesuffix(".gz")
-
-
-def _split(name: str) -> str:
-    """Return the split of a member, by its own name, else the folder's that it lies in."""
-    path = PurePosixPath(name)
-    return split_of_file(path.name) or split_of_file(path.parent.name) or ""
 
 
 def open_members(
