@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.datasets.dataset import load_dataset
 from core.datasets.samples import find_file, samples_by_hash
@@ -20,6 +19,7 @@ from core.training.runs.store import RunStore
 from review.domain.states import ReviewState
 from review.setup.background import ReviewJobs
 from review.store.reviews import ReviewStore
+from review.store.rows import ReviewRow
 
 Choice = tuple[str, str]  # what a user sees, what a handler gets
 
@@ -131,7 +131,7 @@ def sentence(error: UserError) -> str:
     return shortened(str(error), LONGEST_SENTENCE)
 
 
-def _review_state(row: dict[str, Any]) -> str:
+def _review_state(row: ReviewRow) -> str:
     if row["state"] == ReviewState.READY:
         return f"{row['pairs']:,} {'pairs' if row['response_mode'] == 'pairs' else 'responses'}, {row['ratings']:,} ratings"
     return "being answered" if row["state"] == ReviewState.GENERATING else str(row["state"])

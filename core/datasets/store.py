@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from cachetools import LRUCache
 
@@ -28,6 +28,22 @@ _HASH_CHARACTERS = 12
 _LONGEST_NAME_BYTES = 120
 _LONGEST_NAME = 120
 VERSION_WORD = "version:"  # before the beginning of a version's hash, where a FILE is named
+
+
+class DatasetRow(TypedDict):
+    """One version that is kept; a test compares it with the table."""
+
+    content_hash: str  # of the version
+    name: str
+    path: str  # of the file's copy, relative to the workspace
+    format: str
+    row_count: int
+    usable: int
+    split_settings: str  # JSON
+    used_at: str
+    source_hash: str  # of the file
+    recipe: str  # JSON: what was done to its rows
+    parent: str  # the version that it was made from, '' for none
 
 
 class DatasetStore:
@@ -127,11 +143,12 @@ class DatasetStore:
                 "UPDATE datasets SET used_at = ? WHERE content_hash = ?", [now(), content_hash]
             )
 
-    def recent(self, *, prompt_lists: bool = False) -> Sequence[dict[str, Any]]:
+    def recent(self, *, prompt_lists: bool = False) -> Sequence[DatasetRow]:
         """Return the kept versions, the latest used first; lists of mere ``questions``, which
         nothing learns from, on request.
         """
-        rows = self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
+        found = self._database.query("SELECT * FROM datasets ORDER BY used_at DESC, name")
+        rows = cast("list[DatasetRow]", found)
         return [row for row in rows if prompt_lists or not row["format"].startswith(PROMPT_LIST)]
 
     def split_settings(self, content_hash: str) -> SplitSettings:
@@ -259,8 +276,9 @@ class DatasetStore:
         path = self._workspace.folder / row["path"] if row else None
         return path.stat().st_size if path is not None and path.is_file() else 0
 
-    def _row(self, content_hash: str) -> dict[str, Any] | None:
-        return self._database.one("SELECT * FROM datasets WHERE content_hash = ?", [content_hash])
+    def _row(self, content_hash: str) -> DatasetRow | None:
+        row = self._database.one("SELECT * FROM datasets WHERE content_hash = ?", [content_hash])
+        return cast("DatasetRow | None", row)
 
     def _users(self, content_hash: str) -> str:
         """Return the names of what was made of a version, '' for nothing."""

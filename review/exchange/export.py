@@ -17,7 +17,8 @@ from core.datasets.conversation import Turn, turn_text
 from core.errors import ReviewError
 from review.exchange.formats import EXPORT_FORMATS, FORMATS
 from review.exchange.spreadsheets import guard
-from review.store.reviews import ReviewStore, Row
+from review.store.reviews import ReviewStore
+from review.store.rows import Row
 
 _COLUMNS = (
     "review",

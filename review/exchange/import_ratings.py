@@ -17,7 +17,8 @@ from core.storage.workspace import now
 from core.text import shortened
 from review.domain.rating import Rating, check_fits, check_reviewer, make_rating
 from review.exchange.spreadsheets import unguard
-from review.store.reviews import ReviewStore, Row
+from review.store.reviews import ReviewStore
+from review.store.rows import ReviewRow
 from review.store.verdicts import rating_columns
 
 _NEEDED = ("row", "reviewer", "a", "b", "verdict")
@@ -91,7 +92,7 @@ def _add(
     store: ReviewStore,
     pairs: Mapping[tuple[int, frozenset[str]], "_Found"],
     given: Mapping[str, Any],
-    review: Row,
+    review: ReviewRow,
 ) -> bool:
     """Write one rating down, unless its reviewer has judged the pair; return whether it was new."""
     reviewer = store.known_reviewer(check_reviewer(str(given["reviewer"] or "")))
@@ -139,7 +140,7 @@ def _is_disputed(tables: Any, pair_id: int) -> bool:
 
 
 def _check_same(
-    given: Mapping[str, Any], pair: "_Found", sides: tuple[str, str], review: Row
+    given: Mapping[str, Any], pair: "_Found", sides: tuple[str, str], review: ReviewRow
 ) -> None:
     """Raise ReviewError where a rating was given for other texts than this review's, or does not
     tell for which.

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from core.storage.database import Database
-from review.store.reviews import Row
+from review.store.rows import ReviewRow
 
 _DISPUTED = """
     FROM pairs INDEXED BY disputed_pairs WHERE review_id = :review AND is_disputed = 1
@@ -14,7 +14,7 @@ _DISPUTED = """
 class Adjudication:
     """The disagreements of others that one person may settle."""
 
-    def __init__(self, database: Database, review: Row, reviewer: str) -> None:
+    def __init__(self, database: Database, review: ReviewRow, reviewer: str) -> None:
         """Nothing is written."""
         self._database = database
         self._asked = {"review": review["id"], "reviewer": reviewer}

@@ -18,7 +18,7 @@ from sqlite_utils import Database as SqliteUtils
 
 from core.storage.database import Database
 from review.statistics.active_sampling import Meeting, expected_gains
-from review.store.reviews import Row
+from review.store.rows import ReviewRow, Row
 
 # how long a pair that is shown to somebody is kept from others, where few people judge each
 _HELD_S = 600.0
@@ -41,7 +41,7 @@ _UNRATED = _WANTED.format(index="unrated_pairs", and_that="AND verdict_count = 0
 class Assignment:
     """One reviewer's way round the pairs of one review."""
 
-    def __init__(self, database: Database, review: Row, reviewer: str) -> None:
+    def __init__(self, database: Database, review: ReviewRow, reviewer: str) -> None:
         """Find the reviewer's own beginning; nothing is written."""
         self._database = database
         self._review = review

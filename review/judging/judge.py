@@ -15,7 +15,8 @@ from review.judging.adjudication import Adjudication
 from review.judging.assignment import Assignment
 from review.judging.repeat_pairs import RepeatPairs
 from review.judging.self_identification import named_model
-from review.store.reviews import ReviewStore, Row
+from review.store.reviews import ReviewStore
+from review.store.rows import Row
 from review.store.verdict_log import VerdictLog
 from review.store.verdicts import rating_columns, stored_remarks
 

@@ -12,7 +12,7 @@ from sqlite_utils import Database as SqliteUtils
 from core.storage.database import Database
 from core.storage.workspace import now
 from review.domain.rating import Rating
-from review.store.reviews import Row
+from review.store.rows import ReviewRow, Row
 from review.store.verdicts import rating_columns
 
 _APART = 5  # verdicts between the two at least, so that the first is not just remembered
@@ -21,7 +21,7 @@ _APART = 5  # verdicts between the two at least, so that the first is not just r
 class RepeatPairs:
     """One reviewer's second looks in one review."""
 
-    def __init__(self, database: Database, review: Row, reviewer: str) -> None:
+    def __init__(self, database: Database, review: ReviewRow, reviewer: str) -> None:
         """Nothing is written."""
         self._database = database
         self._review = review

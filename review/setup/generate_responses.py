@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from core.datasets.conversation import SPLIT_NAMES, Example, SplitName
 from core.datasets.dataset import Dataset
@@ -30,6 +29,7 @@ from review.setup.contamination import learnt_rows
 from review.setup.contenders import find_entrants, model_facts
 from review.setup.multi_turn import Respond, ask_in_rounds
 from review.store.reviews import Contender, ReviewStore
+from review.store.rows import ReviewRow
 
 Progress = Callable[[int, int], None]  # responses there are, responses there will be
 
@@ -232,7 +232,7 @@ def _lock_file(workspace: Workspace, name: str) -> Path:
 
 def _answer(
     workspace: Workspace,
-    review: dict[str, Any],
+    review: ReviewRow,
     contender: Contender,
     model_cache: ModelCache,
     should_stop: Callable[[], bool],
@@ -271,6 +271,6 @@ def _responder(workspace: Workspace, contender: Contender, model_cache: ModelCac
     return model_cache.get(contender.name).respond_all
 
 
-def _sampling(review: dict[str, Any]) -> Sampling:
+def _sampling(review: ReviewRow) -> Sampling:
     """Return the sampling a review was made with."""
     return Sampling(**json.loads(review["sampling"]))

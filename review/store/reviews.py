@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlite_utils import Database as SqliteUtils
 
@@ -20,8 +20,8 @@ from review.domain.plan import ReviewPlan
 from review.domain.rubric import Rubric
 from review.domain.states import ReviewState
 from review.store.migrations import review_tables
+from review.store.rows import ReviewRow, Row
 
-Row = dict[str, Any]
 _BLANKS = "char(9, 10, 13, 32)"
 SAME_TEXT = f"(trim(a.text, {_BLANKS}) = trim(b.text, {_BLANKS}))"  # of responses a and b
 
@@ -108,7 +108,7 @@ class ReviewStore:
             for row in rows
         ]
 
-    def find(self, name: str) -> Row:
+    def find(self, name: str) -> ReviewRow:
         """Return a review's row. Raises ReviewError when there is none."""
         row = self.database.one("SELECT * FROM reviews WHERE name = ?", [name])
         if row is None:
@@ -117,18 +117,19 @@ class ReviewStore:
                 if name
                 else "Choose a review, or make one first."
             )
-        return row
+        return cast("ReviewRow", row)
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-N`` with the first N that no review has."""
         return free_name(stem, (row["name"] for row in self.all()))
 
-    def all(self) -> list[Row]:
+    def all(self) -> list[ReviewRow]:
         """Return all reviews, the latest first, each with its counts."""
-        return self.database.query(
+        rows = self.database.query(
             "SELECT reviews.*, pair_count AS pairs, verdict_count AS ratings FROM reviews ORDER "
             "BY id DESC"
         )
+        return cast("list[ReviewRow]", rows)
 
     def rubrics(self) -> list[Rubric]:
         """Return the rubrics of all reviews, the latest text of each name first."""

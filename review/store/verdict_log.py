@@ -11,7 +11,7 @@ from typing import Any
 from sqlite_utils import Database as SqliteUtils
 
 from core.storage.workspace import now
-from review.store.reviews import Row
+from review.store.rows import Row
 
 _LOGGED = (
     "pair_id",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from review.domain.rating import Rating, Remarks
-from review.store.reviews import ReviewStore, Row
+from review.store.reviews import ReviewStore
+from review.store.rows import Row
 
 UNDECIDED = ("tie", "both_bad")
 Label = TypeVar("Label")

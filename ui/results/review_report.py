@@ -10,6 +10,7 @@ from markupsafe import Markup
 from review.results.report import report_review
 from review.results.single_responses import report_singles
 from review.store.reviews import ReviewStore
+from review.store.rows import ReviewRow
 from ui.markup import fill_template
 from ui.results.charts import draw_losses, draw_win_rates
 from ui.results.views import pairs_markup, singles_markup
@@ -67,7 +68,7 @@ def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
 
 
-def _facts(review: dict[str, Any]) -> dict[str, Any]:
+def _facts(review: ReviewRow) -> dict[str, Any]:
     sampling, versions = json.loads(review["sampling"]), json.loads(review["versions"])
     return {
         "dataset": f"SHA-256 {review['content_hash']}, {review['split']} rows",

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from plotly.subplots import make_subplots
 
+from core.training.runs.rows import MetricRow
 from ui.train.metrics_cache import History
 
-Row = dict[str, Any]
 Trace = dict[str, Any]
 Figure = dict[str, Any]
 Point = tuple[float, float, float]  # x, loss, epoch
@@ -27,7 +27,8 @@ _TRAIN, _VALIDATION, _BASE = "#0d9488", "#ea580c", "#64748b"
 _OTHERS = ("#7c3aed", "#2563eb", "#be185d", "#65a30d", "#b45309", "#0891b2")
 _RISES_IN_A_ROW = 2
 _GUARD_SMOOTHING = 0.9
-_AXES = {"steps": "step", "epochs": "epoch", "tokens": "seen_tokens"}
+_Axis = Literal["step", "epoch", "seen_tokens"]
+_AXES: dict[str, _Axis] = {"steps": "step", "epochs": "epoch", "tokens": "seen_tokens"}
 _SMALL = (  # column, title
     ("learning_rate", "learning rate"),
     ("gradient_norm", "gradient norm"),
@@ -153,7 +154,7 @@ def _overfitting_words(run: History, *, goes_on: bool) -> str:
     )
 
 
-def _tuned(run: History) -> list[Row]:
+def _tuned(run: History) -> list[MetricRow]:
     """Return the evaluations of the model that is tuned, the untuned one's left out."""
     return [row for row in run.validation if row["step"] > 0]
 
@@ -208,12 +209,12 @@ def _draw_run(run: History, look: ChartOptions) -> tuple[list[Trace], list[Trace
     ) else []
 
 
-def _point(run: History, row: Row, look: ChartOptions, loss: float | None = None) -> Point:
+def _point(run: History, row: MetricRow, look: ChartOptions, loss: float | None = None) -> Point:
     """Return where a row lies: x on the chosen axis, a loss, the epoch."""
     x = row[_AXES[look.axis]]
     if x is None:  # an evaluation counts no tokens: it lies where the step before it ended
         before = bisect_right(run.train, row["step"], key=lambda trained: trained["step"])
-        x = run.train[before - 1][_AXES[look.axis]] if before else 0
+        x = (run.train[before - 1][_AXES[look.axis]] if before else 0) or 0
     return x, row["loss"] if loss is None else loss, row["epoch"]
 
 

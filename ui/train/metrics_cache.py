@@ -4,13 +4,12 @@ run. Knows no figure.
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 
 from cachetools import LRUCache
 
+from core.training.runs.rows import MetricRow, RunRow
 from core.training.runs.store import RunStore
 
-Row = dict[str, Any]
 _MOST_RUNS = 12  # whose metrics are kept
 
 
@@ -21,8 +20,8 @@ class History:
     name: str
     base_loss: float | None = None
     total_steps: int = 0
-    train: list[Row] = field(default_factory=list)
-    validation: list[Row] = field(default_factory=list)
+    train: list[MetricRow] = field(default_factory=list)
+    validation: list[MetricRow] = field(default_factory=list)
 
 
 class Histories:
@@ -34,7 +33,7 @@ class Histories:
         self._known: LRUCache[tuple[int, str], History] = LRUCache(_MOST_RUNS)
         self._lock = threading.Lock()
 
-    def read(self, run: Row) -> History:
+    def read(self, run: RunRow) -> History:
         """Return a run's metrics up to now; ``run`` is its row."""
         with self._lock:
             key = run["id"], run["created_at"]  # a deleted run's id is given out again

@@ -5,6 +5,7 @@ from typing import Any
 
 from core.errors import WorkspaceError
 from core.training.runs.lifecycle import check_resumable, delete_run, extend_run, rename_run
+from core.training.runs.rows import RunRow
 from core.training.runs.runner import mark_interrupted
 from core.training.runs.states import ACTIVE, RunState
 from ui.error_messages import answers_errors
@@ -20,7 +21,6 @@ from ui.train.run_report import write_report
 from ui.train.run_table import answer_groups, differences, run_summary, run_view
 
 Question = dict[str, Any]
-Row = dict[str, Any]
 _MOST_OVERLAYS = 6
 # they would change, or take away, what is being merged
 _NOT_WHILE_MERGING = {"resume", "extend", "rename", "discard"}
@@ -121,14 +121,14 @@ def _resume(services: Services, name: str) -> None:
     services.queue.submit(name)
 
 
-def _chosen(rows: list[Row], wanted: object) -> Row | None:
+def _chosen(rows: list[RunRow], wanted: object) -> RunRow | None:
     """Return the run to draw: the one asked for, else the one going on, else the latest."""
     asked_for = (row for row in rows if row["name"] == wanted)
     going_on = (row for row in rows if row["state"] == RunState.RUNNING)
     return next(asked_for, None) or next(going_on, None) or next(iter(rows), None)
 
 
-def _others(rows: list[Row], chosen: Row, wanted: object) -> list[Row]:
+def _others(rows: list[RunRow], chosen: RunRow, wanted: object) -> list[RunRow]:
     """Return the runs to lay over the chosen one."""
     names = wanted if isinstance(wanted, list) else []
     return [row for row in rows if row["name"] in names and row is not chosen][:_MOST_OVERLAYS]

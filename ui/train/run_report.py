@@ -6,14 +6,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from core.training.runs.rows import AnswerRow, RunRow
 from ui.markup import fill_template
 from ui.svg_chart import svg_chart
-from ui.train.run_table import answer_groups, duration, run_summary
-
-Row = dict[str, Any]
+from ui.train.run_table import Shown, answer_groups, duration, run_summary
 
 
-def write_report(row: Row, figures: Sequence[Row], answers: Sequence[Row]) -> Markup:
+def write_report(
+    row: RunRow, figures: Sequence[dict[str, Any]], answers: Sequence[AnswerRow]
+) -> Markup:
     """Return the report of a run; ``figures`` are Plotly objects, ``answers`` the rows of its
     watched prompts.
     """
@@ -47,7 +48,7 @@ def _to_the_second(moment: str | None) -> str:
     return moment[:19].replace("T", " ") if moment else "–"
 
 
-def _answers(group: Row) -> Row:
+def _answers(group: Shown) -> dict[str, str]:
     asked = {
         f"step {answer['step']}" if answer["step"] else "base model": answer["answer"]
         for answer in group["answers"]

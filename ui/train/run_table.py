@@ -6,11 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from core.storage.workspace import Workspace
+from core.training.runs.rows import AnswerRow, MetricRow, RunRow
 from core.training.runs.states import ACTIVE, RunState
 from core.training.settings import read_settings
 
-Row = dict[str, Any]
 _RESUMABLE = {RunState.INTERRUPTED, RunState.STOPPED, RunState.FAILED}
+Shown = dict[str, Any]  # what a page is told, as JSON
 _STATE_WORDS = {
     RunState.QUEUED: "waiting",
     RunState.RUNNING: "training",
@@ -21,7 +22,7 @@ _STATE_WORDS = {
 }
 
 
-def run_summary(row: Row) -> Row:
+def run_summary(row: RunRow) -> Shown:
     """Return one line of the table of runs."""
     settings = read_settings(row["settings"])
     return {
@@ -43,7 +44,9 @@ def run_summary(row: Row) -> Row:
     }
 
 
-def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: Workspace) -> Row:
+def run_view(
+    row: RunRow, train: Sequence[MetricRow], waiting: Sequence[str], workspace: Workspace
+) -> Shown:
     """Return what the monitor says of one run; ``waiting`` names those in the queue, the next one
     first.
     """
@@ -65,7 +68,7 @@ def run_view(row: Row, train: Sequence[Row], waiting: Sequence[str], workspace: 
     }
 
 
-def outcome_words(row: Row) -> str:
+def outcome_words(row: RunRow) -> str:
     """Say what a run that has ended brought; '' for one that has not, or was not validated."""
     if row["state"] not in {RunState.FINISHED, RunState.STOPPED} or row["best_loss"] is None:
         return ""
@@ -77,13 +80,13 @@ def outcome_words(row: Row) -> str:
     return f"Validation loss {row['base_loss']:.2f} → {best}."
 
 
-def _has_adapter_apart(row: Row, workspace: Workspace) -> bool:
+def _has_adapter_apart(row: RunRow, workspace: Workspace) -> bool:
     """Return whether a run's best model is an adapter that is not merged into its base yet."""
     is_adapter = (workspace.model_folder(row["name"]) / "adapter_config.json").is_file()
     return is_adapter and not workspace.merged_folder(row["name"]).exists()
 
 
-def differences(rows: Sequence[Row]) -> list[Row]:
+def differences(rows: Sequence[RunRow]) -> list[Shown]:
     """Return the settings in which runs differ, each with the value of every run; none for a single
     run.
     """
@@ -100,7 +103,9 @@ def differences(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, paused: bool) -> str:
+def progress_words(
+    row: RunRow, train: Sequence[MetricRow], waiting: Sequence[str], *, paused: bool
+) -> str:
     """Say where a run stands and how long it will still take."""
     if row["state"] == RunState.QUEUED and row["name"] in waiting:
         return f"Waiting: number {waiting.index(row['name']) + 1} in the queue"
@@ -112,7 +117,7 @@ def progress_words(row: Row, train: Sequence[Row], waiting: Sequence[str], *, pa
     if row["state"] != RunState.RUNNING or not train:
         return f"{words} · {duration(row['elapsed_s'])}"
     left_s = row["elapsed_s"] / max(row["step"], 1) * (row["total_steps"] - row["step"])
-    speed = sum(point["tokens_per_s"] for point in train[-20:]) / len(train[-20:])
+    speed = sum(point["tokens_per_s"] or 0.0 for point in train[-20:]) / len(train[-20:])
     if row["requested_action"] == "stop":
         return f"{words} · stopping after this step"
     return f"{words} · {'paused' if paused else f'about {duration(left_s)} left'} · {speed:,.0f} tokens/s"
@@ -128,7 +133,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def answer_groups(answers: Sequence[Row]) -> list[Row]:
+def answer_groups(answers: Sequence[AnswerRow]) -> list[Shown]:
     """Return each watched prompt with its answers in the order of the steps."""
     groups = []
     for _, found in groupby(answers, key=lambda answer: answer["data_row"]):

@@ -6,18 +6,16 @@ Knows no queue and no screen.
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from core.errors import SettingsError, WorkspaceError
 from core.models.resolve import read_facts
 from core.storage.atomic_write import recover
 from core.storage.workspace import Workspace
+from core.training.runs.rows import RunRow
 from core.training.runs.runner import is_alive
 from core.training.runs.states import ACTIVE, AT_REST, RunState
 from core.training.runs.store import RunStore
 from core.training.settings import change_settings, read_settings
-
-Row = dict[str, Any]
 
 
 def check_resumable(workspace: Workspace, name: str) -> None:
@@ -96,7 +94,7 @@ def _check_nothing_stands_on(
             )
 
 
-def _stands_on(workspace: Workspace, row: Row, name: str, *, kept_too: bool) -> bool:
+def _stands_on(workspace: Workspace, row: RunRow, name: str, *, kept_too: bool) -> bool:
     """Return whether a run needs another run's model: by its name, by its folder, or through an
     adapter of it.
 
@@ -126,7 +124,7 @@ def delete_run(workspace: Workspace, name: str) -> None:
     shutil.rmtree(workspace.run_folder(name), ignore_errors=True)
 
 
-def _at_rest(workspace: Workspace, name: str) -> Row:
+def _at_rest(workspace: Workspace, name: str) -> RunRow:
     row = RunStore(workspace).find(name)
     if row["state"] not in AT_REST or is_alive(workspace, name):
         raise WorkspaceError(f"The run '{name}' is waiting or going on: stop it first.")

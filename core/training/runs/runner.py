@@ -13,7 +13,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
-from typing import Any
 
 from core.datasets.dataset import Dataset
 from core.datasets.store import DatasetStore
@@ -25,6 +24,7 @@ from core.training.distributed import EXIT_PEER_FAILED, SINGLE_PROCESS, Group
 from core.training.events import Event, RunFailed, RunFinished, Sink
 from core.training.planning.plan import RunPlan, plan_run
 from core.training.runs.control import ControlSignals
+from core.training.runs.rows import RunRow
 from core.training.runs.states import ACTIVE, RunState
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
@@ -206,7 +206,7 @@ def _events(
         raise
 
 
-def _check_identity(runs: RunStore, row: dict[str, Any], plan: RunPlan) -> None:
+def _check_identity(runs: RunStore, row: RunRow, plan: RunPlan) -> None:
     """Keep what tells the base's weights and tokenizer and the rows from others when a run begins,
     and compare when it goes on.
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from core.datasets.splits import SplitSettings
 from core.errors import WorkspaceError
@@ -18,10 +18,10 @@ from core.training.events import (
     SampleAnswered,
     StepDone,
 )
+from core.training.runs.rows import AnswerRow, MetricRow, RunRow
 from core.training.runs.states import ACTIVE, RunState
 from core.training.settings import TrainingSettings, read_settings
 
-Row = dict[str, Any]
 _END_STATES = {
     "completed": RunState.FINISHED,
     "early_stopped": RunState.FINISHED,
@@ -112,20 +112,21 @@ class RunStore:
             stem, (row["name"] for row in self._database.query("SELECT name FROM runs"))
         )
 
-    def find(self, name: str) -> Row:
+    def find(self, name: str) -> RunRow:
         """Return a run's row with its dataset's name. Raises WorkspaceError when there is none."""
         row = self._database.one(f"{_WITH_DATASET} WHERE runs.name = ?", [name])
         if row is None:
             raise WorkspaceError(f"There is no run '{name}' in {self._workspace.folder}.")
-        return row
+        return cast("RunRow", row)
 
     def settings(self, name: str) -> TrainingSettings:
         """Return a run's settings."""
         return read_settings(self.find(name)["settings"])
 
-    def all(self) -> list[Row]:
+    def all(self) -> list[RunRow]:
         """Return all runs, the latest first, each with its dataset's name."""
-        return self._database.query(f"{_WITH_DATASET} ORDER BY runs.id DESC")
+        rows = self._database.query(f"{_WITH_DATASET} ORDER BY runs.id DESC")
+        return cast("list[RunRow]", rows)
 
     def waiting_like(self, settings: TrainingSettings, content_hash: str) -> str:
         """Return the run that waits or goes on with the same settings and data, '' for none."""
@@ -137,12 +138,15 @@ class RunStore:
                 return str(row["name"])
         return ""
 
-    def in_states(self, states: Collection[RunState]) -> list[Row]:
-        """Return the runs in any of some states, the first made first."""
+    def in_states(self, states: Collection[RunState]) -> list[RunRow]:
+        """Return the runs in any of some states, the first made first, each with its dataset's
+        name.
+        """
         marks = ", ".join("?" * len(states))
-        return self._database.query(
-            f"SELECT * FROM runs WHERE state IN ({marks}) ORDER BY id", list(states)
+        rows = self._database.query(
+            f"{_WITH_DATASET} WHERE state IN ({marks}) ORDER BY runs.id", list(states)
         )
+        return cast("list[RunRow]", rows)
 
     def set_state(
         self, name: str, state: RunState, message: str = "", only_from: Collection[RunState] = ()
@@ -210,22 +214,24 @@ class RunStore:
             case RunFailed():
                 self._end(run_id, RunState.FAILED, event.message, None)
 
-    def metrics(self, name: str, kind: str, after: int = -1) -> list[Row]:
+    def metrics(self, name: str, kind: str, after: int = -1) -> list[MetricRow]:
         """Return the metrics of one kind beyond a step, in the order of the steps."""
-        return self._database.query(
+        rows = self._database.query(
             "SELECT metrics.* FROM metrics JOIN runs ON runs.id = run_id WHERE name = ? AND kind "
             "= ? AND metrics.step > ? "
             "ORDER BY metrics.step",
             [name, kind, after],
         )
+        return cast("list[MetricRow]", rows)
 
-    def answers(self, name: str) -> list[Row]:
+    def answers(self, name: str) -> list[AnswerRow]:
         """Return the watched prompts' answers, by row and step."""
-        return self._database.query(
+        rows = self._database.query(
             "SELECT answers.* FROM answers JOIN runs ON runs.id = run_id WHERE name = ? ORDER BY "
             "data_row, answers.step",
             [name],
         )
+        return cast("list[AnswerRow]", rows)
 
     def last_speed(self, wanted: TrainingSettings, content_hash: str) -> float | None:
         """Return the tokens per second of a dataset's last run whose steps cost what those of
@@ -315,7 +321,7 @@ class RunStore:
             tables.table("answers").insert(row, replace=True)
 
     def _end(self, run_id: int, state: RunState, message: str, elapsed_s: float | None) -> None:
-        changes: Row = {
+        changes: dict[str, Any] = {
             "state": state,
             "message": message,
             "requested_action": "",
