@@ -57,7 +57,7 @@ def _judged_review(folder: Path) -> ReviewStore:
     answer_review(
         workspace,
         "r",
-        ModelCache(workspace.find_run_model),
+        ModelCache(workspace),
         lambda: False,
         lambda _done, _total: None,
     )

@@ -158,7 +158,7 @@ def tuned(
             "base_loss": round(row["base_loss"], 3),
             "best_loss": round(row["best_loss"], 3),
         }
-        yield ModelCache(workspace.find_run_model), run, figures
+        yield ModelCache(workspace), run, figures
 
 
 def measure_answers(

@@ -1,7 +1,7 @@
 """Ids by tiktoken against those of the checkpoint's own tokenizer: equal on every text, and how many
 times quicker on one thread.
 
-Run: python benchmarks/tokenizing.py [--json] [FOLDER …], folders with a tokenizer beside those of
+Run: python benchmarks/tokenizing.py [--json] [--only] [FOLDER …], folders with a tokenizer beside those of
 ../shared/data/tokenizers and pocket's.
 """
 
@@ -41,12 +41,14 @@ def main() -> None:
     """Compare and time every tokenizer, and exit with 1 where ids differ."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--only", action="store_true", help="only these folders")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     texts = list(_texts())
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, folder in _folders(chosen.folders, Path(scratch)):
+        usual = () if chosen.only else _folders(Path(scratch))
+        for name, folder in (*usual, *((one.name, one) for one in chosen.folders)):
             found[name] = _compare(load_tokenizer(folder), texts)
             print(f"{name}: {found[name]}", file=sys.stderr)
     characters = sum(map(len, texts))
@@ -55,8 +57,8 @@ def main() -> None:
     sys.exit(any(one["different"] for one in found.values()))
 
 
-def _folders(more: Sequence[Path], scratch: Path) -> Iterator[tuple[str, Path]]:
-    yield "pocket", find_model("pocket", lambda _: None).weights_folder
+def _folders(scratch: Path) -> Iterator[tuple[str, Path]]:
+    yield "pocket", find_model("pocket", None).weights_folder
     for path in sorted((_SHARED / "tokenizers").glob("*.tokenizer.json")):
         folder = scratch / path.name.removesuffix(".tokenizer.json")
         folder.mkdir()
@@ -72,7 +74,6 @@ def _folders(more: Sequence[Path], scratch: Path) -> Iterator[tuple[str, Path]]:
             '{"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"}'
         )
         yield "gpt2", folder
-    yield from ((folder.name, folder) for folder in more)
 
 
 def _texts() -> Iterator[str]:

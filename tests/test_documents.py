@@ -170,7 +170,7 @@ def test_no_option_is_documented_that_there_is_not() -> None:
     }
     for document in ("README.md", "docs/command-line.md", "docs/sharing.md", "SECURITY.md"):
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", read(document)))
-        assert named <= known | {"--extra-index-url"}, document
+        assert named <= known | {"--extra-index-url", "--no-deps"}, document
 
 
 def test_the_schema_that_is_written_down_is_the_one_that_migrations_make(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from core.datasets.samples import find_file, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
 from core.generation.model_cache import ModelCache
+from core.models.gguf_file import SMOLLM2, smollm2_file
 from core.models.resolve import bundled_models
 from core.prompts.built_in import BUILT_IN
 from core.storage.workspace import Workspace
@@ -57,9 +58,8 @@ class Services:
         runs = [row["name"] for row in self.runs.all()]
         tuned = [name for name in runs if self.workspace.model_folder(name).is_dir()]
         tuned += [f"{name}@{step}" for name in runs for step in self.workspace.kept_steps(name)]
-        return [(f"{name} (base)", name) for name in bundled_models()] + [
-            (name, name) for name in tuned
-        ]
+        bases = [*bundled_models(), *([SMOLLM2] if smollm2_file() else [])]
+        return [(f"{name} (base)", name) for name in bases] + [(name, name) for name in tuned]
 
     def style_choices(self) -> list[Choice]:
         """Return every prompt style: those that come with Fuata, and those written on the page."""
@@ -97,7 +97,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
     datasets = DatasetStore(workspace)
     datasets.fold_doubles()
     _offer_samples(datasets)
-    model_cache = ModelCache(workspace.find_run_model)
+    model_cache = ModelCache(workspace)
     return Services(
         workspace=workspace,
         datasets=datasets,

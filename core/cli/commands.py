@@ -15,7 +15,7 @@ from core.cli.output import emit, say, show
 from core.cli.progress import EventPrinter, print_plan
 from core.datasets.conversation import Example
 from core.datasets.export import export_refused, export_rows
-from core.datasets.samples import find_file
+from core.datasets.samples import find_file, home_path
 from core.datasets.splits import split_examples
 from core.errors import SettingsError, WorkspaceError
 from core.models.encoder import encoder_of, own_style
@@ -76,7 +76,7 @@ def draft(chosen: argparse.Namespace) -> int:
     with told_by_path(chosen.out):
         check_writable(chosen.out)  # before the model has answered for an hour
     drafting = find_open_rows(find_file(chosen.file))
-    models = ModelCache(Workspace(chosen.workspace).find_run_model)
+    models = ModelCache(Workspace(chosen.workspace))
     respond = find_respond(chosen.model, models)
     done = 0
     with told_by_path(chosen.out):
@@ -108,7 +108,7 @@ def preview(chosen: argparse.Namespace) -> int:
 
 def _encoder(chosen: argparse.Namespace) -> tuple[PromptEncoder, int]:
     """Return what a model reads rows by, and how many tokens it takes."""
-    source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
+    source = find_model(chosen.model, Workspace(chosen.workspace))
     return encoder_of(source, chosen.style), max_context(source.weights_folder)
 
 
@@ -184,7 +184,7 @@ def _named(chosen: argparse.Namespace) -> str:
 
 def _settings(chosen: argparse.Namespace, workspace: Workspace) -> TrainingSettings:
     defaults = default_settings(chosen.model, as_method(chosen.method) if chosen.method else None)
-    source = find_model(chosen.model, workspace.find_run_model)
+    source = find_model(chosen.model, workspace)
     changes = {name: getattr(chosen, name) for name in _settings_in(chosen)}
     style = chosen.style or own_style(source)
     return change_settings(
@@ -226,7 +226,7 @@ def generate(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
     sampling = _sampling(chosen)
     rows = _chosen_rows(chosen) if chosen.data else []
-    chat_model = ModelCache(workspace.find_run_model).get(chosen.model, chosen.style)
+    chat_model = ModelCache(workspace).get(chosen.model, chosen.style)
     answers = (
         answer_rows(chat_model, rows, sampling)
         if chosen.data
@@ -237,6 +237,22 @@ def generate(chosen: argparse.Namespace) -> int:
             emit(line) if chosen.json or chosen.data else show({}, line["response"], as_json=False)
         return 0
     return _write_lines(chosen, list(answers))
+
+
+def import_model(chosen: argparse.Namespace) -> int:
+    """Read a GGUF file into a folder."""
+    from core.models.read_gguf import import_gguf
+
+    def tell(progress: Progress) -> None:
+        report(progress)
+        say(f"{progress} …")
+
+    if chosen.out.exists():
+        raise WorkspaceError(f"{chosen.out} is there already: give a folder that is not.")
+    with told_by_path(chosen.out):
+        import_gguf(home_path(str(chosen.file)), chosen.out, tell)
+    show({"out": str(chosen.out)}, f"The model is in {chosen.out}", as_json=chosen.json)
+    return 0
 
 
 def merge(chosen: argparse.Namespace) -> int:

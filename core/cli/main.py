@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_generate(
         known.add_parser("generate", parents=[common], help="answer prompts with a model")
     )
+    _add_import(
+        known.add_parser("import", parents=[common], help="read a GGUF file into a plain folder")
+    )
     _add_merge(
         known.add_parser(
             "merge", parents=[common], help="write an adapter and its base as one model"
@@ -154,6 +157,15 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"
     )
     parser.set_defaults(command="core.cli.commands:generate")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", type=Path, help="a .gguf file")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True,
+        help="folder to write, which must not be there yet",
+    )  # fmt: skip
+    parser.set_defaults(command="core.cli.commands:import_model")
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:

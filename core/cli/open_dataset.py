@@ -62,7 +62,7 @@ def _packed_name(paths: Sequence[Path]) -> str:
 
 def _without(dataset: Dataset, recipe: Recipe, chosen: argparse.Namespace) -> Dataset:
     """Return a dataset without the rows of which a check under the command's model finds something."""
-    source = find_model(chosen.model, Workspace(chosen.workspace).find_run_model)
+    source = find_model(chosen.model, Workspace(chosen.workspace))
     context = max_context(source.weights_folder)
     report = report_on(dataset, encoder_of(source, chosen.style), context)
     found = {one.kind: one for one in report.findings}

@@ -4,14 +4,12 @@ Knows no run in progress.
 """
 
 import threading
-from collections.abc import Callable
-from pathlib import Path
 
 from cachetools import LRUCache
 
 from core.generation.chat_model import ChatModel
 from core.models.encoder import encoder_of
-from core.models.resolve import ModelSource, find_model
+from core.models.resolve import ModelPlaces, ModelSource, find_model
 
 _CAPACITY = 3
 
@@ -19,9 +17,9 @@ _CAPACITY = 3
 class ModelCache:
     """Hands out speakers by a user's word for a model. Safe to use from many threads."""
 
-    def __init__(self, run_folder: Callable[[str], Path | None]) -> None:
-        """``run_folder`` maps a run's name to its model folder, or to None."""
-        self._run_folder = run_folder
+    def __init__(self, places: ModelPlaces | None) -> None:
+        """``places`` are a workspace's; without them there are no runs."""
+        self._places = places
         self._lock = threading.Lock()
         self._chat_models: LRUCache[tuple[str, int, str], ChatModel] = LRUCache(_CAPACITY)
 
@@ -30,7 +28,7 @@ class ModelCache:
 
         Raises ModelError.
         """
-        return find_model(name, self._run_folder)
+        return find_model(name, self._places)
 
     def get(self, name: str, style: str = "") -> ChatModel:
         """Return a model ready to answer, under ``style`` or else the one it was tuned with.

@@ -40,7 +40,7 @@ def load_model(
     For an adapter the base model is loaded with the adapter on top. Raises ModelError when the
     folder does not hold a causal language model that transformers knows.
     """
-    _silence()
+    silence_libraries()
     check_causal(source)
     device = torch.device("cpu") if on_cpu else best_device()
     packing = _four_bits(compute_dtype(four_bits) or torch.float32, device) if four_bits else {}
@@ -108,7 +108,7 @@ def takes_logits_to_keep(model: "PreTrainedModel") -> bool:
     return "logits_to_keep" in inspect.signature(type(base_of(model)).forward).parameters
 
 
-def _silence() -> None:
+def silence_libraries() -> None:
     """Keep what libraries say to their developers, and their progress bars, off our terminal: our
     own events tell of progress.
     """

@@ -1,18 +1,18 @@
 """A user's word for a model becomes a folder on disk. Imports neither torch nor transformers.
 
-``pocket``, a folder, a run's name or a hub id. Only a hub id may reach for the network.
+``pocket``, ``smollm2``, a folder, a GGUF file, a run's name or a hub id. Only a hub id may reach for the network.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from core.errors import ModelError
+from core.models.gguf_file import SMOLLM2, find_smollm2, folder_of, is_gguf
 from core.storage.json_object import read_json_object
 
 BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
@@ -31,7 +31,7 @@ _TOKENIZER_FILES = (
 _SAMPLED_BYTES = 2048
 _LONGEST_HEADER = 100_000_000  # as the safetensors library has it
 
-Kind = Literal["bundled", "folder", "run", "hub"]
+Kind = Literal["bundled", "folder", "run", "hub", "gguf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +65,41 @@ class ModelSource:
         return self.base_folder is not None
 
 
-def find_model(name: str, run_folder: Callable[[str], Path | None]) -> ModelSource:
-    """Return where the model a user named lies; ``run_folder`` maps a run's name to its model
-    folder.
+class ModelPlaces(Protocol):
+    """Where models of a workspace lie."""
 
-    Raises ModelError when there is no such model or its weights are not safetensors.
+    @property
+    def models(self) -> Path:
+        """The folder of models that were read from other layouts."""
+
+    def find_run_model(self, name: str) -> Path | None:
+        """Return the model folder of a run, None where there is no such run."""
+
+
+def find_model(name: str, places: ModelPlaces | None) -> ModelSource:
+    """Return where the model a user named lies; without ``places`` there are no runs.
+
+    A GGUF file is read into a plain folder, the first time. Raises ModelError when there is no such
+    model or its weights are neither safetensors nor GGUF.
     """
-    run = run_folder(name)
+    run = places.find_run_model(name) if places else None
     if run is not None:
-        return _describe(name, "run", run, run_folder)
+        return _describe(name, "run", run, places)
     if name in bundled_models():
-        return _describe(name, "bundled", BUNDLED_FOLDER / name, run_folder)
-    path = _existing(name)
+        return _describe(name, "bundled", BUNDLED_FOLDER / name, places)
+    path = find_smollm2() if name == SMOLLM2 else _existing(name)
+    if path is not None and path.is_file() and is_gguf(path.name):
+        if places is None:
+            raise ModelError(f"{path} is a GGUF file, which is read into a workspace: name one.")
+        return _describe(name, "gguf", folder_of(path, places.models), places)
     if path is not None:
-        return _describe(name, "folder", path, run_folder)
+        return _describe(name, "folder", path, places)
     if not _HUB_ID.fullmatch(name) or name.startswith((".", "/")):
         raise ModelError(
-            f"There is no model '{name}': give pocket, a folder, a run's name or a hub id "
-            "(owner/name)."
+            f"There is no model '{name}': give pocket, smollm2, a folder, a GGUF file, a run's name "
+            "or a hub id (owner/name)."
         )
-    return _describe(name, "hub", _fetch(name), run_folder)
+    return _describe(name, "hub", _fetch(name), places)
 
 
 def bundled_models() -> list[str]:
@@ -188,9 +203,7 @@ def _sampled(path: Path, _size: int, _changed_ns: int) -> bytes:
     return digest.digest()
 
 
-def _describe(
-    name: str, kind: Kind, folder: Path, run_folder: Callable[[str], Path | None]
-) -> ModelSource:
+def _describe(name: str, kind: Kind, folder: Path, places: ModelPlaces | None) -> ModelSource:
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is a file, not a model: give the folder that holds config.json and "
@@ -200,7 +213,7 @@ def _describe(
     style, day = str(facts.get("style", "")), str(facts.get("day", ""))
     if (folder / "adapter_config.json").is_file():
         _check_safetensors(folder, "adapter_model")
-        return ModelSource(name, kind, folder, _find_base(name, folder, run_folder), style, day)
+        return ModelSource(name, kind, folder, _find_base(name, folder, places), style, day)
     if not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder} is no model: it has no config.json; give a folder saved by transformers."
@@ -236,11 +249,11 @@ def _check_safetensors(folder: Path, stem: str) -> None:
     raise ModelError(f"{folder} is no model: it has no {stem}.safetensors.")
 
 
-def _find_base(name: str, folder: Path, run_folder: Callable[[str], Path | None]) -> Path:
+def _find_base(name: str, folder: Path, places: ModelPlaces | None) -> Path:
     base = str(read_adapter(folder).get("base_model_name_or_path", ""))
     base = str(read_facts(folder).get("base_model", base))
     try:
-        source = find_model(base, run_folder)
+        source = find_model(base, places)
     except ModelError as error:
         raise ModelError(
             f"The adapter '{name}' stands on '{base}', which is gone: {error}"

@@ -109,11 +109,8 @@ class PromptEncoder:
         """Return the characters of an example that the vocabulary has no way to write, so that they
         vanish.
         """
-        if self.tokenizer.writes_all:
-            return set()
-        return self.tokenizer.lost_characters(
-            "".join(turn.text + turn.input for turn in example.turns)
-        )
+        text = "".join(turn.text + turn.input for turn in example.turns)
+        return set() if self.tokenizer.can_write(text) else self.tokenizer.lost_characters(text)
 
     def encode_prompt(self, turns: Sequence[Turn]) -> list[int]:
         """Return the ids a model is asked with: a prefix of the ids it is trained on."""

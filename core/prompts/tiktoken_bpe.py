@@ -4,7 +4,8 @@ Knows no model and no style. Reads the ``tokenizer.json`` layout of the ``tokeni
 GPT-2, Llama 3, Qwen, SmolLM and pocket all use it.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,14 @@ _GPT2_SINGLE_DIGITS_PATTERN = (
 )
 
 
+# Bytes that no UTF-8 has, and the characters whose first byte is one of the last five that it has.
+_NEVER_WRITTEN = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})
+_PLANES = {
+    0xF0: "\U00010000-\U0003ffff", 0xF1: "\U00040000-\U0007ffff", 0xF2: "\U00080000-\U000bffff",
+    0xF3: "\U000c0000-\U000fffff", 0xF4: "\U00100000-\U0010ffff",
+}  # fmt: skip
+
+
 class NotByteLevelError(FuataError):
     """The vocabulary is of another kind; the caller falls back to the checkpoint's own tokenizer."""
 
@@ -35,9 +44,18 @@ class ByteLevelEncoding:
     encoding: tiktoken.Encoding
     ids: np.ndarray[Any, np.dtype[np.int64]]  # rank → id
     normal_form: bool  # text is brought to Unicode NFC first
+    # characters with a byte that is no token: the checkpoint's own tokenizer drops it, and joins
+    # what stands around it
+    unwritten: re.Pattern[str] | None = None
+
+    def can_write(self, text: str) -> bool:
+        """Return whether all bytes of a text are tokens."""
+        return self.unwritten is None or self.unwritten.search(text) is None
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of ordinary text; what looks like a special token stays text."""
+        """Return the ids of ordinary text that can be written; what looks like a special token
+        stays text.
+        """
         text = normalize("NFC", text) if self.normal_form else text
         ranks = self.encoding.encode_ordinary(text)
         ids: list[int] = self.ids[ranks].tolist() if ranks else []
@@ -49,6 +67,7 @@ class ByteLevelEncoding:
         return {
             int(self.ids[rank]): self.encoding.decode_single_token_bytes(rank)
             for rank in range(len(self.ids))
+            if self.ids[rank] >= 0
         }
 
 
@@ -62,9 +81,28 @@ def build_byte_level(document: Mapping[str, Any], name: str) -> ByteLevelEncodin
     model = document.get("model") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout"):
         raise NotByteLevelError("the model is not plain BPE")
-    ranks, ids = _rank(model["vocab"], model.get("merges") or [])
+    missing = {byte for byte, name in _byte_characters().items() if name not in model["vocab"]}
+    ranks, ids = _rank(model["vocab"], model.get("merges") or [], missing)
     encoding = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
-    return ByteLevelEncoding(encoding, np.asarray(ids, dtype=np.int64), normal_form)
+    return ByteLevelEncoding(
+        encoding, np.asarray(ids, dtype=np.int64), normal_form, _characters_with(missing)
+    )
+
+
+def _characters_with(missing: Collection[int]) -> re.Pattern[str] | None:
+    """Return a pattern of the characters that some bytes are needed for, None for none.
+
+    Raises NotByteLevelError where those are most of all characters.
+    """
+    needed = sorted(byte for byte in missing if byte not in _NEVER_WRITTEN)
+    if any(0x80 <= byte < 0xF0 for byte in needed):
+        raise NotByteLevelError("bytes of usual characters are missing from the vocabulary")
+    ranges = [
+        f"\\x{byte:02x}" if byte < 0x80 else _PLANES[byte]
+        for byte in needed
+        if byte in _PLANES or byte < 0x80
+    ]
+    return re.compile(f"[{''.join(ranges)}]") if ranges else None
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None) -> str:
@@ -106,20 +144,23 @@ def _uses_nfc(normalizer: Mapping[str, Any] | None) -> bool:
 
 
 def _rank(
-    vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]]
+    vocabulary: Mapping[str, int], merges: Sequence[str | Sequence[str]], missing: Collection[int]
 ) -> tuple[dict[bytes, int], list[int]]:
-    """Rank the tokens in the order in which BPE makes them: 256 bytes, then one per merge."""
+    """Rank the tokens in the order in which BPE makes them: 256 bytes, then one per merge.
+
+    A byte that is missing has a rank all the same, as tiktoken wants it, and no id: -1.
+    """
     byte_of = {character: byte for byte, character in _byte_characters().items()}
     ranks: dict[bytes, int] = {}
     ids: list[int] = []
     pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     for token in [*byte_of, *("".join(pair) for pair in pairs)]:
-        if token not in vocabulary:
+        if token not in vocabulary and byte_of.get(token) not in missing:
             raise NotByteLevelError("a byte or a merged token is missing from the vocabulary")
         spelled = bytes(byte_of[character] for character in token)
         if spelled not in ranks:
             ranks[spelled] = len(ids)
-            ids.append(vocabulary[token])
+            ids.append(vocabulary.get(token, -1))
     return ranks, ids
 
 

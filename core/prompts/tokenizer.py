@@ -80,7 +80,7 @@ class Tokenizer:
                 "tokenizer takes"
             )
         try:
-            if self.byte_level:
+            if self.byte_level and self.byte_level.can_write(text):
                 return self.byte_level.encode(text)
             ids: list[int] = self.fallback.encode(text, add_special_tokens=False).ids
         except BaseException as error:
@@ -92,10 +92,11 @@ class Tokenizer:
             raise
         return ids
 
-    @property
-    def writes_all(self) -> bool:
-        """Whether every text can be written: where all bytes are tokens nothing is ever lost."""
-        return self.byte_level is not None
+    def can_write(self, text: str) -> bool:
+        """Return whether it is known at once that nothing of a text is lost: all its bytes are
+        tokens.
+        """
+        return self.byte_level is not None and self.byte_level.can_write(text)
 
     def lost_characters(self, text: str) -> set[str]:
         """Return the characters of a text that are gone, or unknown, once it is written as ids and

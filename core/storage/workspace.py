@@ -85,6 +85,11 @@ class Workspace:
         return self.folder / "styles"
 
     @property
+    def models(self) -> Path:
+        """Models that were read from another layout; made when the first is."""
+        return self.folder / "models"
+
+    @property
     def uploads(self) -> Path:
         """What a browser sent or is to fetch, until it was taken; nobody else of this machine may
         look into it.

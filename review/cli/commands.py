@@ -59,9 +59,7 @@ def add(chosen: argparse.Namespace) -> int:
 
 
 def _answer(workspace: Workspace, chosen: argparse.Namespace) -> int:
-    answer_review(
-        workspace, chosen.name, ModelCache(workspace.find_run_model), lambda: False, _say_progress
-    )
+    answer_review(workspace, chosen.name, ModelCache(workspace), lambda: False, _say_progress)
     pairs = ReviewStore(workspace).find(chosen.name)["pair_count"]
     show(
         {"review": chosen.name, "pairs": pairs},

@@ -32,7 +32,7 @@ def model_facts(workspace: Workspace, name: str) -> dict[str, Any]:
     """Return what is kept of a model: where it lies, how it was made, and a fingerprint of its
     weights.
     """
-    source = find_model(name, workspace.find_run_model)
+    source = find_model(name, workspace)
     known = {"folder": str(source.folder), "kind": source.kind, **read_facts(source.folder)}
     run = _run_facts(workspace, name) if source.kind == "run" else {}
     return {**known, **run, "weights": weights_fingerprint(source)}

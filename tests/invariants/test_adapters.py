@@ -45,7 +45,7 @@ def test_an_adapter_can_be_tuned_further_and_a_run_can_be_a_base(
     assert evaluations[0] == pytest.approx(RunStore(workspace).find(first)["best_loss"], rel=1e-5)
     assert (workspace.model_folder(second) / "adapter_model.safetensors").is_file()
     assert list(
-        ModelCache(workspace.find_run_model)
+        ModelCache(workspace)
         .get(second)
         .stream(load_dataset(small_file).examples[0].prompt, Sampling(max_new_tokens=3))
     )
@@ -59,7 +59,7 @@ def test_an_adapter_whose_base_is_gone_says_so(
     name, _ = run(workspace, small_file, settings(base, method="lora", epochs=1))
     shutil.rmtree(base)
     with pytest.raises(ModelError, match="stands on .* which is gone"):
-        find_model(name, workspace.find_run_model)
+        find_model(name, workspace)
 
 
 @pytest.mark.parametrize(

@@ -347,7 +347,7 @@ def test_a_model_of_another_kind_is_trained_on_padded_rows_and_says_so(
 
 
 def test_prompt_tokens_get_no_gradient(tiny_models: dict[str, Path]) -> None:
-    model = load_model(find_model(str(tiny_models["llama"]), lambda _: None))
+    model = load_model(find_model(str(tiny_models["llama"]), None))
     row = make_row(1, (5, 6, 7), (8, 0))
     BatchLoss(model).backward(collate([row], 0, mask_prompt=True), 1)
     gradient = model.get_output_embeddings().weight.grad
@@ -447,7 +447,7 @@ def test_products_in_bfloat16_learn_nearly_the_same_into_weights_of_float32(
 def test_padding_and_company_leave_a_rows_loss_unchanged(
     tiny_models: dict[str, Path], small_file: Path
 ) -> None:
-    model = load_model(find_model(str(tiny_models["qwen3"]), lambda _: None))
+    model = load_model(find_model(str(tiny_models["qwen3"]), None))
     encoder = load_encoder(tiny_models["qwen3"], "alpaca")
     rows = [encoder.encode_example(example) for example in load_dataset(small_file).examples[:6]]
     with torch.no_grad():

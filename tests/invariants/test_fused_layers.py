@@ -24,7 +24,7 @@ def adapted(folder: Path, **shape: Any) -> Any:
     """A model with an adapter whose second matrices are not zero, as a fresh one's are."""
     given = {"rank": 4, "alpha": 8.0, "dropout": 0.0, **shape}
     model = add_lora(
-        load_model(find_model(str(folder), lambda _: None)),
+        load_model(find_model(str(folder), None)),
         AdapterShape(**given),
         seed=1,
         base_model=str(folder),
@@ -127,9 +127,7 @@ def test_what_is_not_one_product_added_to_frozen_weights_stays_pefts(
 def test_gelu_written_out_becomes_one_kernel_of_the_same_function(
     tiny_models: dict[str, Path],
 ) -> None:
-    ours, theirs = (
-        load_model(find_model(str(tiny_models["gpt2"]), lambda _: None)) for _ in range(2)
-    )
+    ours, theirs = (load_model(find_model(str(tiny_models["gpt2"]), None)) for _ in range(2))
     fuse_layers(ours)
     kinds = {type(module) for module in ours.modules()}
     assert torch.nn.GELU in kinds and not any("GELUActivation" in kind.__name__ for kind in kinds)

@@ -41,7 +41,7 @@ def test_a_model_tuned_in_chatml_tells_everyone_how_to_ask_and_stop(
     workspace: Workspace, small_file: Path, tiny_models: dict[str, Path]
 ) -> None:
     name, _ = run(workspace, small_file, settings(tiny_models["qwen3"], style="chatml", epochs=1))
-    chat_model = ModelCache(workspace.find_run_model).get(name)
+    chat_model = ModelCache(workspace).get(name)
     assert chat_model.encoder.style.name == "chatml"
     assert chat_model.encoder.prompt_text(load_dataset(small_file).examples[1].prompt).startswith(
         "<|im_start|>user\n"
@@ -61,7 +61,7 @@ def test_a_model_tuned_with_a_persons_own_template_needs_the_file_no_more(
     )
     template.unlink()
     assert (
-        ModelCache(workspace.find_run_model)
+        ModelCache(workspace)
         .get(name)
         .encoder.prompt_text(load_dataset(small_file).examples[1].prompt)
         .startswith("[")
@@ -73,7 +73,7 @@ def test_a_long_prompt_takes_nothing_from_the_answers_beside_it(
 ) -> None:
     from core.datasets.conversation import Turn
 
-    chat_model = ModelCache(lambda _: None).get(str(tiny_models["llama"]), "alpaca")
+    chat_model = ModelCache(None).get(str(tiny_models["llama"]), "alpaca")
     prompts = [[Turn("user", "word " * 170)], [Turn("user", "short")]]
     sampling = Sampling(max_new_tokens=60)
     together = list(chat_model.respond_all(prompts, sampling, lambda: False))
@@ -89,7 +89,7 @@ def test_a_long_prompt_takes_nothing_from_the_answers_beside_it(
 def test_generation_in_company_and_alone_gives_the_same_answers(
     tiny_models: dict[str, Path], small_file: Path
 ) -> None:
-    model_cache = ModelCache(lambda _: None)
+    model_cache = ModelCache(None)
     prompts = [example.prompt for example in load_dataset(small_file).examples[:6]]
     for layout in LAYOUTS:
         chat_model = model_cache.get(str(tiny_models[layout]), "alpaca")
@@ -109,7 +109,7 @@ def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[s
     from core.generation.decode import Limits, stream_ids
 
     for layout in LAYOUTS:
-        model = load_model(find_model(str(tiny_models[layout]), lambda _: None))
+        model = load_model(find_model(str(tiny_models[layout]), None))
         ids = [5, 6, 7, 8]
         for token in stream_ids(model, ids[:4], Sampling(max_new_tokens=10), Limits([], 256)):
             with torch.no_grad():
@@ -120,7 +120,7 @@ def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[s
 def test_an_answer_never_leaves_the_context(tiny_models: dict[str, Path]) -> None:
     from core.datasets.conversation import Turn
 
-    chat_model = ModelCache(lambda _: None).get(str(tiny_models["gpt2"]), "alpaca")
+    chat_model = ModelCache(None).get(str(tiny_models["gpt2"]), "alpaca")
     long = [Turn("user", "word " * 300)]
     assert (
         next(iter(chat_model.respond_all([long], Sampling(), lambda: False))).finish_reason

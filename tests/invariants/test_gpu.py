@@ -40,7 +40,7 @@ def job(folder: Path, small_file: Path, tmp_path: Path, **changes: Any) -> Train
         "evaluations_per_epoch": 1,
     }
     settings = change_settings(TrainingSettings(model=str(folder)), given | changes)
-    model = load_model(find_model(str(folder), lambda _: None))
+    model = load_model(find_model(str(folder), None))
     if settings.method == "lora":
         model = add_lora(model, AdapterShape(4, 8, settings.lora_dropout), seed=1, base_model="x")
         if settings.precision == "bfloat16":

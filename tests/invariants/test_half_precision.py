@@ -100,7 +100,7 @@ def test_what_dora_measures_stays_as_it_is(tiny_models: dict[str, Path]) -> None
 
 
 def test_weights_that_learn_stay_in_float32(tiny_models: dict[str, Path]) -> None:
-    model = load_model(find_model(str(tiny_models["llama"]), lambda _: None))
+    model = load_model(find_model(str(tiny_models["llama"]), None))
     cast_frozen_weights(model, torch.bfloat16)
     assert not held(model)
 

@@ -97,7 +97,7 @@ def test_the_latest_finished_run_alone_keeps_its_state(workspace: Workspace, tra
 def test_a_renamed_run_is_found_by_its_new_name_alone(workspace: Workspace, train: Train) -> None:
     train("old", keep="last")
     rename_run(workspace, "old", "new")
-    assert find_model("new@9", workspace.find_run_model).folder.is_dir()
+    assert find_model("new@9", workspace).folder.is_dir()
     assert len(RunStore(workspace).metrics("new", "train")) == 9
     assert not workspace.run_folder("old").exists()
     with pytest.raises(WorkspaceError, match="There is no run 'old'"):

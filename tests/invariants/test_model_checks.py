@@ -67,7 +67,7 @@ def train(workspace: Workspace, file: Path, chosen: TrainingSettings, name: str)
 
 
 def ask(workspace: Workspace, model: str) -> str:
-    chat_model = ModelCache(workspace.find_run_model).get(model)
+    chat_model = ModelCache(workspace).get(model)
     [answer] = chat_model.respond_all([[Turn("user", "Say A.")]], Sampling(max_new_tokens=5), never)
     return answer.text
 
@@ -79,7 +79,7 @@ def test_an_adapter_whose_base_changed_says_so_wherever_it_is_used(
     train(workspace, small_file, settings(base), "adapter")
     assert ask(workspace, "adapter") is not None
     torch.manual_seed(7)
-    other = load_model(find_model(str(base), workspace.find_run_model))
+    other = load_model(find_model(str(base), workspace))
     with torch.no_grad():
         other.get_input_embeddings().weight[5] += 0.5  # one row of one tensor
     other.save_pretrained(base)
@@ -258,7 +258,7 @@ def test_an_encoder_that_a_config_calls_a_decoder_is_told_by_asking_it(
     folder = save_with_tokenizer(
         BertLMHeadModel(BertConfig(is_decoder=True, **SIZES, **IDS)), tmp_path / "decoder"
     )
-    assert load_model(find_model(str(folder), workspace.find_run_model)) is not None
+    assert load_model(find_model(str(folder), workspace)) is not None
     from transformers import XLNetConfig, XLNetLMHeadModel
 
     other = save_with_tokenizer(
@@ -268,7 +268,7 @@ def test_an_encoder_that_a_config_calls_a_decoder_is_told_by_asking_it(
     with pytest.raises(
         ModelError, match="no causal language model|cannot be asked as a causal language model"
     ):
-        load_model(find_model(str(other), workspace.find_run_model))
+        load_model(find_model(str(other), workspace))
 
 
 def test_a_recurrent_model_without_a_cache_is_trained_and_answers_alone_as_in_company(
@@ -289,7 +289,7 @@ def test_a_recurrent_model_without_a_cache_is_trained_and_answers_alone_as_in_co
     for method in ("full", "lora"):
         events = train(workspace, small_file, settings(mamba, method=method), method)
         assert not isinstance(events[-1], RunFailed), events[-1]
-    chat_model = ModelCache(workspace.find_run_model).get("full")
+    chat_model = ModelCache(workspace).get("full")
     questions = [
         [Turn("user", text)]
         for text in ("Say A.", "Say something that is rather longer than that.")
@@ -366,7 +366,7 @@ def test_an_adapter_with_added_tokens_makes_room_for_them(
     adapted = get_peft_model(base, config)
     adapted.peft_config["default"].base_model_name_or_path = str(tiny_models["llama"])
     adapted.save_pretrained(tmp_path / "adapter")
-    loaded = load_model(find_model(str(tmp_path / "adapter"), workspace.find_run_model))
+    loaded = load_model(find_model(str(tmp_path / "adapter"), workspace))
     ids = torch.tensor([[1, 2, 8194]])
     with torch.no_grad():
         assert torch.allclose(loaded(ids).logits, adapted.eval()(ids).logits, atol=1e-5)

@@ -49,7 +49,7 @@ def planned(workspace: Workspace, dataset: Dataset, models: list[str]) -> Review
 
 def answer(workspace: Workspace, stop_after: int = 10_000) -> list[int]:
     seen: list[int] = []
-    model_cache = ModelCache(workspace.find_run_model)
+    model_cache = ModelCache(workspace)
     answer_review(
         workspace,
         "r",

@@ -44,7 +44,7 @@ def test_every_layout_trains_saves_and_reloads_with_identical_logits(
     assert losses[-1] < losses[0]
     folder = workspace.model_folder(name)
     ids = torch.tensor([[5, 6, 7, 8]])
-    ours = ModelCache(workspace.find_run_model).get(name).model
+    ours = ModelCache(workspace).get(name).model
     plain = (
         (AutoPeftModelForCausalLM if method == "lora" else AutoModelForCausalLM)
         .from_pretrained(folder)
@@ -258,12 +258,12 @@ def test_models_of_every_evaluation_are_kept_asked_and_tuned_further(
     first = f"{name}@{evaluated[0].step}"
     facts = json.loads((workspace.kept_folder(name, evaluated[0].step) / "fuata.json").read_text())
     assert (facts["step"], facts["validation_loss"]) == (evaluated[0].step, evaluated[0].loss)
-    assert ModelCache(workspace.find_run_model).get(first).encoder.style.name == "alpaca"
+    assert ModelCache(workspace).get(first).encoder.style.name == "alpaca"
     _, further = run(workspace, small_file, settings(Path(first), epochs=1))
     assert isinstance(further[1], EvalDone) and further[1].loss == pytest.approx(
         evaluated[0].loss, rel=1e-5
     )
     with pytest.raises(WorkspaceError, match=f"kept no model of step '7'; it kept {first}"):
-        find_model(f"{name}@7", workspace.find_run_model)
+        find_model(f"{name}@7", workspace)
     last, _ = run(workspace, small_file, settings(tiny_models["llama"], keep="last"))
     assert workspace.kept_steps(last) == [evaluated[-1].step]

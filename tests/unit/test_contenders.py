@@ -61,7 +61,7 @@ def answer(workspace: Workspace) -> None:
     answer_review(
         workspace,
         "r",
-        ModelCache(workspace.find_run_model),
+        ModelCache(workspace),
         lambda: False,
         lambda _done, _total: None,
     )

@@ -50,7 +50,7 @@ def test_a_long_check_is_stopped_and_can_be_made_again(tmp_path: Path) -> None:
     rows = [{"instruction": f"Say {n} and {n * n}", "output": f"{n}"} for n in range(3000)]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
-    dataset, encoder = load_dataset(path), encoder_of(find_model("pocket", lambda *_: None), "")
+    dataset, encoder = load_dataset(path), encoder_of(find_model("pocket", None), "")
 
     def stop() -> None:
         for _ in range(1000):

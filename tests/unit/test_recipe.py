@@ -151,7 +151,7 @@ def test_only_the_last_answer_is_learnt_and_thoughts_are_left_out(tmp_path: Path
     assert [(turn.text, turn.trained) for turn in turns if turn.role == "assistant"] == [
         ("A", False), ("B", True),
     ]  # fmt: skip
-    encoder = encoder_of(find_model("pocket", lambda _: None))
+    encoder = encoder_of(find_model("pocket", None))
     row_ids = encoder.encode_example(dataset.examples[0])
     learnt = [i for i, t in zip(row_ids.ids, row_ids.trained, strict=True) if t]
     assert encoder.tokenizer.decode(learnt).strip() == "B"
@@ -316,7 +316,7 @@ def test_an_unknown_split_of_an_edit_is_refused(file: Path) -> None:
 
 def test_a_preview_says_what_is_odd_and_shows_its_batch(file: Path, tmp_path: Path) -> None:
     dataset = load_dataset(file)
-    encoder = encoder_of(find_model("pocket", lambda _: None), "phi3")
+    encoder = encoder_of(find_model("pocket", None), "phi3")
     preview = preview_row(dataset.examples[0], encoder, 128, beside=dataset.examples[1:3])
     [caution] = preview.cautions
     assert caution.endswith("learnt as several plain ones: <|user|>, <|end|>, <|assistant|>.")

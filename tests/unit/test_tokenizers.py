@@ -1,13 +1,14 @@
 """tiktoken gives the ids of the checkpoint's own tokenizer, or is not used."""
 
 import json
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as CheckpointTokenizer
@@ -17,6 +18,7 @@ from core.datasets.dataset import load_dataset
 from core.datasets.samples import SAMPLES
 from core.errors import ModelError
 from core.prompts.encoder import load_encoder
+from core.prompts.tiktoken_bpe import _byte_characters
 from core.prompts.tokenizer import Tokenizer, load_tokenizer
 from tests.conftest import DATA, POCKET
 from tests.prompts import ask
@@ -115,6 +117,31 @@ def test_tiktoken_gives_pockets_own_ids_on_any_text(text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@example("a\x04b \x06\x13 in\x16g the\U00040000re")
+def test_where_a_few_bytes_are_no_tokens_ids_are_equal_on_any_text(text: str) -> None:
+    """As in SmolLM2's vocabulary: the own tokenizer drops such a byte and joins its neighbours."""
+    tokenizer = _without_some_bytes()
+    assert tokenizer.engine == "tiktoken"
+    assert tokenizer.encode(text) == tokenizer.fallback.encode(text, add_special_tokens=False).ids
+    lost = {character for character in text if character in "\x04\x06\x13\x16\U00040000"}
+    assert tokenizer.can_write(text) == (
+        not any(c in "\x04\x06\x13\x16" or 0x40000 <= ord(c) < 0x80000 for c in text)
+    )
+    assert lost <= tokenizer.lost_characters(text)
+
+
+@cache
+def _without_some_bytes() -> Tokenizer:
+    document = json.loads((POCKET / "tokenizer.json").read_text())
+    named = _byte_characters()
+    for byte in (0x04, 0x06, 0x13, 0x16, 0xC0, 0xF1, 0xFF):
+        document["model"]["vocab"].pop(named[byte])
+    folder = Path(tempfile.mkdtemp())
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    return load_tokenizer(folder)
+
+
 def test_digits_split_one_by_one_before_byte_level_give_equal_ids(tmp_path: Path) -> None:
     document = json.loads((POCKET / "tokenizer.json").read_text())
     document["pre_tokenizer"] = {
@@ -162,3 +189,38 @@ def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match="has no tokenizer that can be read"):
         load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_with_byte_fallback_and_a_begin_token_runs_on_its_own_tokenizer(
+    tmp_path: Path,
+) -> None:
+    """As Gemma has it: blanks are U+2581, what is no token is written byte by byte."""
+    from tokenizers import normalizers, processors
+
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    made = CheckpointTokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    made.normalizer = normalizers.Replace(" ", "\u2581")
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=800, special_tokens=specials, show_progress=False, limit_alphabet=120
+    )
+    made.train_from_iterator(texts(), trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", made.token_to_id("<bos>"))]
+    )
+    document = json.loads(made.to_str())
+    bytes_are_no_specials = [one for one in document["added_tokens"] if "<0x" not in one["content"]]
+    document["added_tokens"] = bytes_are_no_specials
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<bos>", "eos_token": "<eos>"}')
+    encoder = load_encoder(tmp_path, "chatml")
+    tokenizer = encoder.tokenizer
+    assert tokenizer.engine == "tokenizers" and tokenizer.adds_bos
+    for text in (*texts()[:200], "\U0001f9d1\U0001f3fd \u0915\u094d\u0937 \x04"):
+        ids = tokenizer.encode(text)
+        assert ids == tokenizer.fallback.encode(text, add_special_tokens=False).ids
+        assert tokenizer.decode(ids) == text
+    row = encoder.encode_example(ask("what is it", "it is"))
+    assert list(row.ids).count(made.token_to_id("<bos>")) == 1 == list(row.ids[:1]).count(2)

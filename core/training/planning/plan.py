@@ -93,7 +93,7 @@ def plan_run(dataset: Dataset, settings: TrainingSettings, workspace: Workspace)
         raise SettingsError(
             {"method": "qlora needs bitsandbytes: python -m pip install bitsandbytes, or use lora"}
         )
-    source = find_model(settings.model, workspace.find_run_model)
+    source = find_model(settings.model, workspace)
     settings = _as_the_adapter_is(settings, source)
     _check_model(source, settings)
     encoder = encoder_of(source, settings.style, day=settings.day)

@@ -97,7 +97,7 @@ def _adding(done: int, total: int) -> Progress:
 
 
 def _find_adapter(workspace: Workspace, word: str) -> ModelSource:
-    source = find_model(word, workspace.find_run_model)
+    source = find_model(word, workspace)
     if not source.is_adapter:
         raise ModelError("There is no adapter to merge: the model has all its weights already.")
     if how := quantisation(source):

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from core.datasets.splits import SplitSettings
 from core.errors import WorkspaceError
+from core.models.gguf_file import SMOLLM2
 from core.models.resolve import bundled_models
 from core.storage.workspace import Workspace, check_new_name, free_name, now
 from core.training.events import (
@@ -32,7 +33,7 @@ _WITH_DATASET = (
 )
 _LONGEST_NOTE = 2000  # characters
 # what else may stand where a run's name may
-RESERVED_NAMES = frozenset({"expected", *bundled_models()})
+RESERVED_NAMES = frozenset({"expected", SMOLLM2, *bundled_models()})
 _END_WORDS = {
     "completed": "All steps done.",
     "early_stopped": "Stopped early: the validation loss no longer fell.",
