@@ -1,7 +1,7 @@
 """A loaded model that answers conversations. Knows no screen and no database."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,9 +17,7 @@ from core.prompts.tokenizer import token_ids
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from core.generation.decode import Limits
-
-_BATCH_PROMPTS = 32
+    from core.generation.rows import Generated, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +50,21 @@ class ChatModel:
         """The longest prompt and answer together, in tokens."""
         return max_context(self.source.weights_folder)
 
-    @property
-    def _limits(self) -> "Limits":
-        from core.generation.decode import Limits
+    def _limits(self, sampling: Sampling) -> "Limits":
+        from core.generation.rows import Limits
 
-        return Limits(self.end_ids, self.context, self.encoder.tokenizer.pad_id)
+        return Limits(
+            self.end_ids, self.context, self.encoder.tokenizer.pad_id, self._stops(sampling.stop)
+        )
+
+    def _stops(self, stops: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
+        """Return whether an answer's ids hold a stop text, which may span tokens."""
+        if not stops:
+            return None
+        # a token has a byte at least, so a stop text ends within so many
+        tail = max(len(stop.encode()) for stop in stops) + 1
+        decode = self.encoder.tokenizer.decode
+        return lambda ids: any(stop in decode(ids[-tail:]) for stop in stops)
 
     def stream(self, turns: Sequence[Turn], sampling: Sampling) -> Iterator[str]:
         """Yield the answer so far, longer each time, until it ends.
@@ -72,23 +80,53 @@ class ChatModel:
                 "clear it."
             )
         ids: list[int] = []
-        tokens = stream_ids(self.model, prompt, sampling, self._limits)
+        tokens = stream_ids(self.model, prompt, sampling, self._limits(sampling))
         while (token := self._next(tokens)) is not None:
             ids.append(token)
-            # half a character may become whole yet
-            yield self.encoder.tokenizer.decode(ids).rstrip("\ufffd")
-        yield self.encoder.tokenizer.decode(ids)
+            text = self.encoder.tokenizer.decode(ids)
+            # half a character, and half a stop text, may become whole yet
+            yield _without_half_stop(
+                text[: _stop_place(text, sampling.stop)], sampling.stop
+            ).rstrip("\ufffd")
+        text = self.encoder.tokenizer.decode(ids)
+        yield text[: _stop_place(text, sampling.stop)]
 
     def respond_all(
         self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
     ) -> Iterator[Response]:
         """Yield one response per prompt, in order, answering many at once."""
-        for start in range(0, len(prompts), _BATCH_PROMPTS):
-            if should_stop():
-                return
-            yield from self._respond_batch(
-                prompts[start : start + _BATCH_PROMPTS], sampling, should_stop
-            )
+        return in_order(self.respond_each(prompts, sampling, should_stop))
+
+    def respond_each(
+        self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, Response]]:
+        """Yield every prompt's number and response as soon as it is there; those that were stopped
+        within come last.
+        """
+        from core.generation.decode import answer_ids
+        from core.generation.rows import Generated
+
+        encoded = [self._encode(turns) for turns in prompts]
+        texts = [self.encoder.prompt_text(turns) for turns in prompts]
+        fitting = [number for number, ids in enumerate(encoded) if len(ids) < self.context]
+        for number in sorted({*range(len(prompts))} - {*fitting}):
+            yield number, Response(texts[number], "", 0, "prompt_too_long")
+        answers = [Generated() for _ in fitting]
+        done = answer_ids(
+            self.model, [encoded[number] for number in fitting], answers, sampling,
+            self._limits(sampling), should_stop,
+        )  # fmt: skip
+        left = dict(enumerate(fitting))
+        while (place := self._next(done)) is not None:
+            number = left.pop(place)
+            yield number, self._response(texts[number], answers[place], sampling)
+        for place, number in left.items():
+            yield number, self._response(texts[number], answers[place], sampling)
+
+    def _response(self, prompt: str, answer: "Generated", sampling: Sampling) -> Response:
+        text = self.encoder.tokenizer.decode(answer.ids)
+        text = text[: _stop_place(text, sampling.stop)]
+        return Response(prompt, text, len(answer.ids), answer.finish_reason)
 
     def _encode(self, turns: Sequence[Turn]) -> list[int]:
         """Return a prompt's ids. Raises ModelError for one that the model has no embedding for."""
@@ -97,30 +135,30 @@ class ChatModel:
         return ids
 
     def _next(self, tokens: Iterator[int]) -> int | None:
-        """Take one token under the lock: a reader who walks away between two leaves nothing locked."""
+        """Take the next under the lock: a reader who walks away between two leaves nothing locked."""
         with self.lock:
             return next(tokens, None)
 
-    def _respond_batch(
-        self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
-    ) -> list[Response]:
-        from core.generation.decode import generate_ids
 
-        encoded = [self._encode(turns) for turns in prompts]
-        fitting = [ids for ids in encoded if len(ids) < self.context]
-        with self.lock:
-            answers = iter(
-                generate_ids(self.model, fitting, sampling, self._limits, should_stop)
-                if fitting
-                else []
-            )
-        responses = []
-        for turns, ids in zip(prompts, encoded, strict=True):
-            text = self.encoder.prompt_text(turns)
-            if len(ids) >= self.context:
-                responses.append(Response(text, "", 0, "prompt_too_long"))
-                continue
-            answer = next(answers)
-            decoded = self.encoder.tokenizer.decode(answer.ids)
-            responses.append(Response(text, decoded, len(answer.ids), answer.finish_reason))
-        return responses
+def in_order(responses: Iterable[tuple[int, Response]]) -> Iterator[Response]:
+    """Yield responses in the order of their prompts, each as soon as all before it are there."""
+    waiting: dict[int, Response] = {}
+    next_one = 0
+    for number, response in responses:
+        waiting[number] = response
+        while next_one in waiting:
+            yield waiting.pop(next_one)
+            next_one += 1
+
+
+def _without_half_stop(text: str, stops: Sequence[str]) -> str:
+    """Return a text without what may be the beginning of a stop text at its end."""
+    halves = (stop[:length] for stop in stops for length in range(len(stop) - 1, 0, -1))
+    return text.removesuffix(
+        max((half for half in halves if text.endswith(half)), key=len, default="")
+    )
+
+
+def _stop_place(text: str, stops: Sequence[str]) -> int:
+    """Return where the first of some texts stands in another, its length for nowhere."""
+    return min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))

@@ -1,54 +1,32 @@
-"""Token by token with a key-value cache: one prompt streamed, or many at once. Knows no text.
+"""Answers as ids: many prompts at once, or one streamed. Knows no text."""
 
-Shapes: B prompts, P positions of the longest prompt, V vocabulary.
-"""
-
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from core.generation.continuous_batch import SHORTEST_PREFIX, ContinuousBatch
+from core.generation.rows import Generated, Limits, Row, Step
 from core.generation.sampling import Sampling, sample_next_token
 from core.models.load import takes_logits_to_keep
+from core.models.masks import why_no_own_mask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FinishReason = Literal["end", "length", "stopped"]
-_remembering: "WeakKeyDictionary[PreTrainedModel, bool]" = WeakKeyDictionary()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model and the way it is asked set for every answer."""
-
-    end_ids: Collection[int]  # any of these ends an answer
-    context: int  # the longest prompt and answer together, in tokens
-    pad_id: int = 0
-
-
-@dataclass(slots=True)
-class Generated:
-    """The ids of one answer, its end token left out."""
-
-    ids: list[int] = field(default_factory=list)
-    finish_reason: FinishReason = "length"
+_way: "WeakKeyDictionary[PreTrainedModel, str]" = WeakKeyDictionary()
 
 
 def stream_ids(
     model: "PreTrainedModel", prompt: Sequence[int], sampling: Sampling, limits: Limits
 ) -> Iterator[int]:
-    """Yield the answer's ids one by one; an end token, the context's end or the limit ends the
-    stream.
+    """Yield the answer's ids one by one; an end token, a stop text, the context's end or the limit
+    ends the stream.
     """
-    steps = _decode(model, [list(prompt)], sampling, limits)
-    for tokens in steps:
-        token = int(tokens[0])
-        if token in limits.end_ids:
-            return
-        yield token
+    for _, token in _decode(model, [prompt], [Generated()], sampling, limits):
+        if token is not None:
+            yield token
 
 
 def generate_ids(
@@ -58,89 +36,134 @@ def generate_ids(
     limits: Limits,
     should_stop: Callable[[], bool],
 ) -> list[Generated]:
-    """Answer all prompts together; every answer ends at its own end token."""
-    # what recurrent layouts carry along knows nothing of padding
-    if len(prompts) > 1 and not _remembers(model):
-        return [
-            generate_ids(model, [prompt], sampling, limits, should_stop)[0] for prompt in prompts
-        ]
+    """Answer all prompts; each answer is the same in whatever company."""
     answers = [Generated() for _ in prompts]
-    room = [limits.context - len(prompt) for prompt in prompts]
-    open_rows = set(range(len(prompts)))
-    for tokens in _decode(model, [list(prompt) for prompt in prompts], sampling, limits):
-        for row in sorted(open_rows):
-            if int(tokens[row]) in limits.end_ids:
-                answers[row].finish_reason = "end"
-                open_rows.discard(row)
-            else:
-                answers[row].ids.append(int(tokens[row]))
-                if len(answers[row].ids) >= room[row]:
-                    open_rows.discard(row)
-        if not open_rows or should_stop():
-            break
-    for row in open_rows if should_stop() else ():
-        answers[row].finish_reason = "stopped"
+    for _ in answer_ids(model, prompts, answers, sampling, limits, should_stop):
+        pass
     return answers
 
 
-@torch.inference_mode()
-def _remembers(model: "PreTrainedModel") -> bool:
-    """Return whether a model hands on what it computed, as all but some recurrent layouts do; each
-    is tried once.
+def answer_ids(
+    model: "PreTrainedModel",
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Generated],
+    sampling: Sampling,
+    limits: Limits,
+    should_stop: Callable[[], bool],
+) -> Iterator[int]:
+    """Fill ``answers``, one for each prompt, and yield the number of each as it is done; what was
+    stopped within a step is marked and not yielded.
     """
-    if model not in _remembering:
-        token = torch.ones((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
-        _remembering[model] = (
-            getattr(model(input_ids=token, use_cache=True), "past_key_values", None) is not None
-        )
-    return _remembering[model]
+    done: set[int] = set()
+    if not should_stop():
+        for row, token in _decode(model, prompts, answers, sampling, limits):
+            if token is None:
+                done.add(row)
+                yield row
+            if should_stop():
+                break
+    for row, answer in enumerate(answers):
+        if row not in done and should_stop():
+            answer.finish_reason = "stopped"
+
+
+def reason_for_one_at_a_time(model: "PreTrainedModel") -> str:
+    """Return why a model's prompts are answered one after the other, '' where they are not.
+
+    Some layouts carry along what knows nothing of rows of other lengths; each model is tried once.
+    """
+    if model not in _way:
+        _way[model] = _try(model)
+    return _way[model]
 
 
 def _decode(
-    model: "PreTrainedModel", prompts: Sequence[list[int]], sampling: Sampling, limits: Limits
-) -> Iterator[torch.Tensor]:
-    """Yield the next token of every row, (B,), until the limit or the end of the context of the
-    shortest prompt.
+    model: "PreTrainedModel",
+    prompts: Sequence[Sequence[int]],
+    answers: Sequence[Generated],
+    sampling: Sampling,
+    limits: Limits,
+) -> Iterator[Step]:
+    if reason_for_one_at_a_time(model):
+        for number, prompt in enumerate(prompts):
+            row = Row(number, list(prompt), answers[number], sampling, model.device)
+            yield from _answer_alone(model, row, sampling, limits)
+        return
+    rows = [
+        Row(number, list(prompt), answers[number], sampling, model.device)
+        for number, prompt in enumerate(prompts)
+    ]
+    yield from ContinuousBatch(model, sampling, limits, rows).run()
 
-    Prompts are padded on the left; a single prompt needs no mask, so it is asked exactly as it was
-    trained. Each row draws with a generator of its own, so an answer does not depend on the prompts
-    beside it.
-    """
-    device = next(model.parameters()).device
-    longest = max(len(prompt) for prompt in prompts)
-    # ids are (B, P), padded on the left
-    ids = torch.tensor([[limits.pad_id] * (longest - len(p)) + p for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    is_padded = bool((mask == 0).any())
-    generators = [torch.Generator(device=device).manual_seed(sampling.seed) for _ in prompts]
-    shortest = min(len(prompt) for prompt in prompts)
+
+def _answer_alone(
+    model: "PreTrainedModel", row: Row, sampling: Sampling, limits: Limits
+) -> Iterator[Step]:
+    """Answer one prompt with the model's own cache, or anew for every token where it has none."""
+    device = model.device
+    ids = torch.tensor([row.prompt], device=device)
     last_only: dict[str, Any] = {"logits_to_keep": 1} if takes_logits_to_keep(model) else {}
     cache: Any = None
-    remembers = _remembers(model)
-    for _ in range(min(sampling.max_new_tokens, limits.context - shortest)):
+    remembers = True
+    goes_on = limits.context > len(row.prompt)
+    while goes_on:
         with torch.inference_mode():
-            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-            extra = last_only | (
-                {"attention_mask": mask, "position_ids": positions} if is_padded else {}
-            )
             given = (
                 {"past_key_values": cache, "use_cache": True} if remembers else {"use_cache": False}
             )
-            output = model(input_ids=ids, **given, **extra)
-            cache = output.past_key_values if remembers else None
-            tokens = _draw(output.logits[:, -1], sampling, generators)  # (B,)
-        yield tokens
-        ids = tokens[:, None] if remembers else torch.cat((ids, tokens[:, None]), dim=1)
-        mask = torch.cat((mask, mask.new_ones(len(prompts), 1)), dim=1)
+            output = model(input_ids=ids, **given, **last_only)
+            cache = getattr(output, "past_key_values", None)
+            remembers = cache is not None
+            [token] = sample_next_token(
+                output.logits[:, -1], sampling, [row.generator], [row.seen]
+            ).tolist()
+        known = len(row.answer.ids)
+        goes_on = row.take(token, sampling, limits)
+        if len(row.answer.ids) > known:
+            yield row.number, token
+        next_ids = torch.tensor([[token]], device=device)
+        ids = next_ids if remembers else torch.cat((ids, next_ids), dim=1)
+    yield row.number, None
 
 
-def _draw(
-    logits: torch.Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
-) -> torch.Tensor:
-    """Return the next token of every row: (B, V) → (B,)."""
-    if sampling.temperature == 0:
-        return sample_next_token(logits, sampling)
-    rows = enumerate(generators)
-    return torch.cat(
-        [sample_next_token(logits[row : row + 1], sampling, generator) for row, generator in rows]
-    )
+@torch.inference_mode()
+def _try(model: "PreTrainedModel") -> str:
+    """Compare three short texts that are answered together with each computed whole."""
+    if told := why_no_own_mask(model):
+        return told
+    most = min(int(getattr(model.config.get_text_config(), "vocab_size", 100)), 1000)
+    begin = [n % most for n in range(3, 3 + SHORTEST_PREFIX)]
+    prompts = [[*begin, *(n % most for n in range(20, 20 + length))] for length in (1, 5, 3)]
+    sampling = Sampling(max_new_tokens=4)
+    rows = [
+        _Tried(n, prompt, Generated(), sampling, model.device) for n, prompt in enumerate(prompts)
+    ]
+    try:
+        for _ in ContinuousBatch(model, sampling, Limits([], 1024), rows, _keep_logits).run():
+            pass
+    except Exception as error:  # a layout may refuse what it does not know in any way
+        return f"its layout does not take rows of different lengths ({type(error).__name__})"
+    if not all(_is_as_computed_whole(model, row) for row in rows):
+        return "its layout computes something else for rows of different lengths"
+    return ""
+
+
+class _Tried(Row):
+    """A row that keeps what its last token was drawn from."""
+
+    __slots__ = ("logits", "read")
+    logits: torch.Tensor
+    read: list[int]
+
+
+def _keep_logits(rows: Sequence[Row], logits: torch.Tensor) -> None:
+    for row, one in zip(rows, logits, strict=True):
+        assert isinstance(row, _Tried)
+        row.read, row.logits = [*row.prompt, *row.answer.ids], one.clone()
+
+
+def _is_as_computed_whole(model: "PreTrainedModel", row: _Tried) -> bool:
+    text = torch.tensor([row.read], device=model.device)
+    whole = model(input_ids=text, use_cache=False).logits[0, -1]
+    rough = 1e-3 if model.dtype == torch.float32 else 0.1
+    return torch.allclose(row.logits, whole, rtol=rough, atol=rough * float(whole.abs().max()))

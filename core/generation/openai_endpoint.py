@@ -8,17 +8,18 @@ the addresses alone that the owner named beside it when starting: a review may n
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from core.datasets.conversation import Turn, turn_text
 from core.errors import ModelError
-from core.generation.chat_model import Response
+from core.generation.chat_model import Response, in_order
 from core.generation.sampling import Sampling
-from core.text import whole_characters
+from core.text import trimmed, whole_characters
 
 KEY_VARIABLE = "FUATA_API_KEY"
 ADDRESSES_VARIABLE = "FUATA_API_ADDRESSES"  # those that the key belongs to, with blanks between
@@ -48,13 +49,24 @@ class Endpoint:
 
         Raises ModelError when the address does not answer as it should.
         """
+        return in_order(self.respond_each(prompts, sampling, should_stop))
+
+    def respond_each(
+        self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
+    ) -> Iterator[tuple[int, Response]]:
+        """Yield every prompt's number and response as soon as it is there, several asked at once.
+
+        Raises ModelError when the address does not answer as it should.
+        """
+        waiting = deque(enumerate(prompts))
+        asked: dict[Future[Response], int] = {}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for start in range(0, len(prompts), _AT_ONCE):
-                if should_stop():
-                    return
-                yield from pool.map(
-                    lambda turns: self._respond(turns, sampling), prompts[start : start + _AT_ONCE]
-                )
+            while asked or (waiting and not should_stop()):
+                while waiting and len(asked) < _AT_ONCE and not should_stop():
+                    number, turns = waiting.popleft()
+                    asked[pool.submit(self._respond, turns, sampling)] = number
+                for done in wait(asked, return_when=FIRST_COMPLETED).done:
+                    yield asked.pop(done), done.result()
 
     def facts(self) -> dict[str, Any]:
         """Return what a review keeps of it."""
@@ -79,7 +91,7 @@ class Endpoint:
         text = whole_characters(str(text)).replace("\r\n", "\n").replace("\r", "\n")
         return Response(
             asked,
-            text.strip(),
+            trimmed(text),
             tokens if isinstance(tokens, int) else 0,
             _FINISHED.get(reason, "end"),
         )

@@ -4,7 +4,7 @@ Loads models through a cache.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -243,16 +243,18 @@ def _answer(
     if not open_prompts or should_stop() or contender.kind == "file":
         return
     if contender.kind == EXPECTED:
-        responses = iter([Response("", expected, 0, EXPECTED) for _, _, expected in open_prompts])
+        responses: Iterator[tuple[int, Response]] = enumerate(
+            Response("", one, 0, EXPECTED) for _, _, one in open_prompts
+        )
     else:
         respond = _responder(workspace, contender, model_cache)
         responses = ask_in_rounds(
             respond, [turns for _, turns, _ in open_prompts], _sampling(review), should_stop
         )
-    for (prompt_id, _, _), response in zip(open_prompts, responses, strict=False):
+    for number, response in responses:
         if response.finish_reason == "stopped":
             return
-        store.add_response(contender.id, prompt_id, response)
+        store.add_response(contender.id, open_prompts[number][0], response)
         progress(*store.progress(review["id"]))
 
 
@@ -262,13 +264,13 @@ def _responder(workspace: Workspace, contender: Contender, model_cache: ModelCac
     Raises ReviewError for other weights than when the review was made.
     """
     if contender.kind == "endpoint":
-        return Endpoint(**contender.facts).respond_all
+        return Endpoint(**contender.facts).respond_each
     if model_facts(workspace, contender.name)["weights"] != contender.facts.get("weights"):
         raise ReviewError(
             f"The model '{contender.name}' has changed since this review was made: make a new "
             "review."
         )
-    return model_cache.get(contender.name).respond_all
+    return model_cache.get(contender.name).respond_each
 
 
 def _sampling(review: ReviewRow) -> Sampling:

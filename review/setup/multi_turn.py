@@ -6,10 +6,12 @@ Knows no table.
 from collections.abc import Callable, Iterator, Sequence
 
 from core.datasets.conversation import Turn, turn_text
-from core.generation.chat_model import Response
+from core.generation.chat_model import Response, in_order
 from core.generation.sampling import Sampling
 
-Respond = Callable[[Sequence[Sequence[Turn]], Sampling, Callable[[], bool]], Iterator[Response]]
+Respond = Callable[  # prompts to their numbers and responses, each as soon as it is there
+    [Sequence[Sequence[Turn]], Sampling, Callable[[], bool]], Iterator[tuple[int, Response]]
+]
 _BATCH = 32  # prompts whose rounds are gone through together, so that what is answered is kept soon
 _THEN_ASKED = "\n\n── Then asked: {question}\n\n"
 
@@ -19,16 +21,17 @@ def ask_in_rounds(
     prompts: Sequence[Sequence[Turn]],
     sampling: Sampling,
     should_stop: Callable[[], bool],
-) -> Iterator[Response]:
-    """Yield one response per prompt, in order; where several user turns follow each other, the
-    answers to all as one text.
+) -> Iterator[tuple[int, Response]]:
+    """Yield every prompt's number and response as soon as it is there; where several user turns
+    follow each other, the answers to all as one text.
     """
+    rounds = [_rounds(turns) for turns in prompts]
+    if all(len(one) == 1 for one in rounds):
+        yield from respond([one[0] for one in rounds], sampling, should_stop)
+        return
     for start in range(0, len(prompts), _BATCH):
-        batch = [_rounds(turns) for turns in prompts[start : start + _BATCH]]
-        if all(len(rounds) == 1 for rounds in batch):
-            yield from respond([rounds[0] for rounds in batch], sampling, should_stop)
-        else:
-            yield from _converse(respond, batch, sampling, should_stop)
+        answers = _converse(respond, rounds[start : start + _BATCH], sampling, should_stop)
+        yield from enumerate(answers, start)
 
 
 def _converse(
@@ -43,7 +46,8 @@ def _converse(
         asked = [index for index, rounds in enumerate(batch) if number < len(rounds)]
         for index in asked:
             said[index] += batch[index][number]
-        answers = list(respond([said[index] for index in asked], sampling, should_stop))
+        conversations = [said[index] for index in asked]
+        answers = list(in_order(respond(conversations, sampling, should_stop)))
         if len(answers) < len(asked):
             return  # stopped: a conversation cut in the middle is no answer
         for index, answer in zip(asked, answers, strict=True):

@@ -106,7 +106,8 @@ def test_generation_in_company_and_alone_gives_the_same_answers(
 
 
 def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[str, Path]) -> None:
-    from core.generation.decode import Limits, stream_ids
+    from core.generation.decode import stream_ids
+    from core.generation.rows import Limits
 
     for layout in LAYOUTS:
         model = load_model(find_model(str(tiny_models[layout]), None))

@@ -412,7 +412,7 @@ def test_sigterm_always_ends_the_app(served: Server) -> None:
     threads = [
         threading.Thread(
             target=visitor.run,
-            args=("show_left", chosen, "pocket", 1, str(looping), True),
+            args=("show_left", chosen, "pocket", 1, str(looping), True, "end"),
             daemon=True,
         )
         for _ in range(3)
@@ -420,7 +420,7 @@ def test_sigterm_always_ends_the_app(served: Server) -> None:
     for thread in threads:
         thread.start()
     other = Visitor(served)
-    assert other.run("show_left", chosen, "pocket", 1, "alpaca", True)[0] == 200
+    assert other.run("show_left", chosen, "pocket", 1, "alpaca", True, "end")[0] == 200
     served.process.send_signal(signal.SIGTERM)
     # uvicorn ends by the signal that it was told to end by
     assert served.process.wait(60) in {0, -signal.SIGTERM}

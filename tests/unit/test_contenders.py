@@ -280,9 +280,12 @@ def test_a_stop_in_the_middle_of_a_conversation_keeps_no_half_of_it() -> None:
 
     calls = []
 
-    def respond(prompts: Any, _sampling: Sampling, _should_stop: Any) -> Iterator[Response]:
+    def respond(
+        prompts: Any, _sampling: Sampling, _should_stop: Any
+    ) -> Iterator[tuple[int, Response]]:
         calls.append(len(prompts))
-        yield from (Response("", "x", 1, "end") for _ in (prompts if len(calls) == 1 else ()))
+        said = (Response("", "x", 1, "end") for _ in (prompts if len(calls) == 1 else ()))
+        yield from enumerate(said)
 
     turns = [Turn("user", "One?"), Turn("user", "Two?")]
     assert list(ask_in_rounds(respond, [turns, turns[:1]], Sampling(), lambda: False)) == []

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.datasets.conversation import Example
-from core.generation.decode import Limits, generate_ids
+from core.generation.decode import generate_ids
+from core.generation.rows import Limits
 from core.generation.sampling import Sampling
 from core.models.fsdp import full_state_dict, shard
 from core.models.half_precision import cast_frozen_weights

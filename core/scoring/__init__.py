@@ -1,0 +1,1 @@
+"""How likely texts are under a model."""

@@ -1,0 +1,148 @@
+"""Token sequences that begin alike become one tree, each shared beginning in it once. Knows no model.
+
+Shapes: N nodes of a tree, D tokens that all its sequences begin with and that are computed before.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The nodes of sequences from token D on, parents before their children."""
+
+    ids: list[int]  # (N,): tokens
+    depths: list[int]  # (N,): positions in their sequences, from D on
+    parents: list[int]  # (N,): -1 for those that follow the shared beginning
+    paths: list[list[int]]  # of each sequence: its nodes
+
+    def sees(self, window: int | None) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Return which nodes each node follows, itself among them, (N, N); with a ``window`` only
+        those so near.
+        """
+        mask = np.zeros((len(self.ids), len(self.ids)), dtype=bool)
+        for node, parent in enumerate(self.parents):
+            if parent >= 0:
+                mask[node] = mask[parent]
+            mask[node, node] = True
+        if window is not None:
+            depths = np.array(self.depths)
+            mask &= depths[:, None] - depths[None] < window
+        return mask
+
+
+def build_tree(sequences: Sequence[Ids], begun: int) -> Tree:
+    """Return the tree of sequences, in ascending order, that agree on their first ``begun`` tokens."""
+    ids: list[int] = []
+    depths: list[int] = []
+    parents: list[int] = []
+    paths: list[list[int]] = []
+    before: Ids = ()
+    path: list[int] = []
+    for sequence in sequences:
+        path = path[: max(shared_length(before, sequence) - begun, 0)]
+        for depth in range(begun + len(path), len(sequence)):
+            parents.append(path[-1] if path else -1)
+            path.append(len(ids))
+            ids.append(sequence[depth])
+            depths.append(depth)
+        paths.append(list(path))
+        before = sequence
+    return Tree(ids, depths, parents, paths)
+
+
+def shared_length(one: Ids, other: Ids) -> int:
+    """Return how many tokens two sequences begin with alike."""
+    most = min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    low, high = 0, most  # the first difference lies in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle)
+    return low
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sequences, by their numbers, that are computed in one go after ``begun`` shared tokens."""
+
+    numbers: list[int]
+    begun: int
+
+
+def group_sequences(
+    sequences: Sequence[Ids], order: Sequence[int], caps: Sequence[int], most: int, worth: int
+) -> Iterator[Group]:
+    """Yield groups of at most ``most`` nodes each, where one sequence alone has no more.
+
+    ``order`` are the sequences' numbers in ascending order, ``caps`` how much of each may be shared
+    at most. A beginning is computed before its group where at least ``worth`` tokens of it serve
+    more than one go; groups with the same beginning follow each other.
+    """
+    yield from _grouped(sequences, list(order), caps, (most, worth), 0)
+
+
+def _grouped(
+    sequences: Sequence[Ids],
+    order: list[int],
+    caps: Sequence[int],
+    limits: tuple[int, int],
+    begun: int,
+) -> Iterator[Group]:
+    most, worth = limits
+    waiting: list[int] = []  # small clusters that are computed together
+    size = 0
+    for cluster in _clusters(sequences, order, begun + worth):
+        nodes = _count_nodes(sequences, cluster, begun)
+        shared = _shared_by_all(sequences, cluster, caps)
+        if nodes > most and len(cluster) > 1 and shared >= begun + worth:
+            yield from _grouped(sequences, cluster, caps, limits, shared)
+            continue
+        for number, more in _with_sizes(sequences, cluster, begun):
+            if waiting and size + more > most:
+                yield Group(waiting, begun)
+                waiting, size = [], 0
+            size += more if waiting else len(sequences[number]) - begun
+            waiting.append(number)
+    if waiting:
+        yield Group(waiting, begun)
+
+
+def _clusters(sequences: Sequence[Ids], order: list[int], length: int) -> Iterator[list[int]]:
+    """Yield runs of neighbours that share their first ``length`` tokens."""
+    run: list[int] = []
+    for number in order:
+        if run and shared_length(sequences[run[-1]], sequences[number]) < length:
+            yield run
+            run = []
+        run.append(number)
+    if run:
+        yield run
+
+
+def _with_sizes(
+    sequences: Sequence[Ids], order: list[int], begun: int
+) -> Iterator[tuple[int, int]]:
+    """Yield each sequence with the nodes that it adds to those before it."""
+    before: Ids = ()
+    for number in order:
+        sequence = sequences[number]
+        shared = max(shared_length(before, sequence), begun) if before else begun
+        yield number, len(sequence) - shared
+        before = sequence
+
+
+def _count_nodes(sequences: Sequence[Ids], order: list[int], begun: int) -> int:
+    return sum(more for _, more in _with_sizes(sequences, order, begun))
+
+
+def _shared_by_all(sequences: Sequence[Ids], order: list[int], caps: Sequence[int]) -> int:
+    """Return how much all of some sequences, in ascending order, begin with alike."""
+    alike = shared_length(sequences[order[0]], sequences[order[-1]])
+    return min(alike, *(caps[number] for number in order))
