@@ -27,6 +27,16 @@ CREATE TABLE contenders (
     UNIQUE (review_id, name)
 );
 
+CREATE TABLE conversations (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            model TEXT NOT NULL,
+            system TEXT NOT NULL,
+            messages TEXT NOT NULL,                 -- JSON: [{role, text, model, tokens …}]
+            created_at TEXT NOT NULL,
+            changed_at TEXT NOT NULL
+        );
+
 CREATE TABLE datasets (
     content_hash TEXT PRIMARY KEY,          -- SHA-256 of the file
     name TEXT NOT NULL,

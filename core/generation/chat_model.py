@@ -91,6 +91,21 @@ class ChatModel:
         text = self.encoder.tokenizer.decode(ids)
         yield text[: _stop_place(text, sampling.stop)]
 
+    def fit(self, turns: Sequence[Turn], sampling: Sampling) -> tuple[list[Turn], int, int]:
+        """Return a conversation that leaves room for an answer, how many of its oldest turns are left
+        out for that, and how many tokens it has.
+
+        A system turn and the last question stay. Raises ModelError where they alone are too long.
+        """
+        room = min(sampling.max_new_tokens, self.context // 4)
+        kept = list(turns)
+        while True:
+            tokens = len(self._encode(kept))
+            first = 1 if kept[0].role == "system" else 0
+            if tokens + room <= self.context or len(kept) - first < 3:
+                return kept, len(turns) - len(kept), tokens
+            del kept[first : first + 2]
+
     def respond_all(
         self, prompts: Sequence[Sequence[Turn]], sampling: Sampling, should_stop: Callable[[], bool]
     ) -> Iterator[Response]:

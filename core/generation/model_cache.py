@@ -36,17 +36,34 @@ class ModelCache:
         Raises ModelError or StyleError when it cannot be loaded.
         """
         source = self.find(name)
-        files = [
-            path
-            for folder in filter(None, (source.folder, source.base_folder))
-            for path in folder.glob("*.safetensors")
-        ]
-        stamp = max(path.stat().st_mtime_ns for path in files)
-        key = (str(source.folder), stamp, style)
+        key = _key(source, style)
         with self._lock:
             if key not in self._chat_models:
                 self._put(key, _load(source, style))
             return self._chat_models[key]
+
+    def is_loaded(self, name: str, style: str = "") -> bool:
+        """Return whether a model is in memory. Raises ModelError."""
+        key = _key(self.find(name), style)
+        with self._lock:
+            return key in self._chat_models
+
+    def loaded(self) -> list[tuple[str, float]]:
+        """Return the names of the models in memory, each with its size in MiB."""
+        with self._lock:
+            models = list(self._chat_models.values())
+        return [
+            (
+                one.source.name,
+                sum(p.numel() * p.element_size() for p in one.model.parameters()) / 2**20,
+            )
+            for one in models
+        ]
+
+    def free(self) -> None:
+        """Put all models away; who still answers with one keeps it till the end."""
+        with self._lock:
+            self._chat_models.clear()
 
     def _put(self, key: tuple[str, int, str], chat_model: ChatModel) -> None:
         for old in [
@@ -54,6 +71,15 @@ class ModelCache:
         ]:
             del self._chat_models[old]  # the run has saved a better model since
         self._chat_models[key] = chat_model
+
+
+def _key(source: ModelSource, style: str) -> tuple[str, int, str]:
+    files = [
+        path
+        for folder in filter(None, (source.folder, source.base_folder))
+        for path in folder.glob("*.safetensors")
+    ]
+    return str(source.folder), max(path.stat().st_mtime_ns for path in files), style
 
 
 def _load(source: ModelSource, style: str) -> ChatModel:

@@ -110,3 +110,19 @@ def m006_dataset_versions(db: Database) -> Any:
     # the version it was made from, '' for a file as it is
     db.execute("ALTER TABLE datasets ADD COLUMN parent TEXT NOT NULL DEFAULT ''")
     db.execute("UPDATE datasets SET source_hash = content_hash")
+
+
+@engine_tables()
+def m007_conversations(db: Database) -> Any:
+    """Keep conversations with models."""
+    db.execute("""
+        CREATE TABLE conversations (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            model TEXT NOT NULL,
+            system TEXT NOT NULL,
+            messages TEXT NOT NULL,                 -- JSON: [{role, text, model, tokens …}]
+            created_at TEXT NOT NULL,
+            changed_at TEXT NOT NULL
+        )
+    """)

@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from core.datasets.store import DatasetRow
+from core.generation.conversations import ConversationRow
 from core.storage.workspace import Workspace
 from core.training.runs.rows import AnswerRow, MetricRow, RunRow
 from core.training.runs.states import RunState
@@ -23,6 +24,7 @@ _TYPES = {"INTEGER": int, "REAL": float, "TEXT": str}
         (MetricRow, "metrics", set()),
         (AnswerRow, "answers", set()),
         (DatasetRow, "datasets", set()),
+        (ConversationRow, "conversations", set()),
         (ReviewRow, "reviews", {"pairs", "ratings"}),
     ],
 )

@@ -1,234 +1,254 @@
-"""The Chat screen: streamed answers from any base or tuned model, and the exact prompt it was asked
-with.
+"""The Chat screen: streamed answers from any base or tuned model or an address, one or two side by
+side, kept, corrected into data, and looked into token by token.
 """
 
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from core.generation.sampling import Sampling
-from ui.chat.views import Message, as_turns, displayed, style_note
-from ui.error_messages import shows_user_errors
+from ui.chat.handlers import NOTHING_ASKED, STYLES, ChatHandlers
 from ui.gradio_events import FOLLOWING, QUIET, when_opened
-from ui.markup import alert, exact_text
-from ui.services import STYLE_CHOICES, Services
+from ui.markup import exact_text
+from ui.services import Services
 
-_PAINT_EVERY_S = 0.05
-_NOTHING_ASKED = "Nothing was asked yet."
-History = list[Message]
+_STREAMING: dict[str, Any] = {
+    "show_progress": "hidden",
+    "concurrency_id": "model",
+    "concurrency_limit": 4,
+}
 
-_AS_TRAINED = ("As it was trained", "")
+
+@dataclass(frozen=True)
+class _Side:
+    """One model's conversation."""
+
+    history: gr.State
+    model: gr.Dropdown
+    style: gr.Dropdown
+    chatbot: gr.Chatbot
+    told: gr.HTML
 
 
 @dataclass(frozen=True)
 class _Parts:
-    history: gr.State
     offered: gr.State  # the newest run that this page has seen
-    model: gr.Dropdown
-    style: gr.Dropdown
+    number: gr.State  # of the kept conversation, 0 for none
     note: gr.HTML
-    chatbot: gr.Chatbot
     box: gr.Textbox
-    send: gr.Button
-    stop: gr.Button
-    retry: gr.Button
-    undo: gr.Button
-    clear: gr.Button
+    buttons: dict[str, gr.Button]  # send, stop, retry, other, undo, clear
     system: gr.Textbox
-    sampling: tuple[gr.Number, ...]  # temperature, top-k, top-p, longest answer, seed
+    sampling: tuple[Any, ...]
     exact: gr.HTML
+    saved: gr.Dropdown
+    name: gr.Textbox
+    saving: dict[str, gr.Button]  # rename, delete, export
+    file: gr.File
+    correction: gr.Textbox
+    correcting: dict[str, gr.Button]  # load, keep
+    corrected: gr.HTML
+    probabilities: gr.HTML
+    explain: gr.Button
+    memory: gr.HTML
+    freeing: dict[str, gr.Button]  # look, free
 
 
 def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers models made since."""
-    parts = _Parts(**_lay_out_conversation(), **_lay_out_settings())
-    handlers = _Handlers(services)
-    streaming: dict[str, Any] = {
-        "show_progress": "hidden",
-        "concurrency_id": "model",
-        "concurrency_limit": 4,
-    }
-    asked = [parts.model, parts.style, parts.system, parts.history, *parts.sampling]
-    shown = [parts.history, parts.chatbot]
-    told = [*shown, parts.exact, parts.box]
-    asking = [parts.box.submit, parts.send.click]
+    handlers = ChatHandlers(services)
+    left, right, conversation = _lay_out_conversation()
+    parts = _Parts(
+        **conversation, **_lay_out_settings(), **_lay_out_correction(), **_lay_out_saved()
+    )
+    _wire_asking(parts, left, right, handlers)
+    _wire_changes(parts, left, right, handlers)
+    _wire_saved(parts, left, right, handlers)
+    _wire_looking(parts, left, handlers)
+    seen = [left.model, parts.offered]
+    opened = when_opened(
+        tab, handlers.refresh, [*seen, right.model, parts.saved], "refresh_chat", seen
+    )
+    styles = [left.style, right.style]
+    opened.then(handlers.offer_styles, None, styles, api_visibility="private", **QUIET)
+
+
+def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
     taken = gr.on(
-        asking,
-        handlers.take,
-        [parts.box, parts.history],
-        [parts.box, *shown],
-        api_name="take",
-        **QUIET,
+        [parts.box.submit, parts.buttons["send"].click], handlers.take,
+        [parts.box, left.history, right.history],
+        [parts.box, left.history, left.chatbot, right.history, right.chatbot],
+        api_name="take", **QUIET,
+    )  # fmt: skip
+    edited = left.chatbot.edit(
+        handlers.edit, left.history, [left.history, left.chatbot], api_name="edit_message", **QUIET
     )
-    first = taken.then(handlers.answer, asked, told, api_name="answer", **streaming)
-    again = parts.retry.click(
-        handlers.answer_again, asked, told, api_name="answer_again", **streaming
+    streams = []
+    inputs, outputs = _inputs(parts, left), _outputs(parts, left)
+    for began, name in ((taken, "answer"), (edited, "answer_edited")):
+        first = began.then(handlers.answer, inputs, outputs, api_name=name, **_STREAMING)
+        streams.append(first)
+        _then_kept(first, parts, left, handlers)
+    beside = taken.then(
+        handlers.answer, _inputs(parts, right), _outputs(parts, right), api_name="answer_beside",
+        **_STREAMING,
+    )  # fmt: skip
+    again = parts.buttons["retry"].click(
+        handlers.answer_again, inputs, outputs, api_name="answer_again", **_STREAMING
     )
-    parts.stop.click(None, None, None, cancels=[first, again])
-    parts.undo.click(
-        handlers.drop_turn, parts.history, [*shown, parts.box], api_name="drop_turn", **QUIET
+    _then_kept(again, parts, left, handlers)
+    beside_again = parts.buttons["retry"].click(
+        handlers.answer_again, _inputs(parts, right), _outputs(parts, right),
+        api_name="answer_again_beside", **_STREAMING,
+    )  # fmt: skip
+    parts.buttons["stop"].click(None, None, None, cancels=[*streams, beside, again, beside_again])
+
+
+def _inputs(parts: _Parts, side: _Side) -> list[Any]:
+    return [side.model, side.style, parts.system, side.history, *parts.sampling]
+
+
+def _outputs(parts: _Parts, side: _Side) -> list[Any]:
+    return [side.history, side.chatbot, parts.exact, parts.box, side.told]
+
+
+def _then_kept(event: Any, parts: _Parts, left: _Side, handlers: ChatHandlers) -> None:
+    event.then(
+        handlers.keep, [parts.number, left.model, parts.system, left.history],
+        [parts.number, parts.saved], api_visibility="private", **QUIET,
+    )  # fmt: skip
+
+
+def _wire_changes(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
+    shown = [left.history, left.chatbot]
+    parts.buttons["other"].click(
+        handlers.other_reply, left.history, shown, api_name="other_reply", **QUIET
     )
+    parts.buttons["undo"].click(
+        handlers.drop_turn, left.history, [*shown, parts.box], api_name="drop_turn", **QUIET
+    )
+    parts.buttons["undo"].click(
+        handlers.drop_turn, right.history, [right.history, right.chatbot, parts.box],
+        api_visibility="private", **QUIET,
+    )  # fmt: skip
     gr.on(
-        [parts.clear.click, parts.chatbot.clear],
-        handlers.clear,
-        None,
-        [*shown, parts.exact],
-        api_name="clear_chat",
-        **QUIET,
-    )
-    changed = [parts.model.change, parts.style.change]
+        [parts.buttons["clear"].click, left.chatbot.clear], handlers.clear, None,
+        _cleared(parts, left, right), api_name="clear_chat", **QUIET,
+    )  # fmt: skip
     gr.on(
-        changed,
-        handlers.show_note,
-        [parts.model, parts.style],
-        parts.note,
-        api_name="show_note",
-        **FOLLOWING,
+        [left.model.change, left.style.change], handlers.show_note, [left.model, left.style],
+        parts.note, api_name="show_note", **FOLLOWING,
+    )  # fmt: skip
+    right.model.change(
+        lambda model: gr.Chatbot(visible=bool(model)), right.model, right.chatbot,
+        api_visibility="private", **QUIET,
+    )  # fmt: skip
+
+
+def _cleared(parts: _Parts, left: _Side, right: _Side) -> list[Any]:
+    return [
+        left.history, left.chatbot, parts.exact, left.told, right.told, parts.number, right.history,
+        right.chatbot,
+    ]  # fmt: skip
+
+
+def _wire_saved(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
+    parts.saved.input(
+        handlers.open, parts.saved,
+        [left.history, left.chatbot, parts.number, left.model, parts.system, parts.name],
+        api_name="open_conversation", **QUIET,
+    )  # fmt: skip
+    parts.saving["rename"].click(
+        handlers.rename, [parts.number, parts.name], parts.saved, api_name="rename_conversation",
+        **QUIET,
+    )  # fmt: skip
+    sure = "(...given) => confirm('Delete this conversation?') ? given : [null]"
+    parts.saving["delete"].click(
+        handlers.delete, parts.saved, [*_cleared(parts, left, right), parts.saved], js=sure,
+        api_name="delete_conversation", **QUIET,
+    )  # fmt: skip
+    parts.saving["export"].click(
+        handlers.export, parts.number, parts.file, api_name="export_conversation", **QUIET
     )
-    seen = [parts.model, parts.offered]
-    opened = when_opened(tab, handlers.refresh, seen, "refresh_chat", seen)
-    opened.then(handlers.offer_styles, None, parts.style, api_visibility="private", **QUIET)
 
 
-class _Handlers:
-    """What the screen's events do."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-
-    def take(self, text: str, past: History) -> tuple[str, History, list[Any]]:
-        if not text.strip():
-            return text, past, displayed(past)
-        past = [*past, {"role": "user", "text": text.strip()}]
-        return "", past, displayed(past)
-
-    @shows_user_errors
-    def answer(
-        self, model: str, style: str, system: str, past: History, *values: float
-    ) -> Iterator[tuple[Any, ...]]:
-        if not past or past[-1]["role"] != "user":
-            yield past, displayed(past), gr.skip(), gr.skip()
-            return
-        try:
-            yield from self._replies(model, style, system, past, values)
-        except (
-            Exception
-        ):  # what was asked goes back to where it was written, and is no part of what is asked next
-            yield past[:-1], displayed(past[:-1]), gr.skip(), past[-1]["text"]
-            raise
-
-    @shows_user_errors
-    def answer_again(
-        self, model: str, style: str, system: str, past: History, *values: float
-    ) -> Iterator[tuple[Any, ...]]:
-        asked = past[:-1] if past and past[-1]["role"] == "assistant" else past
-        if not asked:
-            yield past, displayed(past), gr.skip(), gr.skip()
-            return
-        try:
-            yield from self._replies(model, style, system, asked, values)
-        except Exception:  # the answer that was there stays
-            yield past, displayed(past), gr.skip(), gr.skip()
-            raise
-
-    def _replies(
-        self, model: str, style: str, system: str, past: History, values: Sequence[float]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield the conversation with the reply so far, as it is kept and as it is shown, and the
-        exact prompt.
-        """
-        sampling = _sampling(values)
-        yield past, displayed([*past, {"role": "assistant", "text": "…"}]), gr.skip(), gr.skip()
-        chat_model = self.services.model_cache.get(model or "", style)
-        turns = as_turns(system or "", past)
-        prompt = exact_text(chat_model.encoder.prompt_text(turns))
-        reply, painted_at = "", 0.0
-        for reply in chat_model.stream(turns, sampling):
-            if time.monotonic() - painted_at >= _PAINT_EVERY_S:
-                painted_at = time.monotonic()
-                yield *_with_reply(past, reply), prompt, gr.skip()
-        yield *_with_reply(past, reply.strip()), prompt, gr.skip()
-
-    def drop_turn(self, past: History) -> tuple[History, list[Any], str]:
-        last = max((i for i, message in enumerate(past) if message["role"] == "user"), default=0)
-        text = past[last]["text"] if past else ""
-        return past[:last], displayed(past[:last]), text
-
-    def clear(self) -> tuple[History, list[Any], Any]:
-        return [], [], exact_text(_NOTHING_ASKED)
-
-    @shows_user_errors
-    def show_note(self, model: str, style: str) -> str:
-        words = style_note(style, self.services.model_cache.find(model or "").style)
-        return alert(words) if words else ""
-
-    def offer_styles(self) -> Any:
-        return gr.Dropdown([_AS_TRAINED, *self.services.style_choices()])
-
-    def refresh(self, chosen: str, offered: list[str]) -> tuple[Any, list[str]]:
-        """Offer what was made since; a run that is new becomes the model, unless it was there when
-        the page was last opened.
-        """
-        newest = self.services.newest_model()
-        is_new = newest is not None and newest not in offered
-        return gr.Dropdown(self.services.model_choices(), value=newest if is_new else chosen), [
-            newest
-        ] if newest else offered
+def _wire_looking(parts: _Parts, left: _Side, handlers: ChatHandlers) -> None:
+    parts.correcting["load"].click(
+        handlers.last_reply, left.history, parts.correction, api_name="last_reply", **QUIET
+    )
+    parts.correcting["keep"].click(
+        handlers.correct, [parts.system, left.history, parts.correction], parts.corrected,
+        api_name="correct_reply", **QUIET,
+    )  # fmt: skip
+    parts.explain.click(
+        handlers.explain, [left.model, left.style, parts.system, left.history], parts.probabilities,
+        api_name="explain_reply", **_STREAMING,
+    )  # fmt: skip
+    parts.freeing["look"].click(
+        handlers.show_memory, None, parts.memory, api_name="show_memory", **QUIET
+    )
+    parts.freeing["free"].click(
+        handlers.free_memory, None, parts.memory, api_name="free_memory", **QUIET
+    )
 
 
-def _lay_out_conversation() -> dict[str, Any]:
-    history, offered = gr.State([]), gr.State([])
+def _lay_out_conversation() -> tuple[_Side, _Side, dict[str, Any]]:
     with gr.Row():
-        model = gr.Dropdown(
-            value="pocket", label="Model", info="A base model or any run", allow_custom_value=True,
-            elem_id="chat-model",
+        model = _model("Model", "A run, a base, or http://HOST:PORT/v1#MODEL", "chat-model")
+        style = _style("Prompt style", "chat-style")
+        beside = gr.Dropdown(
+            [("None", "")], value="", label="Beside it", info="Another model, asked the same",
+            allow_custom_value=True, elem_id="chat-beside",
         )  # fmt: skip
-        style = gr.Dropdown(
-            [_AS_TRAINED, *STYLE_CHOICES],
-            value="",
-            label="Prompt style",
-            info="Leave it, unless you are curious",
-            allow_custom_value=True,
-            elem_id="chat-style",
-        )
+        beside_style = _style("Its prompt style", "chat-beside-style")
     note = gr.HTML(elem_id="chat-note")
-    chatbot = gr.Chatbot(
-        label="Conversation",
-        height=420,
-        render_markdown=False,
-        buttons=["copy", "copy_all"],
-        placeholder="Ask something",
-        feedback_options=None,
-        elem_id="chatbot",
-    )
-    with gr.Row(equal_height=True):
-        box = gr.Textbox(
-            label="Message",
-            placeholder="Write an instruction and press Enter",
-            lines=1,
-            max_lines=6,
-            scale=8,
-            elem_id="ask",
-        )
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            chatbot = _chatbot("Conversation", "chatbot", editable="user")
+            told = gr.HTML(elem_id="chat-told")
+        with gr.Column(min_width=300):
+            other = _chatbot("Conversation beside it", "chatbot-beside", visible=False)
+            other_told = gr.HTML(elem_id="chat-told-beside")
+    box = gr.Textbox(
+        label="Message", placeholder="Write an instruction and press Enter", lines=1, max_lines=6,
+        elem_id="ask",
+    )  # fmt: skip
     with gr.Row():
         send = gr.Button("Send", variant="primary", scale=0, min_width=110, elem_id="send")
-        names = ("stop", "retry", "undo", "clear")
+        names = {"stop": "Stop", "retry": "Retry", "other": "Other reply", "undo": "Undo",
+                 "clear": "New"}  # fmt: skip
         buttons = {
-            name: gr.Button(name.capitalize(), scale=0, min_width=90, elem_id=f"chat-{name}")
-            for name in names
+            name: gr.Button(
+                title, scale=0, min_width=130 if name == "other" else 90, elem_id=f"chat-{name}"
+            )
+            for name, title in names.items()
         }
-    conversation = {
-        "history": history,
-        "offered": offered,
-        "model": model,
-        "style": style,
-        "note": note,
-        "chatbot": chatbot,
-    }
-    return {**conversation, "box": box, "send": send, **buttons}
+    left = _Side(gr.State([]), model, style, chatbot, told)
+    right = _Side(gr.State([]), beside, beside_style, other, other_told)
+    return left, right, {
+        "offered": gr.State([]), "number": gr.State(0), "note": note, "box": box,
+        "buttons": {"send": send, **buttons},
+    }  # fmt: skip
+
+
+def _model(label: str, info: str, name: str) -> gr.Dropdown:
+    return gr.Dropdown(
+        value="pocket", label=label, info=info, allow_custom_value=True, elem_id=name
+    )
+
+
+def _style(label: str, name: str) -> gr.Dropdown:
+    return gr.Dropdown(
+        STYLES, value="", label=label, info="Leave it, unless you are curious",
+        allow_custom_value=True, elem_id=name,
+    )  # fmt: skip
+
+
+def _chatbot(label: str, name: str, **more: Any) -> gr.Chatbot:
+    return gr.Chatbot(
+        label=label, height=420, render_markdown=False, buttons=["copy", "copy_all"],
+        placeholder="Ask something", feedback_options=None, elem_id=name, **more,
+    )  # fmt: skip
 
 
 def _lay_out_settings() -> dict[str, Any]:
@@ -236,28 +256,67 @@ def _lay_out_settings() -> dict[str, Any]:
     with gr.Accordion("Sampling and system prompt", open=False, elem_id="sampling"):
         system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
         with gr.Row():
-            sampling = (
-                gr.Number(
-                    usual.temperature,
-                    label="Temperature",
-                    info="0: the likeliest token always",
-                    step=0.1,
-                ),
+            sampling: tuple[Any, ...] = (
+                gr.Number(usual.temperature, label="Temperature", step=0.1,
+                          info="0: the likeliest token always"),
                 gr.Number(usual.top_k, label="Top k", info="0: all tokens", precision=0),
                 gr.Number(usual.top_p, label="Top p", info="share of probability", step=0.05),
-                gr.Number(usual.max_new_tokens, label="Longest answer", info="tokens", precision=0),
+                gr.Number(usual.max_new_tokens, label="Longest answer", info="tokens",
+                          precision=0),
                 gr.Number(usual.seed, label="Seed", info="same seed, same answer", precision=0),
-            )
+                gr.Number(usual.min_p, label="Min p", info="share of the likeliest's", step=0.05),
+                gr.Number(usual.repetition_penalty, label="Repetition penalty", info="1: none",
+                          step=0.1),
+                gr.Textbox("", label="Stop at", info="texts, one a line", lines=1, max_lines=4),
+            )  # fmt: skip
     with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
-        exact = gr.HTML(exact_text(_NOTHING_ASKED), elem_id="exact-prompt")
-    return {"system": system, "sampling": sampling, "exact": exact}
+        exact = gr.HTML(exact_text(NOTHING_ASKED), elem_id="exact-prompt")
+    with gr.Accordion("How sure it was", open=False, elem_id="sure"):
+        explain = gr.Button("Look into the last reply", scale=0, min_width=200, elem_id="explain")
+        probabilities = gr.HTML(elem_id="probabilities")
+    with gr.Accordion("Models in memory", open=False, elem_id="in-memory"):
+        with gr.Row(elem_classes="fuata-line"):
+            freeing = {
+                "look": gr.Button("Look", scale=0, min_width=110, elem_id="look-memory"),
+                "free": gr.Button("Free it", scale=0, min_width=110, elem_id="free-memory"),
+            }
+        memory = gr.HTML(elem_id="memory")
+    return {
+        "system": system, "sampling": sampling, "exact": exact, "explain": explain,
+        "probabilities": probabilities, "freeing": freeing, "memory": memory,
+    }  # fmt: skip
 
 
-def _sampling(values: Sequence[float | None]) -> Sampling:
-    temperature, top_k, top_p, longest, seed = (value or 0 for value in values)
-    return Sampling(float(temperature), int(top_k), float(top_p), int(longest), int(seed))
+def _lay_out_correction() -> dict[str, Any]:
+    with gr.Accordion("Correct the last reply", open=False, elem_id="correct"):
+        correction = gr.Textbox(
+            "", label="As it should be", lines=3, max_lines=12, elem_id="correction"
+        )
+        with gr.Row(elem_classes="fuata-line"):
+            correcting = {
+                "load": gr.Button("Take the last reply", scale=0, min_width=170,
+                                  elem_id="load-reply"),
+                "keep": gr.Button("Keep it as data", variant="primary", scale=0, min_width=150,
+                                  elem_id="keep-reply"),
+            }  # fmt: skip
+        corrected = gr.HTML(elem_id="corrected")
+    return {"correction": correction, "correcting": correcting, "corrected": corrected}
 
 
-def _with_reply(past: History, reply: str) -> tuple[History, list[Any]]:
-    whole = [*past, {"role": "assistant", "text": reply}]
-    return whole, displayed(whole)
+def _lay_out_saved() -> dict[str, Any]:
+    with gr.Accordion("Conversations", open=False, elem_id="conversations"):
+        saved = gr.Dropdown(
+            [], value=None, label="Kept conversations", info="Every one is kept; type to find one",
+            elem_id="saved-conversations",
+        )  # fmt: skip
+        with gr.Row(elem_classes="fuata-line"):
+            name = gr.Textbox(label="Name", elem_id="conversation-name", scale=3)
+            saving = {
+                "rename": gr.Button("Rename", scale=0, min_width=110, elem_id="rename-chat"),
+                "delete": gr.Button("Delete", variant="stop", scale=0, min_width=110,
+                                    elem_id="delete-chat"),
+                "export": gr.Button("Write the file", scale=0, min_width=140,
+                                    elem_id="export-chat"),
+            }  # fmt: skip
+        file = gr.File(label="Download", visible=False, elem_id="chat-file")
+    return {"saved": saved, "name": name, "saving": saving, "file": file}

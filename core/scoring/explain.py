@@ -1,0 +1,44 @@
+"""How sure a model was of each token of a reply, and what it might have said instead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProbability:
+    """One token of a reply."""
+
+    id: int
+    log_probability: float  # nats
+    likeliest: tuple[tuple[int, float], ...]  # ids and probabilities, the likeliest first
+
+
+@torch.inference_mode()
+def explain_reply(
+    model: "PreTrainedModel", prompt: Sequence[int], reply: Sequence[int], count: int = 5
+) -> list[TokenProbability]:
+    """Return what a model made of each token of a reply, with the ``count`` likeliest at its place.
+
+    Before temperature and whatever else sampling does.
+    """
+    if not reply:
+        return []
+    ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :].float()  # (R, V)
+    probabilities = logits.log_softmax(dim=-1)
+    own = probabilities[torch.arange(len(reply)), torch.tensor(list(reply), device=model.device)]
+    top = probabilities.topk(min(count, probabilities.shape[-1]), dim=-1)
+    return [
+        TokenProbability(
+            token, float(said), tuple(zip(ids, [round(p, 6) for p in shares], strict=True))
+        )
+        for token, said, ids, shares in zip(
+            reply, own, top.indices.tolist(), top.values.exp().tolist(), strict=True
+        )
+    ]
