@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ui.accounts import Accounts
+    from ui.api.key import ApiKey
     from ui.services import Services
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -80,9 +81,14 @@ def _read_accounts(path: Path) -> "Accounts":
 
 
 def build_app(
-    services: "Services", host: str = "127.0.0.1", accounts: "Accounts | None" = None
+    services: "Services",
+    host: str = "127.0.0.1",
+    accounts: "Accounts | None" = None,
+    api_key: "ApiKey | None" = None,
 ) -> "FastAPI":
-    """Return the web application: the pages behind the wrappers that keep others out."""
+    """Return the web application: the pages behind the wrappers that keep others out, and with a
+    key the address that programs ask.
+    """
     from fastapi import FastAPI
 
     from ui.gate import Gate
@@ -91,12 +97,17 @@ def build_app(
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if accounts is not None:  # the innermost wrapper: what the others refuse never comes to it
-        app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}")
+        app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}",
+                           has_api=api_key is not None)  # fmt: skip
     app.add_middleware(SmallRequests)
     # A server on the network is reached by names we cannot know; there the password keeps others
     # out.
     app.add_middleware(SameOrigin, hosts=LOOPBACK_HOSTS if host in _LOOPBACK else frozenset())
     app.add_middleware(SecurityHeaders, head=page_head())
+    if api_key is not None:
+        from ui.api.routes import build_api
+
+        app.include_router(build_api(services, api_key))
     return mount_pages(app, services, asks_who=accounts is not None)
 
 
@@ -130,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
         help="ask for a password: 'owner name:password' and 'name:password' lines",
     )
     parser.add_argument(
+        "--api", action="store_true", help="answer programs at /v1, as OpenAI does, with a key"
+    )
+    parser.add_argument("--new-api-key", action="store_true", help="make another key for --api")
+    parser.add_argument(
         "--allow-anyone", action="store_true", help="serve a network without a password"
     )
     return parser
@@ -158,7 +173,7 @@ def _run_server(
     from ui.impatience import ImpatientProtocol
 
     config = uvicorn.Config(
-        build_app(services, chosen.host, accounts),
+        build_app(services, chosen.host, accounts, _api_key(chosen)),
         host=chosen.host,
         port=chosen.port,
         log_level="warning",
@@ -187,6 +202,18 @@ def _run_server(
         _end_for_certain()
         services.close()
     return 0
+
+
+def _api_key(chosen: argparse.Namespace) -> "ApiKey | None":
+    """Return the key that programs need, and show one that is new; None where none may ask."""
+    if not chosen.api and not chosen.new_api_key:
+        return None
+    from ui.api.key import ApiKey
+
+    key = ApiKey(chosen.workspace)
+    if chosen.new_api_key or not key.exists:
+        say(f"The key for /v1, shown this once: {key.make()}")
+    return key
 
 
 def _end_for_certain() -> None:

@@ -26,7 +26,7 @@ ROOMS = {  # of each floor, the lowest first; those on one level know nothing of
         {"theme", "markup", "svg_chart", "middleware", "uploads", "impatience", "accounts", "scripts"},
         {"gradio_events", "services", "gate"},
         {"error_messages"},
-        {"data", "train", "chat", "results"},
+        {"data", "train", "chat", "results", "api"},
         {"review"},
         {"page"},
     ],

@@ -50,7 +50,13 @@ class ChatModel:
         """The longest prompt and answer together, in tokens."""
         return max_context(self.source.weights_folder)
 
-    def _limits(self, sampling: Sampling) -> "Limits":
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens its embedding knows."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    def limits(self, sampling: Sampling) -> "Limits":
+        """Return what ends its answers."""
         from core.generation.rows import Limits
 
         return Limits(
@@ -71,25 +77,30 @@ class ChatModel:
 
         Raises ModelError when the prompt leaves no room for an answer.
         """
-        from core.generation.decode import stream_ids
-
         prompt = self._encode(turns)
         if len(prompt) >= self.context:
             raise ModelError(
                 f"The conversation has {len(prompt)} tokens and the model takes {self.context}: "
                 "clear it."
             )
+        yield from self.stream_text(prompt, sampling)
+
+    def stream_text(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[str]:
+        """Yield the continuation of a prompt's ids so far, longer each time, until it ends."""
+        from core.generation.decode import stream_ids
+
         ids: list[int] = []
-        tokens = stream_ids(self.model, prompt, sampling, self._limits(sampling))
+        tokens = stream_ids(self.model, prompt, sampling, self.limits(sampling))
         while (token := self._next(tokens)) is not None:
             ids.append(token)
-            text = self.encoder.tokenizer.decode(ids)
+            text = self.cut_at_stop(self.encoder.tokenizer.decode(ids), sampling)
             # half a character, and half a stop text, may become whole yet
-            yield _without_half_stop(
-                text[: _stop_place(text, sampling.stop)], sampling.stop
-            ).rstrip("\ufffd")
-        text = self.encoder.tokenizer.decode(ids)
-        yield text[: _stop_place(text, sampling.stop)]
+            yield _without_half_stop(text, sampling.stop).rstrip("\ufffd")
+        yield self.cut_at_stop(self.encoder.tokenizer.decode(ids), sampling)
+
+    def cut_at_stop(self, text: str, sampling: Sampling) -> str:
+        """Return a text up to the first of the texts that it stops at."""
+        return text[: _stop_place(text, sampling.stop)]
 
     def fit(self, turns: Sequence[Turn], sampling: Sampling) -> tuple[list[Turn], int, int]:
         """Return a conversation that leaves room for an answer, how many of its oldest turns are left
@@ -129,7 +140,7 @@ class ChatModel:
         answers = [Generated() for _ in fitting]
         done = answer_ids(
             self.model, [encoded[number] for number in fitting], answers, sampling,
-            self._limits(sampling), should_stop,
+            self.limits(sampling), should_stop,
         )  # fmt: skip
         left = dict(enumerate(fitting))
         while (place := self._next(done)) is not None:
@@ -139,8 +150,7 @@ class ChatModel:
             yield number, self._response(texts[number], answers[place], sampling)
 
     def _response(self, prompt: str, answer: "Generated", sampling: Sampling) -> Response:
-        text = self.encoder.tokenizer.decode(answer.ids)
-        text = text[: _stop_place(text, sampling.stop)]
+        text = self.cut_at_stop(self.encoder.tokenizer.decode(answer.ids), sampling)
         return Response(prompt, text, len(answer.ids), answer.finish_reason)
 
     def _encode(self, turns: Sequence[Turn]) -> list[int]:

@@ -16,7 +16,7 @@ class TokenProbability:
 
     id: int
     log_probability: float  # nats
-    likeliest: tuple[tuple[int, float], ...]  # ids and probabilities, the likeliest first
+    likeliest: tuple[tuple[int, float], ...]  # ids and log-probabilities, the likeliest first
 
 
 @torch.inference_mode()
@@ -35,10 +35,8 @@ def explain_reply(
     own = probabilities[torch.arange(len(reply)), torch.tensor(list(reply), device=model.device)]
     top = probabilities.topk(min(count, probabilities.shape[-1]), dim=-1)
     return [
-        TokenProbability(
-            token, float(said), tuple(zip(ids, [round(p, 6) for p in shares], strict=True))
-        )
+        TokenProbability(token, float(said), tuple(zip(ids, shares, strict=True)))
         for token, said, ids, shares in zip(
-            reply, own, top.indices.tolist(), top.values.exp().tolist(), strict=True
+            reply, own, top.indices.tolist(), top.values.tolist(), strict=True
         )
     ]

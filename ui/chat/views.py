@@ -114,5 +114,5 @@ def probabilities_markup(
 
 
 def _probability_words(token: TokenProbability, texts: dict[int, str]) -> str:
-    likeliest = ", ".join(f"{texts[one]!r} {share:.1%}" for one, share in token.likeliest)
+    likeliest = ", ".join(f"{texts[one]!r} {math.exp(value):.1%}" for one, value in token.likeliest)
     return f"{math.exp(token.log_probability):.1%} · likeliest: {likeliest}"

@@ -1,0 +1,1 @@
+"""The models of a workspace behind an address that speaks OpenAI's protocol."""

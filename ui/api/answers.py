@@ -1,0 +1,226 @@
+"""What a request is answered: choices, probabilities and counts in OpenAI's shapes."""
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from core.datasets.conversation import Turn
+from core.errors import ModelError, UserError
+from core.generation.chat_model import ChatModel, Response
+from core.generation.decode import generate_ids
+from core.scoring.explain import TokenProbability, explain_reply
+from ui.api.fields import ApiError, ChatAsked, CompletionAsked, Prompt
+
+Object = dict[str, Any]
+_REASONS = {"end": "stop", "length": "length", "stopped": "stop"}
+
+
+def _never() -> bool:
+    return False
+
+
+def head(kind: str, model: str) -> Object:
+    """Return what every answer begins with."""
+    number = uuid.uuid4().hex[:24]
+    prefix = "chatcmpl" if kind.startswith("chat") else "cmpl"
+    return {"id": f"{prefix}-{number}", "object": kind, "created": int(time.time()), "model": model}
+
+
+def chat_answer(model: ChatModel, asked: ChatAsked) -> Object:
+    """Answer a conversation, several times where that is asked."""
+    prompt = _encoded(model, asked.turns)
+    choices, written = [], 0
+    for number in range(asked.choices):
+        sampling = replace(asked.sampling, seed=asked.sampling.seed + number)
+        [response] = model.respond_all([asked.turns], sampling, _never)
+        written += response.tokens
+        choice: Object = {
+            "index": number,
+            "message": {"role": "assistant", "content": response.text},
+            "finish_reason": _REASONS[response.finish_reason],
+            "logprobs": None,
+        }
+        if asked.logprobs is not None:
+            found = _explained(model, prompt, _reply_ids(model, response), asked.logprobs)
+            choice["logprobs"] = {"content": [_chat_token(model, one) for one in found]}
+        choices.append(choice)
+    return {**head("chat.completion", asked.model), "choices": choices,
+            "usage": _usage(len(prompt), written)}  # fmt: skip
+
+
+def chat_stream(model: ChatModel, asked: ChatAsked) -> Iterator[Object]:
+    """Yield the pieces of an answer: who speaks, what is said, why it ended, and the counts."""
+    begin = head("chat.completion.chunk", asked.model)
+    prompt = _encoded(model, asked.turns)
+
+    def piece(delta: Object, reason: str | None = None) -> Object:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+        return {**begin, "choices": [choice]}
+
+    yield piece({"role": "assistant", "content": ""})
+    said, count = "", 0
+    for text in model.stream(asked.turns, asked.sampling):
+        count += 1
+        if text.startswith(said) and text != said:
+            yield piece({"content": text[len(said) :]})
+            said = text
+    tokens = max(count - 1, 0)
+    yield piece({}, "length" if tokens >= asked.sampling.max_new_tokens else "stop")
+    if asked.counts:
+        yield {**begin, "choices": [], "usage": _usage(len(prompt), tokens)}
+
+
+def completion_answer(model: ChatModel, asked: CompletionAsked) -> Object:
+    """Continue texts, with the prompts and their probabilities where that is asked."""
+    prompts = [_tokens(model, prompt) for prompt in asked.prompts]
+    choices: list[Object] = []
+    written = 0
+    for prompt, ids in zip(asked.prompts, prompts, strict=True):
+        for number in range(asked.choices):
+            sampling = replace(asked.sampling, seed=asked.sampling.seed + number)
+            reply, reason = [], "length"
+            if asked.generates:
+                with model.lock:
+                    [made] = generate_ids(
+                        model.model, [ids], sampling, model.limits(sampling), _never
+                    )
+                reply, reason = made.ids, made.finish_reason
+            written += len(reply)
+            choice = _completion(model, prompt, ids, reply, asked)
+            choices.append({"index": len(choices), "finish_reason": _REASONS[reason], **choice})
+    counts = _usage(sum(map(len, prompts)), written)
+    return {**head("text_completion", asked.model), "choices": choices, "usage": counts}
+
+
+def completion_stream(model: ChatModel, asked: CompletionAsked) -> Iterator[Object]:
+    """Yield the pieces of one continued text."""
+    begin = head("text_completion", asked.model)
+    ids = _tokens(model, asked.prompts[0])
+    said, count = "", 0
+    for text in model.stream_text(ids, asked.sampling):
+        count += 1
+        if text.startswith(said) and text != said:
+            choice: Object = {"index": 0, "text": text[len(said) :], "finish_reason": None,
+                              "logprobs": None}  # fmt: skip
+            yield {**begin, "choices": [choice]}
+            said = text
+    tokens = max(count - 1, 0)
+    reason = "length" if tokens >= asked.sampling.max_new_tokens else "stop"
+    last: Object = {"index": 0, "text": "", "finish_reason": reason, "logprobs": None}
+    yield {**begin, "choices": [last]}
+    if asked.counts:
+        yield {**begin, "choices": [], "usage": _usage(len(ids), tokens)}
+
+
+def _completion(
+    model: ChatModel, prompt: Prompt, ids: list[int], reply: list[int], asked: CompletionAsked
+) -> Object:
+    decode = model.encoder.tokenizer.decode
+    text = model.cut_at_stop(decode(reply), asked.sampling)
+    if asked.echo:
+        text = (prompt if isinstance(prompt, str) else decode(ids, with_special=True)) + text
+    if asked.logprobs is None:
+        return {"text": text, "logprobs": None}
+    shown = [*ids, *reply] if asked.echo else reply
+    if asked.echo:  # nothing stands before the first token, so it has no probability
+        found: list[TokenProbability | None] = [
+            None, *_explained(model, shown[:1], shown[1:], max(asked.logprobs, 1)),
+        ]  # fmt: skip
+    else:
+        found = list(_explained(model, ids, reply, max(asked.logprobs, 1)))
+    names = [_text(model, token) for token in shown]
+    offsets = [sum(map(len, names[:place])) for place in range(len(names))]
+    return {
+        "text": text,
+        "logprobs": {
+            "tokens": names,
+            "token_logprobs": [one.log_probability if one else None for one in found],
+            "top_logprobs": [_top(model, one, asked.logprobs) for one in found],
+            "text_offset": offsets,
+        },
+    }
+
+
+def _explained(
+    model: ChatModel, prompt: Sequence[int], reply: Sequence[int], count: int
+) -> list[TokenProbability]:
+    with model.lock:
+        return explain_reply(model.model, prompt, reply, max(count, 1))
+
+
+def _top(model: ChatModel, one: TokenProbability | None, count: int) -> dict[str, float] | None:
+    if one is None:
+        return None
+    found = {_text(model, token): value for token, value in one.likeliest[:count]}
+    return {**found, _text(model, one.id): one.log_probability}
+
+
+def _chat_token(model: ChatModel, one: TokenProbability) -> Object:
+    def named(token: int, value: float) -> Object:
+        text = _text(model, token)
+        return {"token": text, "logprob": value, "bytes": list(text.encode())}
+
+    likeliest = [named(token, value) for token, value in one.likeliest]
+    return {**named(one.id, one.log_probability), "top_logprobs": likeliest}
+
+
+def _text(model: ChatModel, token: int) -> str:
+    return model.encoder.tokenizer.decode([token], with_special=True)
+
+
+def _reply_ids(model: ChatModel, response: Response) -> list[int]:
+    return model.encoder.tokenizer.encode(response.text)
+
+
+def _encoded(model: ChatModel, turns: Sequence[Turn]) -> list[int]:
+    try:
+        ids = model.encoder.encode_prompt(turns)
+    except UserError as error:
+        raise ApiError(f"messages: {error}", param="messages") from error
+    return _fitting(model, ids)
+
+
+def _tokens(model: ChatModel, prompt: Prompt) -> list[int]:
+    """Return a prompt's tokens, with the token that the model wants in front of every text."""
+    tokenizer = model.encoder.tokenizer
+    if not isinstance(prompt, str):
+        known = max(model.vocabulary - 1, 0)
+        if not all(0 <= token <= known for token in prompt):
+            raise ApiError(f"prompt: tokens must lie between 0 and {known}", param="prompt")
+        return _fitting(model, list(prompt))
+    begin = [tokenizer.special_ids[tokenizer.bos]] if tokenizer.adds_bos else []
+    try:
+        return _fitting(model, begin + tokenizer.encode(prompt))
+    except UserError as error:
+        raise ApiError(f"prompt: {error}", param="prompt") from error
+
+
+def _fitting(model: ChatModel, ids: list[int]) -> list[int]:
+    if not ids:
+        raise ApiError("prompt: must not be empty", param="prompt")
+    if len(ids) >= model.context:
+        raise ApiError(
+            f"The prompt has {len(ids):,} tokens and the model takes {model.context:,}",
+            code="context_length_exceeded",
+        )
+    return ids
+
+
+def _usage(prompt: int, written: int) -> Object:
+    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
+
+
+def find_chat_model(get: Any, name: str, known: Sequence[str]) -> ChatModel:
+    """Return a model by a name that is on offer. Raises ApiError."""
+    if name not in known:
+        raise ApiError(
+            f"There is no model '{name[:80]}': /v1/models lists them", 404, "model",
+            "model_not_found",
+        )  # fmt: skip
+    try:
+        found: ChatModel = get(name)
+    except ModelError as error:
+        raise ApiError(str(error), 503, "model") from error
+    return found
