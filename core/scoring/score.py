@@ -20,7 +20,7 @@ from core.scoring.tree import Group, Tree, build_tree, group_sequences, shared_l
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_MOST_NODES = 1024  # that are computed at once
+_MOST_NODES = 512  # that are computed at once
 _WORTH = 32  # shared tokens that are worth a go of their own
 _ROWS_OF_LOGITS = 256  # that are looked at together: a vocabulary is wide
 _usable: "WeakKeyDictionary[PreTrainedModel, str]" = WeakKeyDictionary()
