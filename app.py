@@ -206,7 +206,9 @@ def _run_server(
 
 def _api_key(chosen: argparse.Namespace) -> "ApiKey | None":
     """Return the key that programs need, and show one that is new; None where none may ask."""
-    if not chosen.api and not chosen.new_api_key:
+    if chosen.new_api_key and not chosen.api:
+        raise WorkspaceError("--new-api-key goes with --api: give both.")
+    if not chosen.api:
         return None
     from ui.api.key import ApiKey
 

@@ -39,7 +39,7 @@ _OF_JUDGING = (
 _LONGEST_FORM_BYTES = 8192
 
 
-API_PATH = "/v1/"
+API_PATH, HEALTH_PATH = "/v1/", "/health"
 
 
 class Gate:
@@ -68,7 +68,9 @@ class Gate:
             await _redirect(
                 send, "/login", f"{self.cookie}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
             )
-        elif self.has_api and path.startswith(API_PATH):  # which asks for a key of its own
+        elif self.has_api and (
+            path.startswith(API_PATH) or path == HEALTH_PATH
+        ):  # which asks for a key of its own
             await self.app(scope, receive, send)
         elif account is None:
             await (

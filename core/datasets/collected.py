@@ -2,15 +2,17 @@
 
 import json
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from core.datasets.conversation import Turn
-from core.datasets.dataset import load_dataset
-from core.datasets.store import DatasetStore
+from core.datasets.dataset import Dataset, load_dataset
+from core.datasets.store import DatasetRow, DatasetStore
 from core.errors import WorkspaceError
 
 NAME = "From chat.jsonl"
+_lock = threading.Lock()  # of two that are added at once, neither is lost
 
 
 def collect_row(store: DatasetStore, turns: Sequence[Turn], category: str, source: str) -> str:
@@ -19,8 +21,12 @@ def collect_row(store: DatasetStore, turns: Sequence[Turn], category: str, sourc
     ``source`` says where it comes from. The version before is kept where a run or a review stands
     on it.
     """
-    known = next((row for row in store.recent() if row["name"] == NAME), None)
-    before = store.load(known["content_hash"]) if known else None
+    with _lock:
+        return _collect(store, turns, category, source)
+
+
+def _collect(store: DatasetStore, turns: Sequence[Turn], category: str, source: str) -> str:
+    before = next(filter(None, (_collected(store, row) for row in store.recent())), None)
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
     row = {"messages": messages, "category": category, "source": source}
     text = before.path.read_text(encoding="utf-8") if before else ""
@@ -35,3 +41,14 @@ def collect_row(store: DatasetStore, turns: Sequence[Turn], category: str, sourc
         except WorkspaceError:
             return made  # something stands on it
     return made
+
+
+def _collected(store: DatasetStore, row: DatasetRow) -> Dataset | None:
+    """Return a version that grew here, None for one of that name which somebody brought or edited."""
+    if row["name"] != NAME or row["recipe"] != "{}":
+        return None
+    dataset = store.load(row["content_hash"])
+    lines = dataset.path.read_text(encoding="utf-8").splitlines()
+    return (
+        dataset if all('"source": ' in line and '"messages": ' in line for line in lines) else None
+    )

@@ -4,6 +4,7 @@ Knows no request; files are fetched by core/hub.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import IO
 from core.datasets.readers import raw
 from core.datasets.readers.archive import pack
 from core.datasets.readers.read_file import FILE_ENDINGS, read_file
+from core.datasets.readers.text import MAX_LINE_MIB
 from core.datasets.splits_named import split_named, split_of_path
 from core.errors import DataError
 from core.hub.dataset_files import (
@@ -119,6 +121,7 @@ def _beginning(dataset: HubDataset, file: HubFile, folder: Path, rows: int) -> P
     """Return a file with at least so many rows of another's beginning, where there are as many."""
     copied = _COPIED.get(PurePosixPath(file.path.lower()).suffix)
     if copied is None:  # read in part it would be no file of its kind
+        check_total([file], raw.MAX_FILE_MIB)
         return fetch_file(dataset, file, folder)
     target = folder / PurePosixPath(file.path).name
     with opened_file(dataset, file) as content, target.open("wb") as out:
@@ -128,18 +131,32 @@ def _beginning(dataset: HubDataset, file: HubFile, folder: Path, rows: int) -> P
 
 def _copy_lines(content: IO[bytes], out: IO[bytes], rows: int) -> None:
     """Copy lines; a row of JSON has one, and a blank one is none."""
-    for line in content:
+    for line in _bounded_lines(content):
         out.write(line)
         rows -= bool(line.strip())
         if rows <= 0:
             return
 
 
+def _bounded_lines(content: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines, as long and as many as are read of a file. Raises DataError beyond."""
+    longest, left = MAX_LINE_MIB * raw.MIB, raw.MAX_FILE_MIB * raw.MIB
+    buffered = io.BufferedReader(content)  # type: ignore[type-var]  # a file of fsspec reads whole lines alone
+    while line := buffered.readline(longest + 1):
+        left -= len(line)
+        if len(line) > longest or left < 0:
+            raise DataError(
+                f"A line of more than {MAX_LINE_MIB} MiB, or more than {raw.MAX_FILE_MIB:,} MiB in "
+                "all: ask for fewer rows."
+            )
+        yield line
+
+
 def _copy_records(content: IO[bytes], out: IO[bytes], rows: int) -> None:
     """Copy the header and records, which may go over several lines inside quotation marks."""
 
     def copied() -> Iterator[str]:
-        for line in content:
+        for line in _bounded_lines(content):
             out.write(line)
             yield line.decode("latin-1")  # of which every byte is a character
 
@@ -154,12 +171,18 @@ def _copy_row_groups(content: IO[bytes], out: IO[bytes], rows: int) -> None:
 
     file = parquet.ParquetFile(content, pre_buffer=False)
     groups: list[int] = []
-    held = 0
+    held, size = 0, 0  # rows, bytes unpacked
     for group in range(file.num_row_groups):
         if held >= rows:
             break
         groups.append(group)
         held += file.metadata.row_group(group).num_rows
+        size += file.metadata.row_group(group).total_byte_size
+    if size > raw.MAX_FILE_MIB * raw.MIB:
+        raise DataError(
+            f"These rows take {size / raw.MIB:,.0f} MiB, more than {raw.MAX_FILE_MIB:,}: ask for "
+            "fewer rows."
+        )
     parquet.write_table(file.read_row_groups(groups).slice(0, rows), out)
 
 

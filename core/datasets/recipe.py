@@ -119,7 +119,7 @@ def apply_recipe(dataset: Dataset, recipe: Recipe) -> Dataset:
         dataset,
         content_hash=version_hash(dataset.source_hash, recipe),
         row_count=count,
-        examples=tuple(_made(examples[row], recipe) for row in sorted(examples)),
+        examples=tuple(with_options(examples[row], recipe) for row in sorted(examples)),
         refused=tuple(refused[row] for row in sorted(refused)),
         recipe=recipe.to_json(),
         notes=(*dataset.notes, *recipe_sentences(recipe)),
@@ -198,7 +198,7 @@ def _with_text(turn: Turn, text: str, row: int) -> Turn:
     return replace(turn, text=trimmed(text))
 
 
-def _made(example: Example, recipe: Recipe) -> Example:
+def with_options(example: Example, recipe: Recipe) -> Example:
     """Return a row as the recipe's options have it."""
     turns = example.turns
     if recipe.masked:

@@ -85,12 +85,16 @@ class ChatModel:
             )
         yield from self.stream_text(prompt, sampling)
 
-    def stream_text(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[str]:
-        """Yield the continuation of a prompt's ids so far, longer each time, until it ends."""
+    def stream_text(
+        self, prompt: Sequence[int], sampling: Sampling, answer: "Generated | None" = None
+    ) -> Iterator[str]:
+        """Yield the continuation of a prompt's ids so far, longer each time, until it ends;
+        ``answer`` is filled on the way, and tells at last why it ended.
+        """
         from core.generation.decode import stream_ids
 
         ids: list[int] = []
-        tokens = stream_ids(self.model, prompt, sampling, self.limits(sampling))
+        tokens = stream_ids(self.model, prompt, sampling, self.limits(sampling), answer)
         while (token := self._next(tokens)) is not None:
             ids.append(token)
             text = self.cut_at_stop(self.encoder.tokenizer.decode(ids), sampling)

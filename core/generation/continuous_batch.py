@@ -64,7 +64,10 @@ class ContinuousBatch:
                 yield from self._step()
 
     def _admit(self, free: int) -> Iterator[Step]:
-        """Read the next prompts, as many as have a place and are read at once."""
+        """Read the next prompts, as many as have a place and are read at once; the first of all
+        alone, which tells how much memory a row takes.
+        """
+        free = free if self.cache is not None else 1
         taken: list[Row] = []
         while self.waiting and len(taken) < free:
             longest = max(len(row.prompt) for row in (*taken, self.waiting[0]))
@@ -99,14 +102,14 @@ class ContinuousBatch:
         room = max(len(row.prompt) + self._most_new(row) for row in rows)
         free = _free_bytes(self.model.device) * _SHARE_OF_FREE_MEMORY
         fitting = max(int(free / (position * room)), 1)
-        self.most_rows = min(self.most_rows, len(rows), max(fitting, len(taken)))
+        self.most_rows = min(self.most_rows, len(rows), fitting)
         self.cache = SlotCache(self.most_rows, room, self.model.device)
 
     def _read(self, prompts: Sequence[list[int]]) -> tuple[DynamicCache, torch.Tensor]:
         """Read prompts, padded on the right: return their keys and values, and the logits after
         each, (A, V).
         """
-        begun = len(self.prefix) if len(prompts) > 1 or self.prefix_cache is not None else 0
+        begun = len(self.prefix)
         cache = self._begun(len(prompts)) if begun else DynamicCache()
         longest = max(map(len, prompts)) - begun
         ids = torch.tensor(

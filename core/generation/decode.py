@@ -19,12 +19,17 @@ _way: "WeakKeyDictionary[PreTrainedModel, str]" = WeakKeyDictionary()
 
 
 def stream_ids(
-    model: "PreTrainedModel", prompt: Sequence[int], sampling: Sampling, limits: Limits
+    model: "PreTrainedModel",
+    prompt: Sequence[int],
+    sampling: Sampling,
+    limits: Limits,
+    answer: Generated | None = None,
 ) -> Iterator[int]:
     """Yield the answer's ids one by one; an end token, a stop text, the context's end or the limit
-    ends the stream.
+    ends the stream. ``answer`` is filled on the way.
     """
-    for _, token in _decode(model, [prompt], [Generated()], sampling, limits):
+    answer = Generated() if answer is None else answer
+    for _, token in _decode(model, [prompt], [answer], sampling, limits):
         if token is not None:
             yield token
 

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.datasets.columns import ColumnMapping, column_names, make_mapping
 from core.datasets.conversation import Example, RowRefusedError, Turn
 from core.datasets.dataset import Dataset, read_dataset
 from core.datasets.export import row_object
 from core.datasets.formats import read_category, read_prompt
-from core.datasets.readers.raw import RawFile
+from core.datasets.readers.raw import RawFile, RawRow
 from core.datasets.readers.read_file import read_file, read_lines
-from core.datasets.recipe import read_recipe
+from core.datasets.recipe import Recipe, read_recipe, with_options
+from core.datasets.splits_named import split_named
 from core.errors import DataError, StoppedError
 from core.generation.chat_model import Response
 from core.generation.model_cache import ModelCache
@@ -49,17 +51,15 @@ def find_open_rows(path: Path, dataset: Dataset | None = None) -> Drafting:
     raw = read_lines(path) if path.suffix.lower() == ".txt" else read_file(path)
     answered = dataset.examples if dataset else _answered(raw, path)
     known = {example.row for example in answered}
-    left_out = _left_out(dataset) if dataset else set()
-    asked = []
-    for row in raw.rows:
-        if row.number in known or row.number in left_out or row.problem:
-            continue
-        try:
-            turns = read_prompt(row.value)
-        except RowRefusedError:
-            continue
-        category = read_category(row.value) if isinstance(row.value, Mapping) else ""
-        asked.append(Example(row.number, (*turns, Turn("assistant", "")), None, category))
+    recipe = read_recipe(dataset.recipe) if dataset else Recipe()
+    passed_over = known | {row for rows in recipe.left_out.values() for row in rows}
+    columns = column_names([row.value for row in raw.rows])
+    mapping = make_mapping(recipe.mapping, columns) if recipe.mapping else None
+    asked = [
+        with_options(example, recipe)  # what is masked is masked before anybody is asked
+        for row in raw.rows
+        if row.number not in passed_over and (example := _open_row(row, mapping)) is not None
+    ]
     if not asked:
         raise DataError(f"{path.name} has no row with a prompt and without an answer.")
     return Drafting(tuple(answered), tuple(asked), len(raw.rows) - len(known) - len(asked))
@@ -72,9 +72,18 @@ def _answered(raw: RawFile, path: Path) -> tuple[Example, ...]:
         return ()
 
 
-def _left_out(dataset: Dataset) -> set[int]:
-    """Return the rows that a user wants no more of."""
-    return {row for rows in read_recipe(dataset.recipe).left_out.values() for row in rows}
+def _open_row(row: RawRow, mapping: ColumnMapping | None) -> Example | None:
+    """Return a row with a prompt, None for one without."""
+    if row.problem or not isinstance(row.value, Mapping):
+        return None
+    value = mapping.apply(row.value) if mapping else row.value
+    try:
+        turns = read_prompt(value)
+    except RowRefusedError:
+        return None
+    said = value.get("split")
+    split = split_named(said if isinstance(said, str) and said else row.split or "")
+    return Example(row.number, (*turns, Turn("assistant", "")), split, read_category(value))
 
 
 def draft_answers(

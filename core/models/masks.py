@@ -36,6 +36,10 @@ def why_no_own_mask(model: "PreTrainedModel") -> str:
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds - {"full_attention", "sliding_attention"}:
         return f"its layers are of kinds that keep no keys and values ({', '.join(sorted(kinds))})"
+    if "local" in (getattr(config, "attention_layers", None) or ()):  # GPT-Neo's
+        return "some of its layers see a window and others all"
+    if isinstance(getattr(config, "window_size", None), int):
+        return "its layers see a window of their own kind"
     window = getattr(config, "sliding_window", None)
     context = getattr(config, "max_position_embeddings", None) or 0
     if len(kinds) > 1 and isinstance(window, int) and window < context:

@@ -7,7 +7,6 @@ template can do with more than text, tools and thoughts, it is given apart from 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from core.datasets.conversation import Turn
@@ -19,9 +18,9 @@ SENTINEL = re.compile("\ue000(\\d+)\ue001")
 _STRIDE = 1000  # marks of one turn
 _CONTENT, _INPUT, _THOUGHT, _LEAVES = range(4)  # of a turn's marks, by their number
 _THOUGHTS = re.compile(r"\s*<think>(.*?)</think>\s*(?=\S)", re.DOTALL)
-_OFFER = re.compile(r"(?:(.*)\n\n)?You may call these tools:\n<tools>\n(.*)\n</tools>\Z", re.DOTALL)
-_CALL = re.compile(r"\s*<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
-_RESULT = re.compile(r"\s*<tool_response>\n(.*?)\n</tool_response>", re.DOTALL)
+_OFFER = ("You may call these tools:\n<tools>\n", "\n</tools>")
+_CALL = ("<tool_call>\n", "\n</tool_call>")
+_RESULT = ("<tool_response>\n", "\n</tool_response>")
 # of objects inside a call or an offer: nothing that a vocabulary might have as a special token
 _PLAIN_KEY = re.compile(r"[\w$.@ /-]{1,100}")
 
@@ -60,10 +59,11 @@ def kinds_and_texts(
 def _kind(first: int, turn: Turn, abilities: Abilities, texts: dict[int, str]) -> Kind:
     text, structure, thought = trimmed(turn.text), "", ""
     if turn.tool and abilities.tools and (found := _structure(turn, text)):
-        text, value = found
         leaves: list[str] = []
-        structure = json.dumps(_marked(value, first + _LEAVES, leaves))
-        texts.update(enumerate(leaves, start=first + _LEAVES))
+        marked = json.dumps(_marked(found[1], first + _LEAVES, leaves))
+        if len(leaves) <= _STRIDE - _LEAVES:  # more would be taken for the next turn's
+            text, structure = found[0], marked
+            texts.update(enumerate(leaves, start=first + _LEAVES))
     if turn.role == "assistant" and (place := _THOUGHTS.match(text)):
         if abilities.thoughts:
             thought = "learnt" if turn.thought_trained else "read"
@@ -88,45 +88,65 @@ def _structure(turn: Turn, text: str) -> tuple[str, object] | None:
 
 
 def _offers(text: str) -> tuple[str, object] | None:
-    place = _OFFER.match(text)
-    offered = json.loads(place[2]) if place else None
+    places = _between(text, *_OFFER)
+    if len(places) != 1 or places[0].end != len(text):
+        return None
+    offered = json.loads(places[0].inside)
     if not isinstance(offered, list) or not all(isinstance(one, dict) for one in offered):
         return None
     tools = [one if "function" in one else {"type": "function", "function": one} for one in offered]
-    return (place[1] or "") if place else "", tools
+    return trimmed(text[: places[0].start]), tools
 
 
 def _calls(text: str) -> tuple[str, object] | None:
-    said, calls = _parts(_CALL, text)
-    if not calls:
+    """Return what is said before the calls, and these; nothing may stand between or after them."""
+    places = _between(text, *_CALL)
+    if not places or _rest(text, places, places[0].start, len(text)):
         return None
-    values = [json.loads(call) for call in calls]
+    values = [json.loads(place.inside) for place in places]
     if not all(isinstance(one, dict) and isinstance(one.get("arguments"), dict) for one in values):
         return None
-    return said, values
+    return trimmed(text[: places[0].start]), values
 
 
 def _results(text: str) -> tuple[str, object] | None:
-    """Return what a person says after the results, and these."""
-    places = list(_RESULT.finditer(text))
-    if not places or any(
-        text[before.end() : place.start()].strip() for before, place in pairwise(places)
-    ):
-        return None
-    if text[: places[0].start()].strip():
-        return None
-    return trimmed(text[places[-1].end() :]), [place[1] for place in places]
-
-
-def _parts(pattern: re.Pattern[str], text: str) -> tuple[str, list[str]]:
-    """Return the text before the first place of a pattern, and its places where nothing else
-    follows.
+    """Return what a person says after the results, and these; nothing may stand before or between
+    them.
     """
-    places = list(pattern.finditer(text))
-    left = pattern.sub("", text[places[0].start() :]) if places else ""
-    return (trimmed(text[: places[0].start()]) if places else text), [
-        place[1] for place in places if not left.strip()
-    ]
+    places = _between(text, *_RESULT)
+    if not places or _rest(text, places, 0, places[-1].end):
+        return None
+    return trimmed(text[places[-1].end :]), [place.inside for place in places]
+
+
+class _Place(NamedTuple):
+    start: int
+    end: int
+    inside: str
+
+
+def _between(text: str, opened: str, closed: str) -> list[_Place]:
+    """Return all places between two marks, in a time that goes with the text's length."""
+    places: list[_Place] = []
+    at = 0
+    while (start := text.find(opened, at)) >= 0:
+        inner = start + len(opened)
+        close = text.find(closed, inner)
+        if close < 0:
+            break
+        at = close + len(closed)
+        places.append(_Place(start, at, text[inner:close]))
+    return places
+
+
+def _rest(text: str, places: Sequence[_Place], start: int, end: int) -> bool:
+    """Return whether anything but white space stands in a stretch beside some places."""
+    at = start
+    for place in places:
+        if text[at : place.start].strip():
+            return True
+        at = place.end
+    return bool(text[at:end].strip())
 
 
 def _is_plain(value: object) -> bool:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.models.load import takes_logits_to_keep
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -25,12 +27,13 @@ def explain_reply(
 ) -> list[TokenProbability]:
     """Return what a model made of each token of a reply, with the ``count`` likeliest at its place.
 
-    Before temperature and whatever else sampling does.
+    Shapes: R tokens of the reply, V vocabulary. Before temperature and whatever else sampling does.
     """
     if not reply:
         return []
     ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :].float()  # (R, V)
+    last_only = {"logits_to_keep": len(reply)} if takes_logits_to_keep(model) else {}
+    logits = model(input_ids=ids, use_cache=False, **last_only).logits[0, -len(reply) :].float()
     probabilities = logits.log_softmax(dim=-1)
     own = probabilities[torch.arange(len(reply)), torch.tensor(list(reply), device=model.device)]
     top = probabilities.topk(min(count, probabilities.shape[-1]), dim=-1)

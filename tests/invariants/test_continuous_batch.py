@@ -14,6 +14,7 @@ from transformers import (
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
+    GPTNeoConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
@@ -56,9 +57,13 @@ CONFIGS: dict[str, Any] = {
         **{**_GROUPED, "num_hidden_layers": 6}, head_dim=16, sliding_window=12
     ),
     "bloom": lambda: BloomConfig(hidden_size=32, n_layer=2, n_head=2, **_IDS),
+    "gpt_neo": lambda: GPTNeoConfig(
+        hidden_size=32, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]],
+        window_size=8, max_position_embeddings=256, **_IDS,
+    ),
     "mamba": lambda: MambaConfig(hidden_size=32, num_hidden_layers=2, **_IDS),
 }  # fmt: skip
-ALONE = {"bloom", "mamba", "gemma3"}  # answered one after the other, and said so
+ALONE = {"bloom", "mamba", "gemma3", "gpt_neo"}  # answered one after the other, and said so
 
 
 @cache
@@ -198,3 +203,21 @@ def test_the_penalty_and_the_nucleus_are_those_of_transformers() -> None:
         counts[token] += 1
     assert set(counts.nonzero().flatten().tolist()) <= set(expected.nonzero().flatten().tolist())
     assert torch.allclose(counts / 4000, expected, atol=0.03)
+
+
+def test_no_more_rows_are_taken_than_memory_is_free_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # keys and values of a position: 2 layers of 1 head of 16 numbers each, in 4 bytes
+    room = (max(map(len, prompts())) + 12) * 2 * 2 * 16 * 4
+    free = 2 * 3 * room  # half of which may be taken: for three rows
+    monkeypatch.setattr("core.generation.continuous_batch._free_bytes", lambda _: free)
+    sampling = Sampling(max_new_tokens=12)
+    answers = [Generated() for _ in prompts()]
+    rows = [
+        Row(n, list(p), answers[n], sampling, torch.device("cpu")) for n, p in enumerate(prompts())
+    ]
+    batch = ContinuousBatch(model("qwen3"), sampling, limits(), rows)
+    list(batch.run())
+    assert batch.cache is not None and batch.cache.count == 3
+    assert [one.ids for one in answers][:3] == [
+        by_transformers("qwen3", prompt, 12) for prompt in prompts()[:3]
+    ]

@@ -160,6 +160,8 @@ def test_an_echoed_prompt_has_its_probabilities_as_a_plain_pass_has_them(
         ("chat/completions", {"stream": True, "n": 2}, "stream"),
         ("chat/completions", {"stream": True, "logprobs": True}, "logprobs"),
         ("chat/completions", {"top_logprobs": 21}, "top_logprobs"),
+        ("chat/completions", {"top_logprobs": 2}, "top_logprobs"),
+        ("chat/completions", {"stream_options": {"include_usage": True}}, "stream_options"),
         ("chat/completions", {"model": 7}, "model"),
         ("completions", {"prompt": []}, "prompt"),
         ("completions", {"prompt": [[-1]]}, "prompt"),

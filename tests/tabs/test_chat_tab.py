@@ -1,6 +1,7 @@
 """What the Chat tab's events answer, called as Gradio calls them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import gradio as gr
 import pytest
 
 from core.datasets.collected import NAME
+from core.datasets.dataset import load_dataset
 from tests.endpoints import answering
 from tests.tabs.conftest import HOSTILE, Open
 from ui.chat.handlers import ChatHandlers
@@ -24,7 +26,7 @@ def test_chat_streams_longer_and_longer_text_and_shows_the_exact_prompt(
     open_tab: Open, tiny_models: dict[str, Path]
 ) -> None:
     page, model = open_tab(build_chat_tab), str(tiny_models["llama"])
-    _, past, shown, beside, _ = page.trigger("take", f" {HOSTILE} ", [], [])
+    _, past, shown, beside, _ = page.trigger("take", f" {HOSTILE} ", [], [], "pocket")
     asked = [{"role": "user", "text": HOSTILE}]
     assert "<script" not in shown[0]["content"] and past == beside == asked
     steps = list(page.trigger("answer", model, "chatml", "Be brief.", past, *USUAL))
@@ -60,7 +62,7 @@ def test_a_long_conversation_goes_on_without_its_oldest_messages(
     page, model = open_tab(build_chat_tab), str(tiny_models["gpt2"])
     past: list[Any] = []
     for number in range(12):
-        _, past, *_ = page.trigger("take", f"Question {number} {'word ' * 20}", past, [])
+        _, past, *_ = page.trigger("take", f"Question {number} {'word ' * 20}", past, [], "")
         *_, (past, _, _, _, told) = page.trigger(
             "answer", model, "chatml", "Be brief.", past, 0, 0, 1, 5, 1, 0, 1, ""
         )
@@ -107,7 +109,7 @@ def test_conversations_are_kept_opened_renamed_exported_and_deleted(
     assert handlers.keep(number, "pocket", "Be kind.", more)[0] == number
     page = open_tab(build_chat_tab)
     opened = page.trigger("open_conversation", number)
-    assert opened[0] == more and opened[2:] == (number, "pocket", "Be kind.", "Hi there")
+    assert opened[0] == more and opened[2:6] == (number, "pocket", "Be kind.", "Hi there")
     assert page.trigger("rename_conversation", number, "Mine").choices[0][0].startswith("Mine")
     with pytest.raises(gr.Error, match="1 to 80 characters"):
         page.trigger("rename_conversation", number, " ")
@@ -152,9 +154,13 @@ def test_an_edited_question_is_asked_anew_and_replies_are_paged_through(
         {"role": "assistant", "text": "d", "others": ["e", "f"]},
     ]
     event: Any = SimpleNamespace(index=3, value="&lt;c2&gt;")
-    assert handlers.edit(past, event)[0] == [*past[:2], {"role": "user", "text": "<c2>"}]
+    asked: Any = {"role": "user", "text": "<c2>"}
+    edited = handlers.edit(past, past, "other", event)
+    assert edited[0] == edited[2] == [*past[:2], asked]
+    assert handlers.edit(past, [], "other", event)[2] == [asked]
+    assert handlers.edit(past, [], "", event)[2] == []
     event.index = 1
-    assert handlers.edit(past, event)[0] == past  # a reply is not to be written by hand
+    assert handlers.edit(past, [], "", event)[0] == past  # a reply is not to be written by hand
     texts = []
     for _ in range(3):
         past, _ = handlers.other_reply(past)
@@ -210,3 +216,18 @@ def test_how_a_reply_came_is_said_in_words() -> None:
 def test_a_style_mismatch_is_named() -> None:
     assert "tuned with the style 'alpaca' and is asked in 'phi3'" in style_note("phi3", "alpaca")
     assert style_note("", "alpaca") == style_note("alpaca", "alpaca") == ""
+
+
+def test_a_dataset_that_somebody_brought_under_that_name_is_left_alone(
+    services: Services, open_tab: Open, tmp_path: Path
+) -> None:
+    theirs = tmp_path / NAME
+    theirs.write_text('{"instruction": "Mine", "output": "stays"}\n')
+    key = services.datasets.keep(load_dataset(theirs))
+    past = [{"role": "user", "text": "Hi"}, {"role": "assistant", "text": "y", "model": "m"}]
+    page = open_tab(build_chat_tab)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: page.trigger("correct_reply", "", past, f"x{n}"), range(8)))
+    assert services.datasets.load(key).examples[0].answer == "stays"
+    grown = [row for row in services.datasets.recent() if row["name"] == NAME]
+    assert sorted(row["row_count"] for row in grown) == [1, 8]  # none of eight at once is lost

@@ -100,3 +100,18 @@ def test_stopped_or_failed_nothing_is_left(file: Path, tmp_path: Path) -> None:
     words = ["draft", str(file), "--model", "http://127.0.0.1:9/v1#m", "--out", str(out)]
     assert main([*words, "--workspace", str(tmp_path / "w")]) == 2
     assert not out.exists()
+
+
+def test_who_drafts_is_shown_what_the_version_shows_and_splits_stay(tmp_path: Path) -> None:
+    path = tmp_path / "mail.jsonl"
+    rows = [
+        {"Question": "Write to amina@example.org", "Reply": "", "split": "test"},
+        {"Question": "Say hi", "Reply": "Hi!"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = Recipe(mapping={"instruction": "Question", "output": "Reply"}, masked=("email",))
+    [asked] = find_open_rows(path, load_version(path, recipe)).asked
+    assert "amina@example.org" not in asked.prompt_text and asked.split in {"test", None}
+    plain = load_version(path, Recipe(masked=("email",)))
+    [asked] = find_open_rows(path, plain).asked
+    assert "@" not in asked.prompt_text and asked.split == "test"

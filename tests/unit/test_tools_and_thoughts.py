@@ -1,6 +1,7 @@
 """Tools and thoughts are written as a model's own template writes them: as transformers has it."""
 
 import json
+import time
 from collections import Counter
 from typing import Any
 
@@ -177,3 +178,22 @@ def test_a_template_that_changes_a_call_refuses_the_row() -> None:
     silent = silent.replace("</call>{% endfor %}", "</call>{% endif %}{% endfor %}")
     with pytest.raises(StyleError, match="leaves out message 3|changes what is said"):
         said(style(silent), example)
+
+
+def test_a_call_of_very_many_texts_stays_text_and_takes_no_other_turns_place() -> None:
+    call = {"function": {"name": "clock", "arguments": {"of": [f"t{n}" for n in range(1200)]}}}
+    messages = [ASKED[1], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    for more in ([], [{"role": "user", "content": "USER"}, {"role": "assistant", "content": "A"}]):
+        text = said(style(TOOLS), read({"messages": [*messages, *more]}))
+        assert "<tool_call>" in text and text.count("USER") == bool(more) and '"t1199"' in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 200_000, "<tool_call>\n" * 20_000, "<tool_call>\n{}" + "\n</tool_call>x" * 20_000],
+)
+def test_a_tools_turn_of_any_length_takes_a_moment(text: str) -> None:
+    turns = (Turn("user", "Hi"), Turn("assistant", f"a{text}b", tool=True))
+    began = time.perf_counter()
+    assert said(style(TOOLS), Example(1, turns))
+    assert time.perf_counter() - began < 5

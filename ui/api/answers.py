@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +10,13 @@ from core.datasets.conversation import Turn
 from core.errors import ModelError, UserError
 from core.generation.chat_model import ChatModel, Response
 from core.generation.decode import generate_ids
+from core.generation.rows import Generated
 from core.scoring.explain import TokenProbability, explain_reply
 from ui.api.fields import ApiError, ChatAsked, CompletionAsked, Prompt
 
 Object = dict[str, Any]
+Gone = Callable[[], bool]
 _REASONS = {"end": "stop", "length": "length", "stopped": "stop"}
-
-
-def _never() -> bool:
-    return False
 
 
 def head(kind: str, model: str) -> Object:
@@ -28,13 +26,13 @@ def head(kind: str, model: str) -> Object:
     return {"id": f"{prefix}-{number}", "object": kind, "created": int(time.time()), "model": model}
 
 
-def chat_answer(model: ChatModel, asked: ChatAsked) -> Object:
-    """Answer a conversation, several times where that is asked."""
+def chat_answer(model: ChatModel, asked: ChatAsked, is_gone: Gone) -> Object:
+    """Answer a conversation, several times where that is asked, till who asked ``is_gone``."""
     prompt = _encoded(model, asked.turns)
     choices, written = [], 0
     for number in range(asked.choices):
         sampling = replace(asked.sampling, seed=asked.sampling.seed + number)
-        [response] = model.respond_all([asked.turns], sampling, _never)
+        [response] = model.respond_all([asked.turns], sampling, is_gone)
         written += response.tokens
         choice: Object = {
             "index": number,
@@ -60,20 +58,20 @@ def chat_stream(model: ChatModel, asked: ChatAsked) -> Iterator[Object]:
         return {**begin, "choices": [choice]}
 
     yield piece({"role": "assistant", "content": ""})
-    said, count = "", 0
-    for text in model.stream(asked.turns, asked.sampling):
-        count += 1
+    said, answer = "", Generated()
+    for text in model.stream_text(prompt, asked.sampling, answer):
         if text.startswith(said) and text != said:
             yield piece({"content": text[len(said) :]})
             said = text
-    tokens = max(count - 1, 0)
-    yield piece({}, "length" if tokens >= asked.sampling.max_new_tokens else "stop")
+    yield piece({}, _REASONS[answer.finish_reason])
     if asked.counts:
-        yield {**begin, "choices": [], "usage": _usage(len(prompt), tokens)}
+        yield {**begin, "choices": [], "usage": _usage(len(prompt), len(answer.ids))}
 
 
-def completion_answer(model: ChatModel, asked: CompletionAsked) -> Object:
-    """Continue texts, with the prompts and their probabilities where that is asked."""
+def completion_answer(model: ChatModel, asked: CompletionAsked, is_gone: Gone) -> Object:
+    """Continue texts, with the prompts and their probabilities where that is asked, till who asked
+    ``is_gone``.
+    """
     prompts = [_tokens(model, prompt) for prompt in asked.prompts]
     choices: list[Object] = []
     written = 0
@@ -84,7 +82,7 @@ def completion_answer(model: ChatModel, asked: CompletionAsked) -> Object:
             if asked.generates:
                 with model.lock:
                     [made] = generate_ids(
-                        model.model, [ids], sampling, model.limits(sampling), _never
+                        model.model, [ids], sampling, model.limits(sampling), is_gone
                     )
                 reply, reason = made.ids, made.finish_reason
             written += len(reply)
@@ -98,20 +96,18 @@ def completion_stream(model: ChatModel, asked: CompletionAsked) -> Iterator[Obje
     """Yield the pieces of one continued text."""
     begin = head("text_completion", asked.model)
     ids = _tokens(model, asked.prompts[0])
-    said, count = "", 0
-    for text in model.stream_text(ids, asked.sampling):
-        count += 1
+    said, answer = "", Generated()
+    for text in model.stream_text(ids, asked.sampling, answer):
         if text.startswith(said) and text != said:
             choice: Object = {"index": 0, "text": text[len(said) :], "finish_reason": None,
                               "logprobs": None}  # fmt: skip
             yield {**begin, "choices": [choice]}
             said = text
-    tokens = max(count - 1, 0)
-    reason = "length" if tokens >= asked.sampling.max_new_tokens else "stop"
-    last: Object = {"index": 0, "text": "", "finish_reason": reason, "logprobs": None}
+    last: Object = {"index": 0, "text": "", "finish_reason": _REASONS[answer.finish_reason],
+                    "logprobs": None}  # fmt: skip
     yield {**begin, "choices": [last]}
     if asked.counts:
-        yield {**begin, "choices": [], "usage": _usage(len(ids), tokens)}
+        yield {**begin, "choices": [], "usage": _usage(len(ids), len(answer.ids))}
 
 
 def _completion(

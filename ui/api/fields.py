@@ -75,6 +75,8 @@ def read_chat(body: object) -> ChatAsked:
     fields = _fields(body, _CHAT)
     wants = _flag(fields, "logprobs")
     top = _whole(fields, "top_logprobs", 0, 0, _MOST_LOGPROBS)
+    if fields.get("top_logprobs") and not wants:
+        raise ApiError("top_logprobs: go with logprobs", param="top_logprobs")
     if fields.get("max_completion_tokens") is not None:
         fields["max_tokens"] = fields["max_completion_tokens"]
     try:
@@ -131,6 +133,8 @@ def _common(fields: Mapping[str, Any], longest: int, logprobs: int | None) -> di
         raise ApiError("stream: goes with one choice (n = 1)", param="stream")
     if streams and logprobs is not None:
         raise ApiError("logprobs: are not given while streaming", param="logprobs")
+    if fields.get("stream_options") and not streams:
+        raise ApiError("stream_options: go with stream", param="stream_options")
     options = fields.get("stream_options") or {}
     if not isinstance(options, Mapping) or set(options) - {"include_usage"}:
         raise ApiError("stream_options: only include_usage is known", param="stream_options")

@@ -1,16 +1,18 @@
 """The routes of the address: models, chat completions, completions. Knows no model."""
 
+import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
 from core.errors import UserError
 from ui.api.answers import (
+    Gone,
     chat_answer,
     chat_stream,
     completion_answer,
@@ -22,6 +24,9 @@ from ui.api.key import ApiKey
 from ui.services import Services
 
 _MOST_WAITING = 64  # requests that are answered or wait for it
+_THREADS = 4  # that answer them
+_LOOKED_EVERY_S = 0.5  # for whether somebody still waits
+Work = Callable[[object, Gone], Any]
 
 
 def build_api(services: Services, key: ApiKey) -> APIRouter:
@@ -45,6 +50,8 @@ class _Api:
     def __init__(self, services: Services, key: ApiKey) -> None:
         self.services, self.key = services, key
         self.places = threading.BoundedSemaphore(_MOST_WAITING)
+        # threads of our own: the page's are not to wait for programs
+        self.limiter = CapacityLimiter(_THREADS)
 
     async def list_models(self, request: Request) -> Any:
         return await self._answered(request, self._listed, has_body=False)
@@ -58,50 +65,73 @@ class _Api:
     def _models(self) -> list[str]:
         return [name for _, name in self.services.model_choices()]
 
-    def _listed(self, _: object) -> dict[str, Any]:
+    def _listed(self, _body: object, _is_gone: Gone) -> dict[str, Any]:
         facts = {"object": "model", "created": 0, "owned_by": "fuata"}
         return {"object": "list", "data": [{"id": name, **facts} for name in self._models()]}
 
-    def _chat(self, body: object) -> Any:
+    def _chat(self, body: object, is_gone: Gone) -> Any:
         asked = read_chat(body)
         model = find_chat_model(self.services.model_cache.get, asked.model, self._models())
-        return chat_stream(model, asked) if asked.streams else chat_answer(model, asked)
+        return chat_stream(model, asked) if asked.streams else chat_answer(model, asked, is_gone)
 
-    def _complete(self, body: object) -> Any:
+    def _complete(self, body: object, is_gone: Gone) -> Any:
         asked = read_completion(body)
         model = find_chat_model(self.services.model_cache.get, asked.model, self._models())
-        return completion_stream(model, asked) if asked.streams else completion_answer(model, asked)
+        if asked.streams:
+            return completion_stream(model, asked)
+        return completion_answer(model, asked, is_gone)
 
-    async def _answered(
-        self, request: Request, work: Callable[[object], Any], *, has_body: bool = True
-    ) -> Any:
+    async def _answered(self, request: Request, work: Work, *, has_body: bool = True) -> Any:
         """Answer a request with what ``work`` makes of its body, or with what is wrong with it."""
         try:
             _check_key(request, self.key)
             body = await _body(request) if has_body else None
             if not self.places.acquire(blocking=False):
                 raise ApiError("Too many requests wait already: try again", 429, code="rate_limit")
-            return await self._worked(work, body)
+            return await self._worked(request, work, body)
         except ApiError as error:
             return _refused(error)
         except UserError as error:
             return _refused(ApiError(str(error)))
 
-    async def _worked(self, work: Callable[[object], Any], body: object) -> Any:
+    async def _worked(self, request: Request, work: Work, body: object) -> Any:
         """Do the work, and let go of the place when it is done, of a stream when that has ended."""
         streams = False
+        gone = threading.Event()
+        watcher = asyncio.create_task(_watch(request, gone))
         try:
-            made = await run_in_threadpool(work, body)
+            made = await to_thread.run_sync(work, body, gone.is_set, limiter=self.limiter)
             if isinstance(made, dict):
                 return JSONResponse(made)
             streams = True
         finally:
+            watcher.cancel()
             if not streams:
                 self.places.release()
-        headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(
-            _events(made, self.places), media_type="text/event-stream", headers=headers
+        return _Stream(_events(made, self.limiter), self.places)
+
+
+class _Stream(StreamingResponse):
+    """A stream that lets go of its place however it ends, also where it never began."""
+
+    def __init__(self, events: AsyncIterator[str], places: threading.BoundedSemaphore) -> None:
+        super().__init__(
+            events, media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
+        self._places = places
+
+    async def __call__(self, *given: Any) -> None:
+        try:
+            await super().__call__(*given)
+        finally:
+            self._places.release()
+
+
+async def _watch(request: Request, gone: threading.Event) -> None:
+    """Note when nobody waits for the answer any more."""
+    while not await request.is_disconnected():  # noqa: ASYNC110 - it tells of itself no other way
+        await asyncio.sleep(_LOOKED_EVERY_S)
+    gone.set()
 
 
 def _check_key(request: Request, key: ApiKey) -> None:
@@ -119,17 +149,15 @@ async def _body(request: Request) -> object:
     return body
 
 
-def _events(pieces: Iterator[Any], places: threading.BoundedSemaphore) -> Iterator[str]:
-    """Yield pieces as server-sent events; who goes away in between frees the place."""
+async def _events(pieces: Iterator[Any], limiter: CapacityLimiter) -> AsyncIterator[str]:
+    """Yield pieces as server-sent events, each made in one of our own threads."""
     try:
-        for piece in pieces:
+        while (piece := await to_thread.run_sync(next, pieces, None, limiter=limiter)) is not None:
             yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
         yield "data: [DONE]\n\n"
     except (ApiError, UserError) as error:
         told = error if isinstance(error, ApiError) else ApiError(str(error))
         yield f"data: {json.dumps(_error_object(told), ensure_ascii=False)}\n\n"
-    finally:
-        places.release()
 
 
 def _refused(error: ApiError) -> JSONResponse:

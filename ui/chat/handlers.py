@@ -44,12 +44,13 @@ class ChatHandlers:
         self.conversations = ConversationStore(services.workspace)
 
     def take(
-        self, text: str, past: History, beside: History
+        self, text: str, past: History, beside: History, model_beside: str
     ) -> tuple[str, History, list[Any], History, list[Any]]:
-        """Put what was written behind both conversations."""
+        """Put what was written behind both conversations, where there are two."""
         if text.strip():
             asked: Message = {"role": "user", "text": trimmed(text)}
-            past, beside, text = [*past, asked], [*beside, asked], ""
+            past, text = [*past, asked], ""
+            beside = [*beside, asked] if model_beside else beside
         return text, past, displayed(past), beside, displayed(beside)
 
     @shows_user_errors
@@ -138,14 +139,19 @@ class ChatHandlers:
         words = paragraph(reply_words(history, 0, 0, 0))
         return history, displayed(history), exact_text(response.prompt), gr.skip(), words
 
-    def edit(self, past: History, event: gr.EditData) -> tuple[History, list[Any]]:
-        """Put another text in place of a question; what followed it is gone."""
+    def edit(
+        self, past: History, beside: History, model_beside: str, event: gr.EditData
+    ) -> tuple[History, list[Any], History, list[Any]]:
+        """Put another text in place of a question; what followed it is gone, beside it, too."""
         place = place_of(past, event.index if isinstance(event.index, int) else 0)
         text = trimmed(html.unescape(str(event.value)))
         if not past or past[place]["role"] != "user" or not text:
-            return past, displayed(past)
-        history: History = [*past[:place], {"role": "user", "text": text}]
-        return history, displayed(history)
+            return past, displayed(past), beside, displayed(beside)
+        asked: Message = {"role": "user", "text": text}
+        history = [*past[:place], asked]
+        is_alike = len(beside) > place and beside[place] == past[place]
+        other = [*(beside[:place] if is_alike else []), asked] if model_beside else []
+        return history, displayed(history), other, displayed(other)
 
     def other_reply(self, past: History) -> tuple[History, list[Any]]:
         """Show the reply before in place of the last, which becomes the oldest of the others."""
@@ -213,10 +219,10 @@ class ChatHandlers:
     def open(self, number: int | None) -> tuple[Any, ...]:
         """Show a conversation that was kept, with its model and system prompt."""
         if not number:
-            return (gr.skip(),) * 6
+            return (gr.skip(),) * 8
         row = self.conversations.find(int(number))
         past = read_messages(row)
-        return past, displayed(past), row["id"], row["model"], row["system"], row["name"]
+        return past, displayed(past), row["id"], row["model"], row["system"], row["name"], [], []
 
     @shows_user_errors
     def rename(self, number: int, name: str) -> Any:

@@ -29,6 +29,8 @@ class _Side:
     style: gr.Dropdown
     chatbot: gr.Chatbot
     told: gr.HTML
+    exact: Any  # where the exact prompt is shown, or kept from being shown
+    back: Any  # where a question goes back to that could not be answered
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ class _Parts:
     buttons: dict[str, gr.Button]  # send, stop, retry, other, undo, clear
     system: gr.Textbox
     sampling: tuple[Any, ...]
-    exact: gr.HTML
     saved: gr.Dropdown
     name: gr.Textbox
     saving: dict[str, gr.Button]  # rename, delete, export
@@ -59,11 +60,11 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     handlers = ChatHandlers(services)
     left, right, conversation = _lay_out_conversation()
     parts = _Parts(
-        **conversation, **_lay_out_settings(), **_lay_out_correction(), **_lay_out_saved()
+        **conversation, **_lay_out_settings(left.exact), **_lay_out_correction(), **_lay_out_saved()
     )
-    _wire_asking(parts, left, right, handlers)
-    _wire_changes(parts, left, right, handlers)
-    _wire_saved(parts, left, right, handlers)
+    streams = _wire_asking(parts, left, right, handlers)
+    _wire_changes(parts, left, right, handlers, streams)
+    _wire_saved(parts, left, right, handlers, streams)
     _wire_looking(parts, left, handlers)
     seen = [left.model, parts.offered]
     opened = when_opened(
@@ -73,67 +74,67 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     opened.then(handlers.offer_styles, None, styles, api_visibility="private", **QUIET)
 
 
-def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
+def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> list[Any]:
+    """Wire what asks a model, and return the streams, which whoever changes a conversation ends."""
+    both = [left.history, left.chatbot, right.history, right.chatbot]
     taken = gr.on(
         [parts.box.submit, parts.buttons["send"].click], handlers.take,
-        [parts.box, left.history, right.history],
-        [parts.box, left.history, left.chatbot, right.history, right.chatbot],
+        [parts.box, left.history, right.history, right.model], [parts.box, *both],
         api_name="take", **QUIET,
     )  # fmt: skip
+    streams: list[Any] = []
+    for side, name in ((left, ""), (right, "_beside")):
+        asked, told = _inputs(parts, side), _outputs(side)
+        first = taken.then(handlers.answer, asked, told, api_name=f"answer{name}", **_STREAMING)
+        again = parts.buttons["retry"].click(
+            handlers.answer_again, asked, told, api_name=f"answer_again{name}", **_STREAMING
+        )
+        streams += [first, again]
     edited = left.chatbot.edit(
-        handlers.edit, left.history, [left.history, left.chatbot], api_name="edit_message", **QUIET
-    )
-    streams = []
-    inputs, outputs = _inputs(parts, left), _outputs(parts, left)
-    for began, name in ((taken, "answer"), (edited, "answer_edited")):
-        first = began.then(handlers.answer, inputs, outputs, api_name=name, **_STREAMING)
+        handlers.edit, [left.history, right.history, right.model], both, cancels=streams,
+        api_name="edit_message", **QUIET,
+    )  # fmt: skip
+    kept = [streams[0], streams[1]]
+    for side, name in ((left, "answer_edited"), (right, "answer_edited_beside")):
+        first = edited.then(
+            handlers.answer, _inputs(parts, side), _outputs(side), api_name=name, **_STREAMING
+        )
         streams.append(first)
-        _then_kept(first, parts, left, handlers)
-    beside = taken.then(
-        handlers.answer, _inputs(parts, right), _outputs(parts, right), api_name="answer_beside",
-        **_STREAMING,
-    )  # fmt: skip
-    again = parts.buttons["retry"].click(
-        handlers.answer_again, inputs, outputs, api_name="answer_again", **_STREAMING
-    )
-    _then_kept(again, parts, left, handlers)
-    beside_again = parts.buttons["retry"].click(
-        handlers.answer_again, _inputs(parts, right), _outputs(parts, right),
-        api_name="answer_again_beside", **_STREAMING,
-    )  # fmt: skip
-    parts.buttons["stop"].click(None, None, None, cancels=[*streams, beside, again, beside_again])
+        kept += [first] if side is left else []
+    for stream in kept:
+        stream.then(
+            handlers.keep, [parts.number, left.model, parts.system, left.history],
+            [parts.number, parts.saved], api_visibility="private", **QUIET,
+        )  # fmt: skip
+    parts.buttons["stop"].click(None, None, None, cancels=streams)
+    return streams
 
 
 def _inputs(parts: _Parts, side: _Side) -> list[Any]:
     return [side.model, side.style, parts.system, side.history, *parts.sampling]
 
 
-def _outputs(parts: _Parts, side: _Side) -> list[Any]:
-    return [side.history, side.chatbot, parts.exact, parts.box, side.told]
+def _outputs(side: _Side) -> list[Any]:
+    return [side.history, side.chatbot, side.exact, side.back, side.told]
 
 
-def _then_kept(event: Any, parts: _Parts, left: _Side, handlers: ChatHandlers) -> None:
-    event.then(
-        handlers.keep, [parts.number, left.model, parts.system, left.history],
-        [parts.number, parts.saved], api_visibility="private", **QUIET,
-    )  # fmt: skip
-
-
-def _wire_changes(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
+def _wire_changes(
+    parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers, streams: list[Any]
+) -> None:
     shown = [left.history, left.chatbot]
+    ends = {**QUIET, "cancels": streams}
     parts.buttons["other"].click(
-        handlers.other_reply, left.history, shown, api_name="other_reply", **QUIET
+        handlers.other_reply, left.history, shown, api_name="other_reply", **ends
     )
-    parts.buttons["undo"].click(
-        handlers.drop_turn, left.history, [*shown, parts.box], api_name="drop_turn", **QUIET
-    )
-    parts.buttons["undo"].click(
-        handlers.drop_turn, right.history, [right.history, right.chatbot, parts.box],
+    undo = parts.buttons["undo"]
+    undo.click(handlers.drop_turn, left.history, [*shown, parts.box], api_name="drop_turn", **ends)
+    undo.click(
+        handlers.drop_turn, right.history, [right.history, right.chatbot, right.back],
         api_visibility="private", **QUIET,
     )  # fmt: skip
     gr.on(
         [parts.buttons["clear"].click, left.chatbot.clear], handlers.clear, None,
-        _cleared(parts, left, right), api_name="clear_chat", **QUIET,
+        _cleared(parts, left, right), api_name="clear_chat", **ends,
     )  # fmt: skip
     gr.on(
         [left.model.change, left.style.change], handlers.show_note, [left.model, left.style],
@@ -147,16 +148,20 @@ def _wire_changes(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandle
 
 def _cleared(parts: _Parts, left: _Side, right: _Side) -> list[Any]:
     return [
-        left.history, left.chatbot, parts.exact, left.told, right.told, parts.number, right.history,
+        left.history, left.chatbot, left.exact, left.told, right.told, parts.number, right.history,
         right.chatbot,
     ]  # fmt: skip
 
 
-def _wire_saved(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers) -> None:
+def _wire_saved(
+    parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers, streams: list[Any]
+) -> None:
+    ends = {**QUIET, "cancels": streams}
     parts.saved.input(
         handlers.open, parts.saved,
-        [left.history, left.chatbot, parts.number, left.model, parts.system, parts.name],
-        api_name="open_conversation", **QUIET,
+        [left.history, left.chatbot, parts.number, left.model, parts.system, parts.name,
+         right.history, right.chatbot],
+        api_name="open_conversation", **ends,
     )  # fmt: skip
     parts.saving["rename"].click(
         handlers.rename, [parts.number, parts.name], parts.saved, api_name="rename_conversation",
@@ -165,7 +170,7 @@ def _wire_saved(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandlers
     sure = "(...given) => confirm('Delete this conversation?') ? given : [null]"
     parts.saving["delete"].click(
         handlers.delete, parts.saved, [*_cleared(parts, left, right), parts.saved], js=sure,
-        api_name="delete_conversation", **QUIET,
+        api_name="delete_conversation", **ends,
     )  # fmt: skip
     parts.saving["export"].click(
         handlers.export, parts.number, parts.file, api_name="export_conversation", **QUIET
@@ -223,8 +228,10 @@ def _lay_out_conversation() -> tuple[_Side, _Side, dict[str, Any]]:
             )
             for name, title in names.items()
         }
-    left = _Side(gr.State([]), model, style, chatbot, told)
-    right = _Side(gr.State([]), beside, beside_style, other, other_told)
+    exact = gr.HTML(exact_text(NOTHING_ASKED), elem_id="exact-prompt", render=False)
+    left = _Side(gr.State([]), model, style, chatbot, told, exact, box)
+    unseen = gr.State(""), gr.State("")
+    right = _Side(gr.State([]), beside, beside_style, other, other_told, *unseen)
     return left, right, {
         "offered": gr.State([]), "number": gr.State(0), "note": note, "box": box,
         "buttons": {"send": send, **buttons},
@@ -251,7 +258,7 @@ def _chatbot(label: str, name: str, **more: Any) -> gr.Chatbot:
     )  # fmt: skip
 
 
-def _lay_out_settings() -> dict[str, Any]:
+def _lay_out_settings(exact: gr.HTML) -> dict[str, Any]:
     usual = Sampling()
     with gr.Accordion("Sampling and system prompt", open=False, elem_id="sampling"):
         system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
@@ -270,7 +277,7 @@ def _lay_out_settings() -> dict[str, Any]:
                 gr.Textbox("", label="Stop at", info="texts, one a line", lines=1, max_lines=4),
             )  # fmt: skip
     with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
-        exact = gr.HTML(exact_text(NOTHING_ASKED), elem_id="exact-prompt")
+        exact.render()
     with gr.Accordion("How sure it was", open=False, elem_id="sure"):
         explain = gr.Button("Look into the last reply", scale=0, min_width=200, elem_id="explain")
         probabilities = gr.HTML(elem_id="probabilities")
@@ -282,7 +289,7 @@ def _lay_out_settings() -> dict[str, Any]:
             }
         memory = gr.HTML(elem_id="memory")
     return {
-        "system": system, "sampling": sampling, "exact": exact, "explain": explain,
+        "system": system, "sampling": sampling, "explain": explain,
         "probabilities": probabilities, "freeing": freeing, "memory": memory,
     }  # fmt: skip
 

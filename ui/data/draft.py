@@ -74,6 +74,9 @@ def wire_drafting(
                 for done, total in draft_answers(drafting, respond, sampling, path):
                     yield paragraph(f"{done:,} of {total:,} drafted"), gr.skip(), gr.skip()
                 made = services.datasets.keep(load_dataset(path), parent=key or "")
+                if key:
+                    shares = services.datasets.split_settings(key)
+                    services.datasets.choose_split(made, shares)
             told = paragraph(f"{done:,} answers drafted. Look at them in the table, and save each.")
             yield told, gr.Dropdown(services.dataset_choices(), value=made), ""
         except UserError as error:

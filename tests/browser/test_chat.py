@@ -1,0 +1,66 @@
+"""A chat by mouse and keys: edited, corrected into data, looked into, reopened after a restart."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import _watched_window
+from tests.serving import Server
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_chat_is_edited_corrected_explained_and_found_again_after_a_restart(
+    browser: Browser, server: Server
+) -> None:
+    with _watched_window(browser, server) as page:
+        page.goto(f"{server.url}/?tab=chat")
+        _choose(page, "#chat-beside", "pocket")
+        _ask(page, "What is 中文 🙂?")
+        expect(page.locator("#chat-told")).to_contain_text("tokens of the context")
+        expect(page.locator("#chatbot [data-testid=user]")).to_contain_text("What is 中文 🙂?")
+        expect(page.locator("#chatbot-beside [data-testid=user]")).to_contain_text("中文 🙂")
+        expect(page.locator("#chat-told-beside")).to_contain_text("tokens of the context")
+        _edit_the_question(page, "Name a colour.")
+        expect(page.locator("#chatbot [data-testid=user]")).to_contain_text("Name a colour.")
+        expect(page.locator("#chat-told")).to_contain_text("tokens of the context")
+        page.get_by_text("How sure it was").click()
+        page.locator("#explain").click()
+        expect(page.locator("#probabilities")).to_contain_text("Surprise of the whole reply")
+        token = page.locator("#probabilities .tokens span").first
+        assert "likeliest: " in (token.get_attribute("title") or "")
+        page.get_by_text("Correct the last reply").click()
+        page.locator("#correction textarea").fill("Green.")
+        page.locator("#keep-reply").click()
+        expect(page.locator("#corrected")).to_contain_text("row 1 of the dataset")
+        page.get_by_role("tab", name="Data").click()
+        _choose(page, "#dataset", "From chat")
+        expect(page.locator("#rows")).to_contain_text("Green.")
+    server.stop()
+    server.start()
+    with _watched_window(browser, server) as page:
+        page.goto(f"{server.url}/?tab=chat")
+        page.get_by_text("Conversations", exact=True).click()
+        _choose(page, "#saved-conversations", "What is 中文")
+        expect(page.locator("#chatbot [data-testid=user]")).to_contain_text("Name a colour.")
+        expect(page.locator("#conversation-name input, #conversation-name textarea")).to_have_value(
+            "What is 中文 🙂?"
+        )
+
+
+def _choose(page: Page, where: str, word: str) -> None:
+    field = page.locator(f"{where} input")
+    field.click()
+    field.fill(word)
+    page.get_by_role("option", name=word).first.click()
+
+
+def _ask(page: Page, text: str) -> None:
+    page.locator("#ask textarea").fill(text)
+    page.locator("#ask textarea").press("Enter")
+
+
+def _edit_the_question(page: Page, text: str) -> None:
+    page.locator("#chatbot [data-testid=user]").first.hover()
+    page.locator("#chatbot button[aria-label*=dit], #chatbot button[title*=dit]").first.click()
+    page.locator("#chatbot textarea").first.fill(text)
+    page.locator("#chatbot button[aria-label*=ubmit], #chatbot button[title*=ubmit]").first.click()
