@@ -48,36 +48,32 @@ def test_the_learning_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
     assert learning_rate_at(0, 1, 1.0, 0.0) == 1.0
 
 
+def drawn(logits: torch.Tensor, sampling: Sampling, *seeds: int) -> torch.Tensor:
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return sample_next_token(logits, sampling, generators, [set() for _ in seeds])
+
+
 def test_greedy_takes_the_likeliest_token() -> None:
-    assert sample_next_token(
-        torch.tensor([[0.1, 3.0, 0.2], [5.0, 1.0, 1.0]]), Sampling()
-    ).tolist() == [1, 0]
+    logits = torch.tensor([[0.1, 3.0, 0.2], [5.0, 1.0, 1.0]])
+    assert drawn(logits, Sampling(), 0, 0).tolist() == [1, 0]
 
 
 @given(st.integers(1, 4), st.integers(0, 1000))
 def test_top_k_draws_only_from_the_k_likeliest(k: int, seed: int) -> None:
     logits = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])
-    drawn = sample_next_token(
-        logits, Sampling(temperature=2.0, top_k=k), torch.Generator().manual_seed(seed)
-    )
-    assert int(drawn) < k
+    assert int(drawn(logits, Sampling(temperature=2.0, top_k=k), seed)) < k
 
 
 def test_top_p_draws_from_the_smallest_set_with_that_probability() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    drawn = {
-        int(
-            sample_next_token(logits, Sampling(1.0, top_p=0.7), torch.Generator().manual_seed(seed))
-        )
-        for seed in range(200)
-    }
-    assert drawn == {0, 1}
+    found = {int(drawn(logits, Sampling(1.0, top_p=0.7), seed)) for seed in range(200)}
+    assert found == {0, 1}
 
 
 def test_sampling_follows_the_probabilities() -> None:
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log().repeat(20_000, 1)
-    drawn = sample_next_token(logits, Sampling(1.0), torch.Generator().manual_seed(0))
-    assert (drawn.bincount() / 20_000).tolist() == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
+    found = drawn(logits, Sampling(1.0), *range(20_000))
+    assert (found.bincount() / 20_000).tolist() == pytest.approx([0.6, 0.3, 0.1], abs=0.015)
 
 
 def test_all_wrong_sampling_fields_are_named_at_once() -> None:
