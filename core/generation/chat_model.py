@@ -55,6 +55,10 @@ class ChatModel:
         """How many tokens its embedding knows."""
         return int(self.model.get_input_embeddings().weight.shape[0])
 
+    def token_text(self, token: int) -> str:
+        """Return one token as text, a special one, too."""
+        return self.encoder.tokenizer.decode([token], with_special=True)
+
     def limits(self, sampling: Sampling) -> "Limits":
         """Return what ends its answers."""
         from core.generation.rows import Limits

@@ -19,6 +19,7 @@ from core.generation.sampling import Sampling, sample_next_token
 from core.generation.slot_cache import SlotCache
 from core.models.load import takes_logits_to_keep
 from core.models.masks import as_attention_takes, sliding_window
+from core.models.prefix import read_on, shared_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -137,12 +138,7 @@ class ContinuousBatch:
         """Return a cache of ``count`` rows that have read what all prompts begin with."""
         if self.prefix_cache is None:
             self.prefix_cache = DynamicCache()
-            ids = torch.tensor([self.prefix], device=self.model.device)
-            positions = torch.arange(len(self.prefix), device=self.model.device)[None]
-            self.model(
-                input_ids=ids, position_ids=positions, past_key_values=self.prefix_cache,
-                use_cache=True, **({"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}),
-            )  # fmt: skip
+            read_on(self.model, self.prefix_cache, self.prefix, 0)
         begun = DynamicCache()
         for number, layer in enumerate(self.prefix_cache.layers):
             size = (count, -1, -1, -1)
@@ -202,9 +198,7 @@ def _common_beginning(prompts: Sequence[list[int]]) -> list[int]:
     if len(prompts) < 2:
         return []
     first, last = min(prompts), max(prompts)  # in between lie no others
-    most = min(map(len, prompts)) - 1
-    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), most)
-    length = min(length, most)
+    length = min(shared_length(first, last), min(map(len, prompts)) - 1)
     return first[:length] if length >= SHORTEST_PREFIX else []
 
 

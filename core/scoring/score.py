@@ -15,7 +15,8 @@ from transformers.cache_utils import DynamicCache
 
 from core.models.load import takes_logits_to_keep
 from core.models.masks import as_attention_takes, sliding_window, why_no_own_mask
-from core.scoring.tree import Group, Tree, build_tree, group_sequences, shared_length
+from core.models.prefix import read_on, shared_length
+from core.scoring.tree import Group, Tree, build_tree, group_sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -122,12 +123,7 @@ class _Beginning:
         known = shared_length(self.ids, tuple(ids))
         self.cache = _cut(self.cache, known) if self.cache is not None else DynamicCache()
         if known < len(ids):
-            positions = torch.arange(known, len(ids), device=self.model.device)[None]
-            fresh = torch.tensor([ids[known:]], device=self.model.device)
-            self.model(
-                input_ids=fresh, position_ids=positions, past_key_values=self.cache, use_cache=True,
-                **({"logits_to_keep": 1} if takes_logits_to_keep(self.model) else {}),
-            )  # fmt: skip
+            read_on(self.model, self.cache, ids[known:], known)
         self.ids = tuple(ids)
         return self.cache
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from core.models.prefix import shared_length
+
 Ids = Sequence[int]
 
 
@@ -54,18 +56,6 @@ def build_tree(sequences: Sequence[Ids], begun: int) -> Tree:
         paths.append(list(path))
         before = sequence
     return Tree(ids, depths, parents, paths)
-
-
-def shared_length(one: Ids, other: Ids) -> int:
-    """Return how many tokens two sequences begin with alike."""
-    most = min(len(one), len(other))
-    if one[:most] == other[:most]:
-        return most
-    low, high = 0, most  # the first difference lies in [low, high)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle)
-    return low
 
 
 @dataclass(frozen=True, slots=True)

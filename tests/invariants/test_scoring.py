@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.models.prefix import shared_length
 from core.scoring.score import (
     Request,
     Score,
@@ -15,7 +16,7 @@ from core.scoring.score import (
     rolling_requests,
     score_all,
 )
-from core.scoring.tree import build_tree, group_sequences, shared_length
+from core.scoring.tree import build_tree, group_sequences
 from tests.invariants.test_continuous_batch import ALONE, CONFIGS, model
 
 pytestmark = pytest.mark.slow

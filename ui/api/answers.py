@@ -126,7 +126,7 @@ def _completion(
         ]  # fmt: skip
     else:
         found = list(_explained(model, ids, reply, max(asked.logprobs, 1)))
-    names = [_text(model, token) for token in shown]
+    names = [model.token_text(token) for token in shown]
     offsets = [sum(map(len, names[:place])) for place in range(len(names))]
     return {
         "text": text,
@@ -149,21 +149,17 @@ def _explained(
 def _top(model: ChatModel, one: TokenProbability | None, count: int) -> dict[str, float] | None:
     if one is None:
         return None
-    found = {_text(model, token): value for token, value in one.likeliest[:count]}
-    return {**found, _text(model, one.id): one.log_probability}
+    found = {model.token_text(token): value for token, value in one.likeliest[:count]}
+    return {**found, model.token_text(one.id): one.log_probability}
 
 
 def _chat_token(model: ChatModel, one: TokenProbability) -> Object:
     def named(token: int, value: float) -> Object:
-        text = _text(model, token)
+        text = model.token_text(token)
         return {"token": text, "logprob": value, "bytes": list(text.encode())}
 
     likeliest = [named(token, value) for token, value in one.likeliest]
     return {**named(one.id, one.log_probability), "top_logprobs": likeliest}
-
-
-def _text(model: ChatModel, token: int) -> str:
-    return model.encoder.tokenizer.decode([token], with_special=True)
 
 
 def _reply_ids(model: ChatModel, response: Response) -> list[int]:

@@ -11,7 +11,6 @@ import gradio as gr
 from core.datasets.collected import collect_row
 from core.datasets.conversation import Turn
 from core.errors import ModelError, WorkspaceError
-from core.generation.chat_model import ChatModel
 from core.generation.conversations import ConversationStore, Message, read_messages
 from core.generation.openai_endpoint import find_endpoint
 from core.generation.sampling import Sampling
@@ -302,7 +301,7 @@ class ChatHandlers:
             probabilities = explain_reply(chat_model.model, prompt, reply)
         ids = {token for one in probabilities for token in (one.id, *(t for t, _ in one.likeliest))}
         return probabilities_markup(
-            probabilities, {token: _token_text(chat_model, token) for token in ids}
+            probabilities, {token: chat_model.token_text(token) for token in ids}
         )
 
     # memory
@@ -318,10 +317,6 @@ class ChatHandlers:
         """Put all models away; the next question loads its own again."""
         self.services.model_cache.free()
         return self.show_memory()
-
-
-def _token_text(chat_model: ChatModel, token: int) -> str:
-    return chat_model.encoder.tokenizer.decode([token], with_special=True)
 
 
 def _sampling(values: Sequence[Any]) -> Sampling:
