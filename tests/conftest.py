@@ -75,6 +75,11 @@ def book(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_file(tmp_path: Path) -> Path:
     """Forty rows that a tiny model trains on in a moment, eight of them with an input."""
+    return write_small_file(tmp_path / "small.json")
+
+
+def write_small_file(path: Path) -> Path:
+    """Write those rows."""
     rows = [
         {
             "instruction": f"What comes after {n}?",
@@ -83,7 +88,6 @@ def small_file(tmp_path: Path) -> Path:
         }
         for n in range(40)
     ]
-    path = tmp_path / "small.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
     return path
 

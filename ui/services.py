@@ -7,13 +7,13 @@ from core.datasets.dataset import load_dataset
 from core.datasets.samples import find_file, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
+from core.export.background import ExportJobs
 from core.generation.model_cache import ModelCache
 from core.models.gguf_file import SMOLLM2, smollm2_file
 from core.models.resolve import bundled_models
 from core.prompts.built_in import BUILT_IN
 from core.storage.workspace import Workspace
 from core.text import LONGEST_SENTENCE, shortened
-from core.training.runs.merge import MergeJobs
 from core.training.runs.queue import TrainingQueue
 from core.training.runs.runner import mark_interrupted
 from core.training.runs.store import RunStore
@@ -37,7 +37,7 @@ class Services:
     datasets: DatasetStore
     runs: RunStore
     queue: TrainingQueue
-    merges: MergeJobs
+    exports: ExportJobs
     model_cache: ModelCache
     reviews: ReviewStore
     review_jobs: ReviewJobs
@@ -80,7 +80,7 @@ class Services:
     def close(self) -> None:
         """Stop what is going on, keeping its state, and close the database."""
         self.queue.close()
-        self.merges.close()
+        self.exports.close()
         self.review_jobs.close()
         self.workspace.close()
 
@@ -103,7 +103,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         datasets=datasets,
         runs=RunStore(workspace),
         queue=TrainingQueue(workspace, processes),
-        merges=MergeJobs(workspace),
+        exports=ExportJobs(workspace),
         model_cache=model_cache,
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, model_cache),

@@ -255,21 +255,19 @@ def import_model(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def merge(chosen: argparse.Namespace) -> int:
-    """Write an adapter and its base as one model."""
-    from core.training.runs.merge import merge_run
+def export(chosen: argparse.Namespace) -> int:
+    """Write a model to take away."""
+    from core.export.export_model import ExportOptions, export_model
 
     def tell(progress: Progress) -> None:
         report(progress)
-        say(f"{progress} …")
+        if progress.done in {0, 1, progress.total} or progress.unit == "layer":
+            say(f"{progress} …")
 
     workspace = Workspace(chosen.workspace)
-    merge_run(workspace, chosen.model, chosen.out, tell, saved_type=chosen.saved_type)
-    show(
-        {"out": str(chosen.out)},
-        f"The model with its adapter merged in is in {chosen.out}",
-        as_json=chosen.json,
-    )
+    options = ExportOptions(chosen.form, chosen.quantization, chosen.saved_type, chosen.style)
+    export_model(workspace, chosen.model, options, chosen.out, tell)
+    show({"out": str(chosen.out)}, f"The model is in {chosen.out}", as_json=chosen.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The engine's command line without a screen: check, fetch, preview, train, generate, merge.
+"""The engine's command line without a screen: check, fetch, preview, train, generate, export.
 
 Knows options, not what they do.
 """
@@ -12,6 +12,7 @@ from core.cli.data_options import add_files, add_row_options
 from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command, whole
 from core.datasets.choices import DATASET_FORMATS
 from core.datasets.conversation import SPLIT_NAMES
+from core.export.choices import EXPORT_FORMS, QUANTISATIONS
 from core.prompts.built_in import BUILT_IN
 from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
 
@@ -44,11 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(
         known.add_parser("import", parents=[common], help="read a GGUF file into a plain folder")
     )
-    _add_merge(
-        known.add_parser(
-            "merge", parents=[common], help="write an adapter and its base as one model"
-        )
-    )
+    _add_export(known.add_parser("export", parents=[common], help="write a model to take away"))
     return parser
 
 
@@ -168,24 +165,27 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command="core.cli.commands:import_model")
 
 
-def _add_merge(parser: argparse.ArgumentParser) -> None:
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser, default=None)
     parser.add_argument(
-        "--model", metavar="M", required=True, help="a LoRA run's name, or an adapter's folder"
-    )
+        "--as", dest="form", choices=EXPORT_FORMS, default="merged",
+        help="one model, its adapter alone, a GGUF file, or that with a Modelfile for Ollama",
+    )  # fmt: skip
     parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        required=True,
-        help="folder to write, which must not be there yet",
-    )
+        "--out", type=Path, metavar="PATH", required=True,
+        help="folder, .zip or .gguf file to write, which must not be there yet",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quantization", choices=QUANTISATIONS, default="q8_0",
+        help="of the numbers in a GGUF file; q4_k_m takes llama.cpp's llama-quantize",
+    )  # fmt: skip
     parser.add_argument(
         "--saved-type",
         choices=SAVED_TYPES,
         default="float32",
-        help="of the numbers on disk: float32, or base, the type of its base",
+        help="of a merged model's numbers: float32, or base, the type of its base",
     )
-    parser.set_defaults(command="core.cli.commands:merge")
+    parser.set_defaults(command="core.cli.commands:export")
 
 
 def _add_setting(parser: argparse.ArgumentParser, name: str, kind: type, setting: Setting) -> None:

@@ -47,6 +47,15 @@ def written_aside(target: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def publish(made: Path, target: Path) -> None:
+    """Give a file or folder its name, on the disk first. What has the name already is replaced where
+    it is a file; a folder of that name is an OSError.
+    """
+    _sync_tree(made) if made.is_dir() else _sync(made)
+    made.replace(target)
+    _sync(target.parent)
+
+
 def aside_of(target: Path) -> Path:
     """Return where a folder is written before it is whole."""
     return target.with_name(f".{target.name}{_ASIDE}")

@@ -115,9 +115,11 @@ class Workspace:
         """Return the folder of a run's best model, whether or not it exists."""
         return self.run_folder(name) / "model"
 
-    def merged_folder(self, name: str) -> Path:
-        """Return the folder of a run's adapter merged into its base, whether or not it exists."""
-        return self.run_folder(name) / "merged"
+    def exported_models(self, name: str) -> Path:
+        """Return the folder of what was made of a run's model to take away, whether or not it
+        exists.
+        """
+        return self.exports / "models" / check_name(name)
 
     def state_folder(self, name: str) -> Path:
         """Return the folder of the state that a run goes on from, whether or not it exists."""

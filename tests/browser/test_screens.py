@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from core.training.events import EvalDone, RunFinished, RunStarted, StepDone
 from core.training.runs.runner import add_run
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
-from tests.conftest import processes_of_run
+from tests.conftest import POCKET, processes_of_run
 from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -196,6 +197,22 @@ def test_a_run_outlives_the_app_and_one_that_is_killed_is_marked_and_resumes(
     second.close()
 
 
+def export_and_fetch(page: Page, run: str) -> None:
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_label("Take the model away as").select_option("gguf:q4_0")
+    page.get_by_label("Export the model").get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name=f"{run}-q4_0.gguf").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"GGUF")
+    expect(page.get_by_role("button", name="Stop the export")).to_be_hidden()
+
+
+def rename(page: Page, name: str) -> None:
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("New name").fill(name)
+    page.get_by_role("button", name="OK").click()
+
+
 def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     page: Page, server: Server, small_file: Path, tmp_path: Path
 ) -> None:
@@ -209,6 +226,7 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
             name,
         )
         record_run(RunStore(workspace), name, rate)
+    shutil.copytree(POCKET, workspace.model_folder("fast"))
     workspace.close()
     server.start()
     page.goto(f"{server.url}/?tab=train")
@@ -235,9 +253,8 @@ def test_runs_are_compared_noted_reported_and_their_settings_used_again(
     expect(page.get_by_label("Learning rate")).to_have_value("0.001")
     page.reload()
     expect(page.get_by_label("Note")).to_have_value("<b>worth keeping</b>")
-    page.get_by_role("button", name="Rename").click()
-    page.get_by_label("New name").fill("slow")
-    page.get_by_role("button", name="OK").click()
+    export_and_fetch(page, "fast")
+    rename(page, "slow")
     expect(page.locator("#monitor [data-part=refusal]")).to_contain_text(
         "There is a run 'slow' already"
     )

@@ -110,7 +110,7 @@ def test_other_adapters_of_the_family_train_resume_and_merge_into_a_plain_model(
         kind == "rslora", kind == "dora", ["q_proj", "v_proj"],
     )  # fmt: skip
     options = [
-        "merge",
+        "export",
         "--model",
         whole,
         "--out",
@@ -130,7 +130,18 @@ def test_other_adapters_of_the_family_train_resume_and_merge_into_a_plain_model(
     torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-5)
     assert main(options) == 2  # the folder is there now
     assert (
-        main(["merge", "--model", str(tmp_path / "merged"), "--out", str(tmp_path / "again")]) == 2
+        main(
+            [
+                "export",
+                "--as",
+                "adapter",
+                "--model",
+                str(tmp_path / "merged"),
+                "--out",
+                str(tmp_path / "again"),
+            ]
+        )
+        == 2
     )
     assert not (tmp_path / "again").exists()
 

@@ -84,8 +84,8 @@ def rows(tmp_path: Path) -> Path:
     """Rows of very different lengths."""
     path = tmp_path / "rows.json"
     found = [
-        {"instruction": f"Say {n} words.", "output": "a fine day " * (n % 24 + 1)}
-        for n in range(40)
+        {"instruction": f"Say {n} words.", "output": "a fine day " * (n % 5 * 6 + 1)}
+        for n in range(20)
     ]
     path.write_text(json.dumps(found), encoding="utf-8")
     return path

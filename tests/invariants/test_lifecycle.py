@@ -8,13 +8,12 @@ import pytest
 
 from core.cli.main import main
 from core.datasets.dataset import load_dataset
-from core.errors import ModelError, SettingsError, WorkspaceError
+from core.errors import SettingsError, WorkspaceError
 from core.models.resolve import find_model
 from core.storage.workspace import Workspace
 from core.training.events import Event, RunFinished, StepDone
 from core.training.loop.lr_schedule import learning_rate_at
 from core.training.runs.lifecycle import delete_run, extend_run, rename_run
-from core.training.runs.merge import merge_run
 from core.training.runs.runner import add_run, execute
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
@@ -137,10 +136,3 @@ def test_a_run_that_waits_is_not_changed(
         with pytest.raises(WorkspaceError, match="stop it first"):
             change()
     delete_run(workspace, "waiting")
-
-
-def test_only_an_adapter_is_merged(workspace: Workspace, train: Train, tmp_path: Path) -> None:
-    train("whole")
-    with pytest.raises(ModelError, match="no adapter to merge"):
-        merge_run(workspace, "whole", tmp_path / "merged")
-    assert not (tmp_path / "merged").exists()

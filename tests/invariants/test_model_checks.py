@@ -15,6 +15,7 @@ from core.cli.main import main as core_main
 from core.datasets.conversation import Turn
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError, SettingsError, WorkspaceError
+from core.export.export_model import ExportOptions, export_model
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.models.load import load_model
@@ -24,7 +25,6 @@ from core.storage.workspace import Workspace
 from core.training.events import Event, RunFailed, RunStarted
 from core.training.planning.plan import plan_run
 from core.training.runs.lifecycle import check_resumable, delete_run, extend_run, rename_run
-from core.training.runs.merge import merge_run
 from core.training.runs.runner import add_run, execute
 from core.training.runs.store import RunStore
 from core.training.settings import TrainingSettings
@@ -85,7 +85,7 @@ def test_an_adapter_whose_base_changed_says_so_wherever_it_is_used(
     other.save_pretrained(base)
     for use in (
         lambda: ask(workspace, "adapter"),
-        lambda: merge_run(workspace, "adapter", tmp_path / "merged"),
+        lambda: export_model(workspace, "adapter", ExportOptions("merged"), tmp_path / "merged"),
         lambda: plan_run(load_dataset(small_file), settings("adapter"), workspace),
     ):
         with pytest.raises(
@@ -165,7 +165,7 @@ def test_an_adapter_on_the_output_layer_of_tied_embeddings_merges_to_the_same_an
     adapted.name_or_path = str(tiny_models["qwen3"])
     adapted.peft_config["default"].base_model_name_or_path = str(tiny_models["qwen3"])
     adapted.save_pretrained(tmp_path / "adapter")
-    merge_run(workspace, str(tmp_path / "adapter"), tmp_path / "merged")
+    export_model(workspace, str(tmp_path / "adapter"), ExportOptions("merged"), tmp_path / "merged")
     ids = torch.arange(1, 30)[None]
     with torch.no_grad():
         expected = adapted.eval()(ids).logits
@@ -194,7 +194,7 @@ def test_a_merge_that_answers_otherwise_is_not_kept(
     with pytest.raises(
         ModelError, match="answers otherwise than the model in memory, so nothing of it was kept"
     ):
-        merge_run(workspace, "adapter", tmp_path / "merged")
+        export_model(workspace, "adapter", ExportOptions("merged"), tmp_path / "merged")
     assert list(tmp_path.glob("*merged*")) == [] and list(tmp_path.glob(".*merged*")) == []
 
 

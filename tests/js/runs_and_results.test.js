@@ -15,8 +15,8 @@ const run = (more = {}) => ({
   can_stop: false,
   can_resume: false,
   can_extend: true,
-  can_merge: true,
-  can_stop_merge: false,
+  has_model: true,
+  is_exporting: false,
   compared_points: [3],
   answers: [{ answers: [{}, {}] }],
   ...more,
@@ -27,13 +27,13 @@ const shown = (more) =>
     .map(([name]) => name);
 
 test("a run has the buttons that its state allows", () => {
-  assert.deepEqual(shown(), ["reuse", "report", "discard", "rename", "extend", "merge"]);
+  assert.deepEqual(shown(), ["reuse", "report", "discard", "rename", "extend", "export"]);
   const training = { state: "training", at_rest: false, can_stop: true, can_extend: false };
   assert.deepEqual(shown(training), ["reuse", "report", "pause", "stop"]);
   const queued = { state: "waiting", at_rest: false, points: 0, place: 2, can_extend: false };
   assert.deepEqual(shown(queued), ["reuse", "sooner"]);
-  assert.equal(shown({ can_stop_merge: true }).includes("merge"), false);
-  assert.equal(shown({ can_stop_merge: true }).includes("stop_merge"), true);
+  assert.equal(shown({ is_exporting: true }).includes("export"), false);
+  assert.equal(shown({ is_exporting: true }).includes("stop_export"), true);
 });
 
 test("a paused run is called so", () => {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_server import Visitor, guarded, served
+from tests.server.test_server import Visitor, shared, shared_guarded
 from tests.serving import Server
 
-__all__ = ["guarded", "served"]  # fixtures
+__all__ = ["shared", "shared_guarded"]  # fixtures
 pytestmark = pytest.mark.slow
 
 
@@ -20,8 +20,8 @@ def addresses(visitor: Visitor, at: str = "") -> list[str]:
     return [f"{at}/{path}" for path in found]
 
 
-def test_scripts_are_modules_that_a_browser_may_keep_for_ever(served: Server) -> None:
-    visitor = Visitor(served)
+def test_scripts_are_modules_that_a_browser_may_keep_for_ever(shared: Server) -> None:
+    visitor = Visitor(shared)
     found = addresses(visitor)
     assert [Path(path).name for path in found] == [
         "page.js",
@@ -40,8 +40,8 @@ def test_scripts_are_modules_that_a_browser_may_keep_for_ever(served: Server) ->
     assert visitor.ask(f"{Path(found[0]).parent.parent}/static/lib/dom.js")[0] == 200
 
 
-def test_no_other_file_and_no_other_version_is_served(served: Server) -> None:
-    visitor = Visitor(served)
+def test_no_other_file_and_no_other_version_is_served(shared: Server) -> None:
+    visitor = Visitor(shared)
     root = Path(addresses(visitor)[0]).parents[1]
     for path in (
         f"{root}/scripts.py",
@@ -53,8 +53,8 @@ def test_no_other_file_and_no_other_version_is_served(served: Server) -> None:
         assert visitor.ask(path)[0] == 404, path
 
 
-def test_a_reviewer_gets_the_scripts_below_their_own_page_alone(guarded: Server) -> None:
-    stranger, juma = Visitor(guarded), Visitor(guarded)
+def test_a_reviewer_gets_the_scripts_below_their_own_page_alone(shared_guarded: Server) -> None:
+    stranger, juma = Visitor(shared_guarded), Visitor(shared_guarded)
     assert juma.sign_in("juma", "other") == 200
     found = addresses(juma, "/judge")
     assert [Path(path).name for path in found] == ["page.js", "judge.js"]

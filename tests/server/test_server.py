@@ -20,7 +20,7 @@ import pytest
 from sqlite_utils import Database
 
 from core.storage.workspace import Workspace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_small_file
 from tests.reviews import write_review
 from tests.serving import Server, free_port
 
@@ -90,26 +90,41 @@ class Visitor:
 
 
 @pytest.fixture
-def served(tmp_path: Path, small_file: Path) -> Iterator[Server]:
-    prepare(tmp_path / "workspace", small_file)
-    server = Server(tmp_path / "workspace", free_port())
-    server.start()
-    yield server
-    server.stop()
+def served(tmp_path: Path) -> Iterator[Server]:
+    """An app of its own, for a test that ends it."""
+    yield from serve(tmp_path)
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, small_file: Path) -> Iterator[Server]:
-    prepare(tmp_path / "workspace", small_file)
-    (tmp_path / "accounts").write_text("owner amina:secret\njuma:other\nneema:third\n")
-    server = Server(tmp_path / "workspace", free_port(), ["--auth", str(tmp_path / "accounts")])
+def guarded(tmp_path: Path) -> Iterator[Server]:
+    """The same with accounts, for a test that counts what people have done."""
+    yield from serve(tmp_path, with_accounts=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One app for all tests that leave it as it was."""
+    yield from serve(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="module")
+def shared_guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One with accounts."""
+    yield from serve(tmp_path_factory.mktemp("guarded"), with_accounts=True)
+
+
+def serve(folder: Path, *, with_accounts: bool = False) -> Iterator[Server]:
+    prepare(folder / "workspace", write_small_file(folder / "small.json"))
+    (folder / "accounts").write_text("owner amina:secret\njuma:other\nneema:third\n")
+    options = ["--auth", str(folder / "accounts")] if with_accounts else []
+    server = Server(folder / "workspace", free_port(), options)
     server.start()
     yield server
     server.stop()
 
 
-def test_other_pages_and_other_names_are_refused_and_ours_is_served(served: Server) -> None:
-    visitor = Visitor(served)
+def test_other_pages_and_other_names_are_refused_and_ours_is_served(shared: Server) -> None:
+    visitor = Visitor(shared)
     question = {"review": "r", "reviewer": "eve", "pair": 1, "verdict": "a"}
     for headers in (
         {"Origin": "http://evil.example"},
@@ -129,20 +144,20 @@ def test_other_pages_and_other_names_are_refused_and_ours_is_served(served: Serv
     assert status == 200
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)
-    assert visitor.call("save_verdict", question, Origin=served.url)[1]["saved"] == 1
-    assert [
-        row["reviewer"] for row in Database(served.workspace / "fuata.db")["verdicts"].rows
-    ] == ["eve"]
+    assert visitor.call("save_verdict", question, Origin=shared.url)[1]["saved"] == 1
+    verdicts = list(Database(shared.workspace / "fuata.db")["verdicts"].rows)
+    assert [row["reviewer"] for row in verdicts] == ["eve"]
+    assert visitor.call("undo_verdict", {"review": "r", "reviewer": "eve"})[0] == 200
 
 
-def test_a_second_app_on_the_same_workspace_is_refused_in_a_sentence(served: Server) -> None:
+def test_a_second_app_on_the_same_workspace_is_refused_in_a_sentence(shared: Server) -> None:
     words = [
         "app.py",
         "--no-browser",
         "--port",
         str(free_port()),
         "--workspace",
-        str(served.workspace),
+        str(shared.workspace),
     ]
     second = subprocess.run(
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
@@ -154,24 +169,24 @@ def test_a_second_app_on_the_same_workspace_is_refused_in_a_sentence(served: Ser
     assert "Traceback" not in second.stderr
 
 
-def test_plotlys_script_is_served_from_here(served: Server) -> None:
-    status, script, _ = Visitor(served).ask("/plotlyjs/plotly.min.js")
+def test_plotlys_script_is_served_from_here(shared: Server) -> None:
+    status, script, _ = Visitor(shared).ask("/plotlyjs/plotly.min.js")
     assert status == 200 and script.startswith("/**\n* plotly.js v4")
 
 
-def test_files_outside_the_exports_are_not_served(served: Server) -> None:
-    visitor = Visitor(served)
+def test_files_outside_the_exports_are_not_served(shared: Server) -> None:
+    visitor = Visitor(shared)
     for path in (
         "/etc/passwd",
-        str(served.workspace / "fuata.db"),
-        str(served.workspace / "exports" / ".." / "fuata.db"),
+        str(shared.workspace / "fuata.db"),
+        str(shared.workspace / "exports" / ".." / "fuata.db"),
     ):
         assert visitor.ask(f"/gradio_api/file={path}")[0] in {403, 404}
     assert visitor.ask("/plotlyjs/../__init__.py")[0] == 404
 
 
-def test_who_is_not_signed_in_can_read_and_write_nothing(guarded: Server) -> None:
-    stranger, amina = Visitor(guarded), Visitor(guarded)
+def test_who_is_not_signed_in_can_read_and_write_nothing(shared_guarded: Server) -> None:
+    stranger, amina = Visitor(shared_guarded), Visitor(shared_guarded)
     assert stranger.sign_in("amina", "wrong") == 401
     assert amina.sign_in("amina", "secret") == 200
     component = amina.component("pair")
@@ -292,13 +307,13 @@ def dump(server: Server) -> list[str]:
 
 
 def test_an_owner_may_name_no_file_of_the_server_as_an_upload(
-    served: Server, tmp_path: Path
+    shared: Server, tmp_path: Path
 ) -> None:
     """Gradio looks where a named file lies only where it launched the page itself."""
     (tmp_path / "secret.json").write_text(
         json.dumps([{"instruction": "password?", "output": "hunter2"}])
     )
-    visitor = Visitor(served)
+    visitor = Visitor(shared)
     there, absent = tmp_path / "secret.json", tmp_path / "absent.json"
     told = []
     for path in (there, absent):
@@ -314,15 +329,15 @@ def test_an_owner_may_name_no_file_of_the_server_as_an_upload(
             told.append(text.replace(str(path), "PATH"))
     assert set(told[:4]) == set(told[4:])  # whether the file is there is not told either
     assert "secret" not in json.dumps(
-        list(Database(served.workspace / "fuata.db")["datasets"].rows)
+        list(Database(shared.workspace / "fuata.db")["datasets"].rows)
     )
-    assert list((served.workspace / "uploads").iterdir()) == []
+    assert list((shared.workspace / "uploads").iterdir()) == []
 
 
 def test_a_request_that_another_page_caused_is_refused_without_an_origin_too(
-    served: Server,
+    shared: Server,
 ) -> None:
-    visitor = Visitor(served)
+    visitor = Visitor(shared)
     question = {"fn_name": "save_verdict", "data": {}}
     for site in ("cross-site", "same-site"):
         assert (
@@ -338,9 +353,9 @@ def test_a_request_that_another_page_caused_is_refused_without_an_origin_too(
     assert visitor.ask("/gradio_api/component_server/", question, **link)[0] == 403
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(guarded: Server) -> None:
-    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as wire:
-        head = f"POST /gradio_api/run/take HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(shared_guarded: Server) -> None:
+    with socket.create_connection(("127.0.0.1", shared_guarded.port), timeout=20) as wire:
+        head = f"POST /gradio_api/run/take HTTP/1.1\r\nHost: 127.0.0.1:{shared_guarded.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
         wire.sendall(head.encode())
         piece = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
         with suppress(ConnectionError):
@@ -349,15 +364,15 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(guarded: Server) 
         with suppress(ConnectionError):
             answer = wire.recv(4096)
             assert not answer or answer.split()[1] in {b"401", b"413"}
-    stranger = Visitor(guarded)
+    stranger = Visitor(shared_guarded)
     assert stranger.ask("/gradio_api/run/take", b" " * 9_000_000)[0] in {401, 413}
-    amina = Visitor(guarded)
+    amina = Visitor(shared_guarded)
     amina.sign_in("amina", "secret")
     assert amina.ask("/gradio_api/run/take", b" " * 9_000_000)[0] == 413
 
 
-def test_half_a_request_is_not_waited_for_for_ever(served: Server) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as wire:
+def test_half_a_request_is_not_waited_for_for_ever(shared: Server) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=60) as wire:
         wire.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1")
         assert wire.recv(10) == b""  # closed by the server, within HEAD_S
 
@@ -369,8 +384,8 @@ def test_passwords_are_not_tried_without_end(guarded: Server) -> None:
     assert "argon2" in (guarded.workspace.parent / "accounts").read_text()
 
 
-def test_what_is_malformed_gets_a_sentence_and_no_server_error(served: Server) -> None:
-    visitor = Visitor(served)
+def test_what_is_malformed_gets_a_sentence_and_no_server_error(shared: Server) -> None:
+    visitor = Visitor(shared)
     who = {"review": "r", "reviewer": "amina"}
     questions: list[tuple[str, object]] = [
         ("save_verdict", [1, 2]),

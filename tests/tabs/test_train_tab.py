@@ -132,7 +132,7 @@ def test_a_run_is_renamed_and_what_cannot_be_done_is_said(
         tables.execute("UPDATE reviews SET state = 'ready'")
     assert change({"run": "first", "action": "rename", "value": " second "}) == {"done": "rename"}
     view = watch({"run": "second"})["run"]
-    assert (view["name"], view["epochs"], view["can_extend"], view["can_merge"]) == (
+    assert (view["name"], view["epochs"], view["can_extend"], view["has_adapter"]) == (
         "second",
         3,
         False,
@@ -144,17 +144,19 @@ def test_a_run_is_renamed_and_what_cannot_be_done_is_said(
         (3, "more than the 3"),
     ):
         assert words in change({"run": "second", "action": "extend", "value": value})["error"]
-    assert "has no model yet" in change({"run": "second", "action": "merge"})["error"]
-    assert "is not being merged" in change({"run": "second", "action": "stop_merge"})["error"]
-    assert (
-        watch({"run": "second"})["run"]["merge"],
-        watch({"run": "second"})["run"]["can_stop_merge"],
-    ) == ("", False)
-    monkeypatch.setattr(services.merges, "is_going_on", lambda _: True)
-    assert watch({"run": "second"})["run"]["can_stop_merge"]
+    export = {"run": "second", "action": "export"}
+    assert "has no model yet" in change({**export, "value": "gguf:q8_0"})["error"]
+    for value in ("", "pickle", "gguf:q9", "adapter:"):
+        told = change({**export, "value": value})["error"]
+        assert "what the model is to be taken away as" in told or "no model yet" in told
+    assert "is not being exported" in change({"run": "second", "action": "stop_export"})["error"]
+    view = watch({"run": "second"})["run"]
+    assert (view["export"], view["is_exporting"], view["exported"]) == ("", False, [])
+    monkeypatch.setattr(services.exports, "is_going_on", lambda _: True)
+    assert watch({"run": "second"})["run"]["is_exporting"]
     for action in ("resume", "extend", "rename", "discard"):
         assert (
-            "is being merged: wait for it, or stop it"
+            "is being exported: wait for it, or stop it"
             in change({"run": "second", "action": action, "value": 9})["error"]
         )
 

@@ -4,7 +4,7 @@
 import { drawProgress, find, make, makeButton, makeForText, part } from "../static/lib/dom.js";
 import { COLUMNS, shownActions, stateWord } from "./run_state.js";
 
-/** @import { AnswerGroup, Run, RunSummary } from "./run_state.js" */
+/** @import { AnswerGroup, ExportedFile, Run, RunSummary } from "./run_state.js" */
 
 /**
  * Say something in its place; nothing hides the place.
@@ -34,14 +34,48 @@ export function drawRun(element, run) {
   drawProgress(element, step, run.total);
   drawNote(element, run);
   part(element, "next").hidden = !(run.at_rest && run.has_model);
-  for (const words of /** @type {const} */ (["outcome", "progress", "message", "merge", "warning"]))
+  for (const words of /** @type {const} */ ([
+    "outcome",
+    "progress",
+    "message",
+    "export",
+    "warning",
+  ]))
     say(element, words, run[words]);
+  drawExported(element, run.exported);
   for (const [action, wanted] of Object.entries(shownActions(run)))
     find(element, `[data-action=${action}]`).hidden = !wanted;
   find(element, "[data-action=pause]").textContent = run.paused ? "Go on" : "Pause";
   find(element, "[data-action=stop]").textContent = run.place
     ? "Take out of the queue"
     : "Stop and keep the best";
+}
+
+/**
+ * Draw the models to take away; left alone while they are the same, for a pointer may be on one.
+ * @param {HTMLElement} element
+ * @param {ExportedFile[]} files
+ */
+function drawExported(element, files) {
+  const list = part(element, "exported");
+  const now = JSON.stringify(files);
+  if (list.dataset.drawn === now) return;
+  list.dataset.drawn = now;
+  list.hidden = files.length === 0;
+  list.replaceChildren(
+    ...files.map(({ file, path, size }) => {
+      const [line, link] = [make("li"), /** @type {HTMLAnchorElement} */ (make("a", file))];
+      link.href = `gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
+      link.download = file;
+      const copy = makeButton("Copy its path");
+      copy.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(path);
+        copy.textContent = "Copied";
+      });
+      line.append(link, ` ${size} `, copy);
+      return line;
+    }),
+  );
 }
 
 /**

@@ -23,11 +23,12 @@ const BUTTONS = [
   "stop",
   "resume",
   "extend",
-  "merge",
-  "stop_merge",
+  "export",
+  "stop_export",
   "rename",
   "discard",
 ];
+const NEED_VALUE = ["extend", "rename", "export"];
 const CHART_BUTTONS = {
   displaylogo: false,
   showSendToCloud: false,
@@ -88,9 +89,13 @@ class RunPanel {
     for (const name of BUTTONS) press(name, () => this.act(name));
     press("chat", () => window.fuataOpen("chat"));
     press("judge", () => window.fuataOpen("review"));
-    part(this.element, "cancel").addEventListener("click", () =>
-      dialog(this.element, "asking").close(""),
-    );
+    for (const [button, asking] of [
+      ["cancel", "asking"],
+      ["keep", "exporting"],
+    ])
+      part(this.element, button).addEventListener("click", () =>
+        dialog(this.element, asking).close(""),
+      );
   }
 
   listenToFields() {
@@ -227,9 +232,8 @@ class RunPanel {
     if (!run) return;
     const warning = `Delete the run ${run.name}, its models and its curves?`;
     if (name === "discard" && !confirm(warning)) return;
-    const needsValue = name === "extend" || name === "rename";
-    const value = needsValue ? await this.askValue(name, run) : "";
-    if (needsValue && !value) return;
+    const value = NEED_VALUE.includes(name) ? await this.askFor(name, run) : "";
+    if (NEED_VALUE.includes(name) && !value) return;
     const action = name === "pause" && run.paused ? "go_on" : name;
     const question = { run: run.name, action, value };
     const answer = await this.tell(() => this.server.change_run(question));
@@ -260,8 +264,16 @@ class RunPanel {
   }
 
   /**
-   * Ask a person for the value that an action needs; "" when they would rather not.
-   * @param {"extend" | "rename"} action
+   * Ask a person for what an action needs; "" when they would rather not.
+   * @param {string} action
+   * @param {Run} run
+   */
+  askFor(action, run) {
+    return action === "export" ? this.askForm(run) : this.askValue(action, run);
+  }
+
+  /**
+   * @param {string} action  extend or rename
    * @param {Run} run
    * @returns {Promise<string>}
    */
@@ -276,14 +288,38 @@ class RunPanel {
     part(this.element, "hint").textContent = hint;
     given.type = kind;
     given.value = value;
-    asking.returnValue = "";
-    return new Promise((resolve) => {
-      const close = () => resolve(asking.returnValue === "yes" ? given.value : "");
-      asking.addEventListener("close", close, { once: true });
-      asking.showModal();
-      given.select();
-    });
+    const answer = decided(asking, given);
+    given.select();
+    return answer;
   }
+
+  /**
+   * Ask a person what a model is to be taken away as; "" when they would rather not.
+   * @param {Run} run
+   * @returns {Promise<string>}
+   */
+  askForm({ has_adapter }) {
+    const form = /** @type {HTMLSelectElement} */ (part(this.element, "form"));
+    const adapter = /** @type {HTMLOptionElement} */ (find(form, "[data-adapter]"));
+    adapter.hidden = adapter.disabled = !has_adapter;
+    if (!has_adapter && form.value === "adapter") form.selectedIndex = 0;
+    return decided(dialog(this.element, "exporting"), form);
+  }
+}
+
+/**
+ * Show a dialog, and return what stands in its field once it is closed; "" where it is cancelled.
+ * @param {HTMLDialogElement} asking
+ * @param {HTMLInputElement | HTMLSelectElement} field
+ * @returns {Promise<string>}
+ */
+function decided(asking, field) {
+  asking.returnValue = "";
+  return new Promise((resolve) => {
+    const close = () => resolve(asking.returnValue === "yes" ? field.value : "");
+    asking.addEventListener("close", close, { once: true });
+    asking.showModal();
+  });
 }
 
 /** @param {number} epochs */

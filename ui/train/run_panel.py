@@ -1,9 +1,11 @@
 """The run panel's server side: what it asks for and what its buttons do. Knows no component."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from core.errors import WorkspaceError
+from core.export.choices import EXPORT_FORMS, QUANTISATIONS, Quantisation
+from core.export.export_model import ExportOptions
 from core.training.runs.lifecycle import check_resumable, delete_run, extend_run, rename_run
 from core.training.runs.rows import RunRow
 from core.training.runs.runner import mark_interrupted
@@ -18,12 +20,12 @@ from ui.train.loss_charts import (
 )
 from ui.train.metrics_cache import Histories
 from ui.train.run_report import write_report
-from ui.train.run_table import answer_groups, differences, run_summary, run_view
+from ui.train.run_table import answer_groups, differences, run_summary, run_view, size_words
 
 Question = dict[str, Any]
 _MOST_OVERLAYS = 6
-# they would change, or take away, what is being merged
-_NOT_WHILE_MERGING = {"resume", "extend", "rename", "discard"}
+# they would change, or take away, what is being exported
+_NOT_WHILE_EXPORTING = {"resume", "extend", "rename", "discard"}
 
 
 def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
@@ -47,8 +49,12 @@ def run_panel_functions(services: Services) -> list[Callable[[Question], Any]]:
         )
         view = run_view(chosen, run.train, services.queue.waiting(), services.workspace) | {
             "warning": training_warning(run, goes_on=chosen["state"] in ACTIVE),
-            "merge": services.merges.status_message(chosen["name"]),
-            "can_stop_merge": services.merges.is_going_on(chosen["name"]),
+            "export": services.exports.status_message(chosen["name"]),
+            "is_exporting": services.exports.is_going_on(chosen["name"]),
+            "exported": [
+                {"file": made.path.name, "path": str(made.path), "size": size_words(made.size)}
+                for made in services.exports.made(chosen["name"])
+            ],
             "answers": answer_groups(services.runs.answers(chosen["name"])),
             "figure": draw_curves(run, look, laid_over),
             "compared_points": [len(one.validation) for one in (run, *laid_over)]
@@ -87,17 +93,26 @@ def _act(services: Services, name: str, action: str, question: Question) -> None
         "note": lambda: services.runs.set_note(name, str(question.get("note", ""))),
         "extend": lambda: _extend(services, name, value),
         "rename": lambda: _rename(services, name, str(value).strip()),
-        "merge": lambda: services.merges.start(name),
-        "stop_merge": lambda: services.merges.stop(name),
+        "export": lambda: _export(services, name, value),
+        "stop_export": lambda: services.exports.stop(name),
         "discard": lambda: delete_run(services.workspace, name),
     }
     if action not in actions:
         raise WorkspaceError(f"There is no action {action!r}.")
-    if action in _NOT_WHILE_MERGING:
-        services.merges.check_idle(name)
+    if action in _NOT_WHILE_EXPORTING:
+        services.exports.check_idle(name)
     actions[action]()
     if action in {"rename", "discard"}:
-        services.merges.forget(name)
+        services.exports.forget(name)
+
+
+def _export(services: Services, name: str, value: object) -> None:
+    """Begin an export of ``form``, or ``form:numbers``."""
+    form, _, numbers = str(value).partition(":")
+    if form not in EXPORT_FORMS or numbers not in {"", *QUANTISATIONS}:
+        raise WorkspaceError("Choose what the model is to be taken away as.")
+    kind = cast("Quantisation", numbers) if numbers else "q8_0"
+    services.exports.start(name, ExportOptions(form, kind))
 
 
 def _extend(services: Services, name: str, epochs: object) -> None:

@@ -14,6 +14,7 @@
  * @property {string} expected
  * @property {{ step: number, answer: string }[]} answers
  */
+/** @typedef {{ file: string, path: string, size: string }} ExportedFile  a model to take away */
 /**
  * The run that is shown; see watch_runs in run_panel.py.
  * @typedef {object} Run
@@ -23,7 +24,7 @@
  * @property {string} progress
  * @property {string} outcome
  * @property {string} message
- * @property {string} merge
+ * @property {string} export
  * @property {string} warning
  * @property {boolean} paused
  * @property {boolean} at_rest
@@ -31,8 +32,9 @@
  * @property {boolean} can_stop
  * @property {boolean} can_resume
  * @property {boolean} can_extend
- * @property {boolean} can_merge
- * @property {boolean} can_stop_merge
+ * @property {boolean} has_adapter
+ * @property {boolean} is_exporting
+ * @property {ExportedFile[]} exported
  * @property {number} place  in the queue; 0 where it does not wait
  * @property {number} points  how many measurements there are
  * @property {number} step
@@ -84,8 +86,8 @@ export const shownActions = (run) => ({
   discard: run.at_rest,
   rename: run.at_rest,
   extend: run.can_extend,
-  merge: run.can_merge && run.at_rest && !run.can_stop_merge,
-  stop_merge: run.can_stop_merge,
+  export: run.has_model && run.at_rest && !run.is_exporting,
+  stop_export: run.is_exporting,
 });
 
 /**

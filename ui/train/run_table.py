@@ -63,7 +63,7 @@ def run_view(
         "has_model": workspace.model_folder(row["name"]).is_dir(),
         "outcome": outcome_words(row),
         "can_extend": row["state"] not in ACTIVE and workspace.state_folder(row["name"]).is_dir(),
-        "can_merge": _has_adapter_apart(row, workspace),
+        "has_adapter": _has_adapter(row, workspace),
         "epochs": read_settings(row["settings"]).epochs,
     }
 
@@ -80,10 +80,9 @@ def outcome_words(row: RunRow) -> str:
     return f"Validation loss {row['base_loss']:.2f} → {best}."
 
 
-def _has_adapter_apart(row: RunRow, workspace: Workspace) -> bool:
-    """Return whether a run's best model is an adapter that is not merged into its base yet."""
-    is_adapter = (workspace.model_folder(row["name"]) / "adapter_config.json").is_file()
-    return is_adapter and not workspace.merged_folder(row["name"]).exists()
+def _has_adapter(row: RunRow, workspace: Workspace) -> bool:
+    """Return whether a run's best model is an adapter."""
+    return (workspace.model_folder(row["name"]) / "adapter_config.json").is_file()
 
 
 def differences(rows: Sequence[RunRow]) -> list[Shown]:
@@ -131,6 +130,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size_words(size: int) -> str:
+    """Return a file's size, given in bytes, as a user says it."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(size / 2**20, 0.1):,.1f} MiB"
 
 
 def answer_groups(answers: Sequence[AnswerRow]) -> list[Shown]:

@@ -76,6 +76,9 @@ def rename_run(workspace: Workspace, name: str, wanted: str) -> None:
         with suppress(OSError):
             new.rename(old)
         raise
+    shutil.rmtree(workspace.exported_models(wanted), ignore_errors=True)  # of a run long gone
+    if (exported := workspace.exported_models(name)).exists():
+        exported.rename(workspace.exported_models(wanted))
 
 
 def _check_nothing_stands_on(
@@ -121,7 +124,8 @@ def delete_run(workspace: Workspace, name: str) -> None:
         raise WorkspaceError(f"The run '{name}' is going on: stop it first.")
     _check_nothing_stands_on(workspace, name, "take its base away")
     runs.delete(name)
-    shutil.rmtree(workspace.run_folder(name), ignore_errors=True)
+    for folder in (workspace.run_folder(name), workspace.exported_models(name)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _at_rest(workspace: Workspace, name: str) -> RunRow:

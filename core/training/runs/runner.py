@@ -80,8 +80,8 @@ def execute(
         if not group.is_first:
             _follow(workspace, name, should_stop, group)
             return
-        # it was of the best model so far
-        shutil.rmtree(workspace.merged_folder(name), ignore_errors=True)
+        # they were of the best model so far
+        shutil.rmtree(workspace.exported_models(name), ignore_errors=True)
         # also clears a request of the last time; one for a queued run is for this one
         if runs.find(name)["state"] != RunState.QUEUED:
             runs.set_state(name, RunState.QUEUED)
