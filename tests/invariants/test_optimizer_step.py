@@ -17,8 +17,15 @@ from core.models.resolve import find_model
 from core.prompts.collate import plan_epoch
 from core.prompts.encoder import load_encoder
 from core.storage.workspace import Workspace
-from core.training.events import CheckpointSaved, Event, RunFailed, RunFinished, StepDone
-from core.training.kernels.batch import collate
+from core.training.events import (
+    CheckpointSaved,
+    Event,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    StepDone,
+)
+from core.training.kernels.batch import Batch, collate
 from core.training.kernels.batch_loss import BatchLoss
 from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at
@@ -132,13 +139,15 @@ def test_a_pause_is_no_part_of_any_steps_time(
     assert clock["slept_s"] > 5.0 and 0.0 < events[-1].elapsed_s < 1.0
 
 
-@pytest.mark.parametrize("limit", [0.0, 0.05, 1e6])
+# a pass that is parted for its memory's sake gives the gradient of the whole
+@pytest.mark.parametrize(("limit", "most_tokens"), [(0.0, None), (0.05, 1), (1e6, 80)])
 def test_gradients_are_clipped_to_their_norm_as_torch_does_it(
     tiny_models: dict[str, Path],
     small_file: Path,
     chosen: TrainingSettings,
     tmp_path: Path,
     limit: float,
+    most_tokens: int | None,
 ) -> None:
     rows = [
         load_encoder(tiny_models["llama"], "alpaca").encode_example(example)
@@ -160,6 +169,7 @@ def test_gradients_are_clipped_to_their_norm_as_torch_does_it(
         kept_at=Path,
         save=lambda *_: None,
         answer=lambda *_: [],
+        most_tokens=most_tokens,
     )
     steps, reference = Steps(job, BatchLoss(models[0]), ours), BatchLoss(models[1])
     for number in range(3):
@@ -184,6 +194,39 @@ def test_gradients_are_clipped_to_their_norm_as_torch_does_it(
         for optimizer in (ours, theirs)
     ]
     assert float((moments[0] - moments[1]).norm() / moments[1].norm()) < 1e-4
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(2.0, 2), (1.05, 1), (0.2, 1)])
+def test_as_many_threads_compute_as_are_quicker_and_a_run_keeps_them(
+    workspace: Workspace,
+    small_file: Path,
+    chosen: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    gain: float,
+    expected: int,
+) -> None:
+    """By a clock on which a second thread makes a pass so many times quicker."""
+    clock, asked = {"now": 0.0}, list[int]()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("core.training.planning.throughput.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("core.training.loop.trainer.torch.set_num_threads", asked.append)
+    backward = BatchLoss.backward
+
+    def timed(loss: BatchLoss, batch: Batch, divisor: float) -> torch.Tensor:
+        clock["now"] += 1.0 / (gain if asked[-1] == 2 else 1.0)
+        return backward(loss, batch, divisor)
+
+    monkeypatch.setattr(BatchLoss, "backward", timed)
+    ours = SimpleNamespace(perf_counter=lambda: clock["now"])
+    monkeypatch.setattr("core.training.loop.optimizer_step.time", ours)
+    name, events = run(
+        workspace, small_file, chosen, stop=lambda told: any(isinstance(e, StepDone) for e in told)
+    )
+    assert isinstance(events[0], RunStarted) and asked[-1] == expected
+    assert events[0].device == ("cpu, 2 threads" if expected == 2 else "cpu")
+    asked.clear()
+    execute(workspace, name, lambda: False, [])  # it goes on as it began, and tries nothing
+    assert set(asked[1:]) == {expected}
 
 
 def test_gradients_that_are_no_numbers_end_the_run_before_its_state_is_saved(

@@ -32,6 +32,7 @@ class Progress:
     last_loss: float | None = None  # of an evaluation at this very step
     evaluations_without_gain: int = 0
     matmul_backend: str = ""  # the library that multiplies, "" before the first step
+    threads: int = 0  # that compute on a CPU, 0 before the first step
 
 
 def save_checkpoint(

@@ -42,6 +42,8 @@ class TrainingJob:
     save: Callable[["PreTrainedModel", Progress, Path], None]
     answer: Callable[["PreTrainedModel", Sequence[list[int]]], list[str]]
     group: Group = SINGLE_PROCESS
+    # of the rows that are computed in one pass; None for any number
+    most_tokens: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:

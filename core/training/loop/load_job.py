@@ -32,8 +32,9 @@ from core.storage.workspace import Workspace
 from core.training.distributed import Group
 from core.training.loop.checkpoint import Progress
 from core.training.loop.job import TrainingJob, Watched
+from core.training.planning.cost_model import most_tokens_in_a_pass
 from core.training.planning.plan import RunPlan
-from core.training.planning.throughput import training_threads
+from core.training.planning.throughput import thread_choices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,7 +44,7 @@ _WATCHED_TOKENS = 48
 
 def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> TrainingJob:
     """Load the model, or this process's part of it, and return everything the loop works on."""
-    torch.set_num_threads(training_threads(group.size))
+    torch.set_num_threads(thread_choices(group.size)[0])
     # an adapter answers only beside the weights that it was tuned on
     stands_on = plan.settings.method != "full"
     base_weights = (
@@ -77,6 +78,7 @@ def make_job(plan: RunPlan, run: str, workspace: Workspace, group: Group) -> Tra
         validation=plan.validation,
         watched=_watch(plan),
         pad_id=plan.encoder.tokenizer.pad_id,
+        most_tokens=most_tokens_in_a_pass(plan) if best_device().type == "cpu" else None,
         checkpoint=workspace.state_folder(run),
         best=workspace.model_folder(run),
         kept_at=lambda step: workspace.kept_folder(run, step),

@@ -8,7 +8,7 @@ processes, gives the gradient of 8 rows × 1 pass.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,9 @@ from core.training.loop.job import TrainingJob
 from core.training.loop.lr_schedule import learning_rate_at
 
 _EPS = 1e-6  # as in torch's clip_grads_with_norm_
+_TRIED_TOKENS = 256  # by which threads are compared
+_TRIES = 2
+_WORTH = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,47 @@ class Steps:
         """
         settings = self._job.settings
         longest = sorted(self._job.train, key=lambda row: -len(row.ids))[: settings.step_rows]
-        rows, _ = self._job.group.passes(longest, settings.batch_size)[0]
+        part, _ = self._job.group.passes(longest, settings.batch_size)[0]
+        rows = next(self._bounded(part))
         self._job.model.train()
         self._batch_loss.backward(
             collate(rows, self._job.pad_id, mask_prompt=settings.mask_prompt), 1.0
         )
         self._optimizer.zero_grad()
+
+    def quickest_threads(self, choices: Sequence[int]) -> int:
+        """Return with how many threads a pass over a few usual rows takes least; nothing is learnt."""
+        by_length = sorted(self._job.train, key=lambda row: len(row.ids))
+        rows = [by_length[len(by_length) // 2]]
+        for row in by_length[len(by_length) // 2 + 1 :]:
+            if sum(len(one.ids) for one in (*rows, row)) > _TRIED_TOKENS:
+                break
+            rows.append(row)
+        batch = collate(rows, self._job.pad_id, mask_prompt=self._job.settings.mask_prompt)
+        self._job.model.train()
+        took = dict.fromkeys(choices, math.inf)
+        for threads in (choices[-1], *_TRIES * tuple(choices)):  # the first is to warm up
+            torch.set_num_threads(threads)
+            began_s = time.perf_counter()
+            self._batch_loss.backward(batch, 1.0)
+            took[threads] = min(took[threads], time.perf_counter() - began_s)
+        self._optimizer.zero_grad()
+        # a thread more must bring something, for the page and others want a core too
+        return min(choices, key=lambda threads: took[threads] * _WORTH ** (threads > choices[0]))
+
+    def _bounded(self, rows: Sequence[EncodedRow]) -> Iterator[list[EncodedRow]]:
+        """Yield the rows of a pass in as many parts as bound the memory that it takes, one row in
+        each at least. The gradient is the same; processes that share weights out do not part them,
+        for each waits for the others in every pass.
+        """
+        limit = None if self._batch_loss.is_sharded else self._job.most_tokens
+        part: list[EncodedRow] = []
+        for row in rows:
+            if part and limit and sum(len(one.ids) for one in (*part, row)) > limit:
+                yield part
+                part = []
+            part.append(row)
+        yield part
 
     def _rows(self, step: int) -> list[EncodedRow]:
         """Return the rows of a step."""
@@ -98,9 +136,10 @@ class Steps:
         averaged = group.size if self._batch_loss.is_sharded else 1
         divisor = sum(row.targets(mask_prompt=settings.mask_prompt) for row in rows) / averaged
         losses = []
-        for part, counts in group.passes(rows, settings.batch_size):
-            batch = collate(part, self._job.pad_id, mask_prompt=settings.mask_prompt)
-            losses.append(self._batch_loss.backward(batch, divisor if counts else math.inf))
+        for whole_pass, counts in group.passes(rows, settings.batch_size):
+            for part in self._bounded(whole_pass):
+                batch = collate(part, self._job.pad_id, mask_prompt=settings.mask_prompt)
+                losses.append(self._batch_loss.backward(batch, divisor if counts else math.inf))
         loss = torch.stack(losses).sum() / averaged
         group.all_reduce_sum(
             [loss] if self._batch_loss.is_sharded else [loss, *self._own_gradients()]

@@ -31,6 +31,7 @@ from core.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from core.training.loop.evaluate import validation_loss
 from core.training.loop.job import TrainingJob
 from core.training.loop.optimizer_step import Steps, TakenStep
+from core.training.planning.throughput import thread_choices
 
 Question = Callable[[], bool]
 # a state is saved again after so many times what saving it took: at most 5 % of the run
@@ -88,6 +89,7 @@ class _Loop:
 
     def events(self) -> Iterator[Event]:
         """Yield the whole run."""
+        self._set_threads()
         yield self._started()
         self.steps.try_longest_rows()
         if self.progress.step == 0:
@@ -121,6 +123,18 @@ class _Loop:
             return DEFAULT
         return self.progress.matmul_backend or settings.matmul_backend
 
+    def _set_threads(self) -> None:
+        """Find how many threads compute soonest on a CPU: sums round otherwise with another number,
+        so a run keeps the one that it began with.
+        """
+        if next(self.job.model.parameters()).device.type != "cpu":
+            return
+        choices, progress = thread_choices(self.job.group.size), self.progress
+        if not progress.threads:  # there is a choice for a single process alone
+            is_new = progress.step == 0 and len(choices) > 1
+            progress.threads = self.steps.quickest_threads(choices) if is_new else choices[0]
+        torch.set_num_threads(progress.threads)
+
     def _started(self) -> RunStarted:
         job = self.job
         trained, total = parameter_counts(job.model)
@@ -132,6 +146,8 @@ class _Loop:
             if self.progress.matmul_backend == DEFAULT
             else f", products by {self.progress.matmul_backend}"
         )
+        if self.progress.threads > 1:
+            device += f", {self.progress.threads} threads"
         rows = len(job.train), len(job.validation)
         unsupported_reason = self.batch_loss.unsupported_reason
         notice = (

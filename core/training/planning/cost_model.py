@@ -9,7 +9,7 @@ GPUs share one run out.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ _INNER_COPIES = 4  # in units of I: gate, up, activation, product
 _UNGATED_COPIES = 2  # before and after the activation
 # activations of the layouts without a gate, like GPT-2's
 _UNGATED = {"gelu", "gelu_new", "gelu_fast", "relu"}
+_PASS_BYTES = 2**30  # that a pass on a CPU keeps, one of a single row apart
+_LEAST_TOKENS = 512
 _ADAPTED = 1.5  # adapters keep a second set of most of it
 _FOUR_BITS = 0.53  # bytes of a number in 4 bits, its block's scale included
 _SAMPLED_BATCHES = 8
@@ -98,7 +100,7 @@ def memory_mib(plan: RunPlan) -> float | None:
     """
     model = ModelDimensions.of(plan.source.weights_folder)
     held = _held_bytes(plan, model, halves=plan.settings.precision == "bfloat16")
-    kept = _training_bytes(plan, model)
+    kept = _training_bytes(plan, model, _largest_pass)
     if held is None or kept is None:
         return None
     files = plan.source.weights_folder.glob("*.safetensors")
@@ -118,7 +120,8 @@ def gpu_memory_mib(plan: RunPlan) -> float | None:
 
     model = ModelDimensions.of(plan.source.weights_folder)
     halves = compute_dtype(plan.settings.precision) is not None
-    held, kept = _held_bytes(plan, model, halves=halves), _training_bytes(plan, model)
+    held = _held_bytes(plan, model, halves=halves)
+    kept = _training_bytes(plan, model, _largest_batch)
     if held is None or kept is None:
         return None
     copies = (_BYTES_OF_A_COPY if halves else 0) * _trained_parameters(plan, model)
@@ -160,20 +163,46 @@ def _trained_share(plan: RunPlan, model: ModelDimensions) -> float:
     return plan.settings.last_blocks / max(model.blocks, 1) if plan.settings.last_blocks else 1.0
 
 
-def _training_bytes(plan: RunPlan, model: ModelDimensions) -> float | None:
+def _training_bytes(
+    plan: RunPlan, model: ModelDimensions, largest: Callable[[RunPlan, ModelDimensions], int]
+) -> float | None:
     """Return what comes on top of the weights: gradients, moments, and what is kept for the
     backward.
     """
     if not (model.hidden and model.blocks):
         return None
-    settings, tokens = plan.settings, _largest_batch(plan, model)
-    of_a_block = tokens * model.kept_per_token * _BYTES
-    share = _trained_share(plan, model) if settings.method == "full" else _ADAPTED
-    kept = model.blocks * of_a_block * share
-    if settings.gradient_checkpointing:
-        kept = min(kept, of_a_block + model.blocks * tokens * model.hidden * _BYTES)
     # gradients and two moments for what is trained
-    return _BYTES * (3 * _trained_parameters(plan, model) + _LOGITS) + kept
+    updated = _BYTES * (3 * _trained_parameters(plan, model) + _LOGITS)
+    return updated + _kept_bytes(plan, model, largest(plan, model))
+
+
+def most_tokens_in_a_pass(plan: RunPlan) -> int | None:
+    """Return how many tokens a pass on a CPU computes at once, so that what is kept of them for the
+    backward stays within a bound; None where a model's config does not say enough.
+
+    Passes of a thousand tokens are as quick there as larger ones (benchmarks/LOG.md, 2026-11-27).
+    """
+    model = ModelDimensions.of(plan.source.weights_folder)
+    if not (model.hidden and model.blocks):
+        return None
+    return max(int(_PASS_BYTES / _kept_bytes(plan, model, 1)), _LEAST_TOKENS)
+
+
+def _largest_pass(plan: RunPlan, model: ModelDimensions) -> int:
+    """Return how many tokens the largest pass on a CPU holds: a row is never parted."""
+    longest = max(len(row.ids) for row in plan.train)
+    bound = max(most_tokens_in_a_pass(plan) or longest, longest)
+    return min(_largest_batch(plan, model), bound)
+
+
+def _kept_bytes(plan: RunPlan, model: ModelDimensions, tokens: int) -> float:
+    """Return what is kept of so many tokens for the backward."""
+    of_a_block = tokens * model.kept_per_token * _BYTES
+    share = _trained_share(plan, model) if plan.settings.method == "full" else _ADAPTED
+    kept = model.blocks * of_a_block * share
+    if plan.settings.gradient_checkpointing:
+        kept = min(kept, of_a_block + model.blocks * tokens * model.hidden * _BYTES)
+    return kept
 
 
 def _trained_parameters(plan: RunPlan, model: ModelDimensions) -> float:

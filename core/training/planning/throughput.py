@@ -34,20 +34,20 @@ def onednn_speedup() -> float | None:
     return rates["onednn"] / rates["default"]
 
 
-def training_threads(processes: int = 1) -> int:
-    """Return how many threads a process computes with: all share one less than there are cores, or
-    OMP_NUM_THREADS each.
+def thread_choices(processes: int = 1) -> tuple[int, ...]:
+    """Return how many threads a process may compute with: one less than there are cores, or all of
+    them; several processes share what is one less, and OMP_NUM_THREADS leaves no choice.
 
-    The page stays quick; and where a neighbour wants a core, waiting for its turn at every
-    operation costs more than that core brings (benchmarks/LOG.md, 2026-11-22). A fixed rule,
-    because the last bit of a sum depends on the threads.
+    Where a neighbour wants a core, or a model's products are small, waiting for its turn at every
+    operation costs more than the last core brings (benchmarks/LOG.md, 2026-11-22); elsewhere it
+    brings its share. So a run tries both on its own rows before its first step.
     """
     set_for_all = os.environ.get("OMP_NUM_THREADS", "")
-    return (
-        int(set_for_all)
-        if set_for_all.isdigit()
-        else max(((os.cpu_count() or 1) - 1) // processes, 1)
-    )
+    if set_for_all.isdigit():
+        return (max(int(set_for_all), 1),)
+    cores = os.cpu_count() or 1
+    fewer = max((cores - 1) // processes, 1)
+    return (fewer, cores) if processes == 1 and cores > fewer else (fewer,)
 
 
 def torch_is_loaded() -> bool:
@@ -66,12 +66,15 @@ def _measured() -> dict[str, float]:
     device, usual = best_device(), torch.get_num_threads()
     if device.type != "cpu":
         return dict.fromkeys(MATMUL_BACKENDS, _measured_on(device))
-    # as a run computes; more would wait for each other where others compute too
-    torch.set_num_threads(training_threads())
+    rates: dict[str, float] = dict.fromkeys(MATMUL_BACKENDS, 0.0)
     try:
-        return {library: kernel_flops_per_s(library) for library in MATMUL_BACKENDS}
+        for threads in thread_choices():  # a run takes the quicker
+            torch.set_num_threads(threads)
+            for library in MATMUL_BACKENDS:
+                rates[library] = max(rates[library], kernel_flops_per_s(library))
     finally:
         torch.set_num_threads(usual)
+    return rates
 
 
 def _measured_on(device: "torch.device") -> float:
