@@ -9,6 +9,7 @@ from core.datasets.store import DatasetStore
 from core.errors import UserError
 from core.export.background import ExportJobs
 from core.generation.model_cache import ModelCache
+from core.hub.background import ModelFetches
 from core.models.gguf_file import SMOLLM2, smollm2_file
 from core.models.resolve import bundled_models
 from core.prompts.built_in import BUILT_IN
@@ -41,6 +42,7 @@ class Services:
     model_cache: ModelCache
     reviews: ReviewStore
     review_jobs: ReviewJobs
+    fetches: ModelFetches
 
     def dataset_choices(self, *, prompt_lists: bool = False) -> list[Choice]:
         """Return the known datasets, the latest used first, with lists of mere ``questions`` on
@@ -92,6 +94,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
     ``processes`` train each run together; 0 stands for one on each GPU.
     """
     workspace = Workspace(folder)
+    workspace.fetches_at_once = False
     workspace.tidy()
     mark_interrupted(workspace)
     datasets = DatasetStore(workspace)
@@ -107,6 +110,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         model_cache=model_cache,
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, model_cache),
+        fetches=ModelFetches(),
     )
 
 

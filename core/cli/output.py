@@ -7,7 +7,9 @@ import gc
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,10 +17,12 @@ from typing import Any, NoReturn
 from core.errors import EXIT_USER_ERROR, UserError
 from core.generation.sampling import Sampling
 from core.processes.messages import Failure, report
+from core.progress import ongoing
 from core.storage import DEFAULT_FOLDER
 from core.text import LONGEST_SENTENCE, has_half_character, printable, printable_json, shortened
 
 Command = Callable[[argparse.Namespace], int]  # named "module:function": loaded when it is run
+_TOLD_EVERY_S = 5.0
 _PATHS = {"file", "data"}  # names of files may hold any bytes
 
 
@@ -82,7 +86,8 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     gc.set_threshold(200_000, 50, 100)
     try:
         _check_is_text(chosen)
-        return _load(chosen.command)(chosen)
+        with _told_of_long_work():
+            return _load(chosen.command)(chosen)
     except UserError as error:
         report(Failure(text=shortened(str(error), LONGEST_SENTENCE)))
         say(f"{parser.prog}: {shortened(str(error), LONGEST_SENTENCE)}")
@@ -93,6 +98,26 @@ def run_command(parser: argparse.ArgumentParser, arguments: Sequence[str] | None
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         return 0
+
+
+@contextmanager
+def _told_of_long_work() -> Iterator[None]:
+    """Say now and then how far work is that takes long, as a model that is fetched."""
+    is_over = threading.Event()
+
+    def tell() -> None:
+        while not is_over.wait(_TOLD_EVERY_S):
+            for work in ongoing():
+                left = "" if work.left_s is None else f", about {work.left_s:.0f} s left"
+                say(f"{work.title}: {work.share:.0%}{left} …")
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _load(name: str) -> Command:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from core.errors import ModelError
+from core.hub.model_files import HubModel, fetch_hub_model, find_hub_model, local_copy
 from core.models.gguf_file import SMOLLM2, find_smollm2, folder_of, is_gguf
 from core.storage.json_object import read_json_object
 
 BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "models"
 FACTS_FILE = "fuata.json"  # what Fuata writes beside the weights it saves
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -65,12 +65,27 @@ class ModelSource:
         return self.base_folder is not None
 
 
+class NotFetchedError(ModelError):
+    """A model is on the hub and not here yet; ``found`` is what the hub says of it."""
+
+    def __init__(self, found: HubModel) -> None:
+        """Say what it is."""
+        self.found = found
+        super().__init__(
+            f"'{found.name}' is on the hub and not here yet ({found.words}): fetch it under Train."
+        )
+
+
 class ModelPlaces(Protocol):
     """Where models of a workspace lie."""
 
     @property
     def models(self) -> Path:
         """The folder of models that were read from other layouts."""
+
+    @property
+    def fetches_at_once(self) -> bool:
+        """Whether a hub model that is not here is fetched when it is named, or only told of."""
 
     def find_run_model(self, name: str) -> Path | None:
         """Return the model folder of a run, None where there is no such run."""
@@ -80,7 +95,8 @@ def find_model(name: str, places: ModelPlaces | None) -> ModelSource:
     """Return where the model a user named lies; without ``places`` there are no runs.
 
     A GGUF file is read into a plain folder, the first time. Raises ModelError when there is no such
-    model or its weights are neither safetensors nor GGUF.
+    model or its weights are neither safetensors nor GGUF, NotFetchedError for one of the hub that
+    is not to be fetched at once.
     """
     run = places.find_run_model(name) if places else None
     if run is not None:
@@ -99,7 +115,8 @@ def find_model(name: str, places: ModelPlaces | None) -> ModelSource:
             f"There is no model '{name}': give pocket, smollm2, a folder, a GGUF file, a run's name "
             "or a hub id (owner/name)."
         )
-    return _describe(name, "hub", _fetch(name), places)
+    at_once = places is None or places.fetches_at_once
+    return _describe(name, "hub", _fetch(name, at_once=at_once), places)
 
 
 def bundled_models() -> list[str]:
@@ -272,30 +289,14 @@ def _find_base(name: str, folder: Path, places: ModelPlaces | None) -> Path:
     return source.folder
 
 
-def _fetch(name: str) -> Path:
-    """Return the local copy of a hub model, fetching it only where there is none yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        try:
-            known = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
-            if any(known.glob("*.safetensors")):
-                return known
-            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"There is no model '{name}' here and it could not be fetched from the hub: check "
-            "the name and the network."
-        ) from error
-    except (
-        Exception
-    ) as error:  # the hub's HTTP client raises classes of its own when there is no network
-        raise ModelError(
-            f"The model '{name}' could not be fetched from the hub: {error}."
-        ) from error
+def _fetch(name: str, *, at_once: bool) -> Path:
+    """Return the local copy of a hub model; where there is none it is fetched ``at_once``, or told of."""
+    if (known := local_copy(name)) is not None:
+        return known
+    found = find_hub_model(name)
+    if not at_once:
+        raise NotFetchedError(found)
+    return fetch_hub_model(found)
 
 
 def read_adapter(folder: Path) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Workspace:
             raise WorkspaceError(
                 f"The workspace {folder} cannot be written to: give another folder."
             )
+        # a hub model that is named and not here; the page asks first
+        self.fetches_at_once = True
         self.database = Database(self.folder / "fuata.db")
         self.database.migrate(engine_tables)
 

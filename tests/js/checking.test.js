@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { progressWords } from "../../ui/data/checking.js";
+import { progressWords } from "../../ui/progress/bar.js";
 
 test("work is told with its share and the time left", () => {
   const work = { title: "Checking rows.jsonl", share: 0.419, left_s: 12.4 };

@@ -25,7 +25,7 @@ def test_scripts_are_modules_that_a_browser_may_keep_for_ever(shared: Server) ->
     found = addresses(visitor)
     assert [Path(path).name for path in found] == [
         "page.js",
-        "checking.js",
+        "bar.js",
         "report.js",
         "statistics.js",
         "run_panel.js",

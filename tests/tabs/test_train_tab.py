@@ -12,6 +12,7 @@ from core.training.events import RunFinished, RunStarted, StepDone
 from core.training.runs.runner import add_run
 from core.training.settings import TrainingSettings
 from tests.reviews import write_review
+from tests.standin_hub import hub
 from tests.tabs.conftest import (
     Open,
     train_values,
@@ -21,6 +22,8 @@ from tests.tabs.conftest import (
 from ui.services import Services
 from ui.train.metrics_cache import Histories
 from ui.train.tab import build_train_tab
+
+__all__ = ["hub"]  # a fixture
 
 
 def test_the_ready_card_names_every_reason_why_not(services: Services, open_tab: Open) -> None:
@@ -159,6 +162,21 @@ def test_a_run_is_renamed_and_what_cannot_be_done_is_said(
             "is being exported: wait for it, or stop it"
             in change({"run": "second", "action": action, "value": 9})["error"]
         )
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_hub_model_is_told_of_fetched_and_ready(services: Services, open_tab: Open) -> None:
+    page = open_tab(build_train_tab)
+    key = services.datasets.recent()[0]["content_hash"]
+    values = ["amina/pocket", *train_values(page)[1:]]
+    card, start, fetch = page.trigger("show_ready", key, *values)
+    assert "on the hub and not here yet (11 MiB, licence: apache-2.0)" in card
+    assert not start.interactive and fetch.visible
+    with pytest.raises(gr.Error, match="only for people whom its owners gave leave"):
+        page.trigger("fetch_model", "amina/gated")
+    page.trigger("fetch_model", "amina/pocket")
+    card, start, fetch = page.trigger("show_ready", key, *values)
+    assert "Ready." in card and start.interactive and not fetch.visible
 
 
 @pytest.mark.slow

@@ -31,7 +31,6 @@ from ui.data.change import (
     lay_out_editing,
     wire_changing,
 )
-from ui.data.checking import lay_out_progress
 from ui.data.draft import lay_out_drafting, wire_drafting
 from ui.data.own_style import lay_out_style, wire_style
 from ui.data.statistics import map_figure, statistics_figures
@@ -46,6 +45,7 @@ from ui.data.views import (
 from ui.error_messages import answers_errors, shows_user_errors, text
 from ui.gradio_events import FOLLOWING, OPEN, QUIET, follow, static_files, when_opened
 from ui.markup import fill_template, paragraph
+from ui.progress.bar import lay_out_progress
 from ui.scripts import load_script
 from ui.services import STYLE_CHOICES, Services, sentence, style_title
 
@@ -326,7 +326,7 @@ def _lay_out_choice(handlers: _Handlers) -> dict[str, Any]:
             )  # fmt: skip
         with gr.Column():
             upload = lay_out_upload()
-    lay_out_progress()
+    lay_out_progress("checking")
     problem = gr.HTML(elem_id="data-problem")
     report = gr.HTML(
         elem_id="check-report",

@@ -15,7 +15,9 @@ from core.datasets.dataset import Dataset
 from core.datasets.samples import samples_by_hash
 from core.datasets.store import VERSION_WORD
 from core.errors import SettingsError, UserError, WorkspaceError
+from core.hub.model_files import find_hub_model
 from core.models.encoder import own_style
+from core.models.resolve import NotFetchedError
 from core.training.planning.plan import plan_run
 from core.training.runs.runner import add_run
 from core.training.settings import (
@@ -28,6 +30,7 @@ from core.training.settings import (
 )
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
+from ui.progress.bar import lay_out_progress
 from ui.services import STYLE_CHOICES, Services, sentence
 from ui.train.ready_card import command_line, not_ready_markup, ready_markup
 from ui.train.run_panel import run_panel_functions
@@ -55,6 +58,7 @@ class _Parts:
     name: gr.Textbox
     arrived: gr.HTML  # a model's defaults, on their way into the fields
     ready: gr.HTML
+    fetch: gr.Button
     start: gr.Button
     monitor: gr.HTML
 
@@ -80,10 +84,11 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
         changed,
         handlers.show_ready,
         inputs,
-        [parts.ready, parts.start],
+        [parts.ready, parts.start, parts.fetch],
         api_name="show_ready",
         **FOLLOWING,
     )
+    _wire_fetching(parts, handlers)
     # a user's choices bring their defaults; what the page itself fills in, as a run's settings,
     # stays as it is
     chosen = parts.model.input(
@@ -121,6 +126,19 @@ def build_train_tab(services: Services, tab: gr.Tab | None = None) -> None:
     )
 
 
+def _wire_fetching(parts: _Parts, handlers: "_Handlers") -> None:
+    fetched = parts.fetch.click(
+        handlers.fetch, parts.model, None, api_name="fetch_model", concurrency_limit=None
+    )
+    fetched.then(
+        handlers.show_method, parts.model, [parts.method, parts.style],
+        api_visibility="private", **QUIET,
+    ).then(
+        handlers.show_ready, [parts.dataset, *parts.settings], [parts.ready, parts.start, parts.fetch],
+        api_visibility="private", **QUIET,
+    )  # fmt: skip
+
+
 class _Handlers:
     """What the screen's events do."""
 
@@ -128,8 +146,14 @@ class _Handlers:
         self.services = services
         self.fields = fields
 
-    def show_ready(self, key: str, *values: Any) -> tuple[str, Any]:
-        """Return the card, and Start as it can be pressed then."""
+    def show_ready(self, key: str, *values: Any) -> tuple[str, Any, Any]:
+        """Return the card, Start as it can be pressed then, and a button to fetch a model that is
+        on the hub and not here.
+        """
+        card, is_ready, may_fetch = self._ready(key, values)
+        return card, gr.Button(interactive=is_ready), gr.Button(visible=may_fetch)
+
+    def _ready(self, key: str, values: Sequence[Any]) -> tuple[str, bool, bool]:
         try:
             loaded = self.services.datasets.load(key)
             plan = plan_run(loaded, self._settings(key, values), self.services.workspace)
@@ -137,14 +161,21 @@ class _Handlers:
             reasons = [
                 f"{field.replace('_', ' ')}: {reason}" for field, reason in error.fields.items()
             ]
-            return not_ready_markup(reasons), gr.Button(interactive=False)
+            return not_ready_markup(reasons), False, False
         except UserError as error:
-            return not_ready_markup([sentence(error)]), gr.Button(interactive=False)
+            return not_ready_markup([sentence(error)]), False, isinstance(error, NotFetchedError)
         speed = self.services.runs.last_speed(plan.settings, loaded.content_hash)
         command = command_line(
             plan.settings, self._command_source(loaded), self.services.workspace.folder
         )
-        return ready_markup(plan, command, speed), gr.Button(interactive=True)
+        return ready_markup(plan, command, speed), True, False
+
+    @shows_user_errors
+    def fetch(self, model: str) -> None:
+        """Fetch a model of the hub, and wait for it; whoever leaves meanwhile stops nothing."""
+        found = find_hub_model(model)
+        self.services.fetches.start(found)
+        self.services.fetches.wait(found.name)
 
     def show_defaults(self, model: str, method: str, *before: Any) -> str:
         """Return a model's defaults, and what stood in the fields when they were asked for."""
@@ -243,6 +274,15 @@ def _lay_out(services: Services) -> _Parts:
         method = gr.Radio(list(METHODS), value="full", label="Method", info=info, elem_id="method")
     fields, name = lay_out_settings(default_settings())
     ready = gr.HTML(elem_id="ready")
+    fetch = gr.Button(
+        "Fetch the model",
+        variant="primary",
+        visible=False,
+        scale=0,
+        min_width=180,
+        elem_id="fetch-model",
+    )
+    lay_out_progress("fetching")
     start = gr.Button("Start training", variant="primary", scale=0, min_width=180, elem_id="start")
     monitor = gr.HTML(
         json.dumps({"run": None}),
@@ -253,4 +293,6 @@ def _lay_out(services: Services) -> _Parts:
     )
     # last: it takes no room
     arrived = gr.HTML("", html_template="<span hidden></span>", elem_id="defaults")
-    return _Parts(dataset, model, style, method, fields, name, arrived, ready, start, monitor)
+    return _Parts(
+        dataset, model, style, method, fields, name, arrived, ready, fetch, start, monitor
+    )

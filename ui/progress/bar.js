@@ -1,5 +1,5 @@
 // @ts-check
-// How far the reading or the check of a large file is, with a button that stops it. The server is
+// How far work that takes long is, with a button that stops it. The server is
 // asked only while somebody does something on the screen or something is going on.
 
 import { part } from "../static/lib/dom.js";

@@ -1,4 +1,4 @@
-"""How far the reading and the check of a large file are, and stopping them."""
+"""A bar for work that takes long, with a button that stops it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from ui.error_messages import answers_errors, whole_number
 from ui.gradio_events import static_files
 
 
-def lay_out_progress() -> None:
+def lay_out_progress(elem_id: str) -> None:
     """Lay out what is shown while something takes long, and nothing else."""
     gr.HTML(
-        **static_files(Path(__file__).parent, "checking"),
+        **static_files(Path(__file__).parent, "bar"),
         server_functions=[read_progress, stop_work],
         apply_default_css=False,
-        elem_id="checking",
+        elem_id=elem_id,
     )
 
 

@@ -1,0 +1,1 @@
+"""How far long work of this process is, on whatever screen."""
