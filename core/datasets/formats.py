@@ -33,7 +33,7 @@ _LABEL_FIELDS = ("label", "kto_tag")
 # Read whatever the shape is. Of these, those that change what a row means are honoured, or the row
 # is refused.
 _COMMON_FIELDS = frozenset(
-    {*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id", "drafted", "source"}
+    {*_CATEGORY_FIELDS, *_LABEL_FIELDS, "split", "system", "parent_id", "drafted", "source", "tags"}
 )
 _LOOKED_AT = 20_000  # rows, by which a file's shape is told
 _TRIED = 200  # rows, by which a conversation's field is told from a text that is called so

@@ -21,6 +21,7 @@ class Message(TypedDict):
     seconds: NotRequired[float]  # from the question to the end
     first_s: NotRequired[float]  # to the first token
     others: NotRequired[list[str]]  # earlier replies to the same question
+    thumb: NotRequired[str]  # "up" or "down", where somebody gave one
 
 
 class ConversationRow(TypedDict):

@@ -15,7 +15,14 @@ from tests.endpoints import answering
 from tests.tabs.conftest import HOSTILE, Open
 from ui.chat.handlers import ChatHandlers
 from ui.chat.tab import build_chat_tab
-from ui.chat.views import as_turns, displayed, place_of, reply_words, style_note
+from ui.chat.views import (
+    as_turns,
+    displayed,
+    place_of,
+    prompt_markup,
+    reply_words,
+    style_note,
+)
 from ui.services import Services
 
 USUAL = (0, 0, 1, 12, 1, 0, 1, "")
@@ -132,15 +139,78 @@ def test_a_corrected_reply_becomes_a_row_of_a_dataset(services: Services, open_t
         {"role": "assistant", "text": "y", "model": "mine"},
     ]
     assert "row 1" in page.trigger("correct_reply", "Be brief.", past, "    x\n")
-    assert "row 2" in page.trigger("correct_reply", "", past, "y")
+    assert "row 2" in page.trigger("correct_reply", "", past, "y", " short , 中文,, ")
     [row] = [one for one in services.datasets.recent() if one["name"] == NAME]
     dataset = services.datasets.load(row["content_hash"])
     assert [one.answer for one in dataset.examples] == ["    x", "y"]
-    assert [one.category for one in dataset.examples] == ["corrected", "kept as it was"]
+    assert [one.category for one in dataset.examples] == ["corrected", "中文"]
+    lines = [json.loads(line) for line in dataset.path.read_text(encoding="utf-8").splitlines()]
+    assert lines[1]["tags"] == ["kept as it was", "short", "中文"]
+    assert lines[1]["source"] == "chat with mine"
     assert dataset.examples[0].turns[0].text == "Be brief." and dataset.unused_fields == ()
     for history, text in (([], "x"), (past[:1], "x"), (past, " ")):
         with pytest.raises(gr.Error):
             page.trigger("correct_reply", "", history, text)
+
+
+def test_a_thumb_is_kept_and_a_good_reply_becomes_a_row(services: Services) -> None:
+    handlers = ChatHandlers(services)
+    past: Any = [
+        {"role": "user", "text": "a"},
+        {"role": "assistant", "text": "<think>hm</think>b", "model": "mine"},
+        {"role": "user", "text": "c"},
+        {"role": "assistant", "text": "d", "model": "mine"},
+    ]
+    number, _ = handlers.keep(0, "mine", "Be brief.", past)
+    thumb: Any = SimpleNamespace(index=2, liked=True)  # the first reply stands there as two
+    history, told = handlers.give_thumb(number, "mine", "Be brief.", past, thumb)
+    assert history[1]["thumb"] == "up" and "row 1 of the dataset" in told
+    [row] = [one for one in services.datasets.recent() if one["name"] == NAME]
+    [kept] = services.datasets.load(row["content_hash"]).examples
+    assert [turn.text for turn in kept.turns] == ["Be brief.", "a", "<think>hm</think>b"]
+    assert kept.category == "liked"
+    thumb = SimpleNamespace(index=4, liked="Dislike")
+    history, told = handlers.give_thumb(number, "mine", "Be brief.", history, thumb)
+    assert [one.get("thumb") for one in history] == [None, "up", None, "down"]
+    assert "Marked as bad" in told
+    assert handlers.open(number)[0] == history
+    thumb = SimpleNamespace(index=0, liked=True)  # of a question
+    assert handlers.give_thumb(0, "mine", "", past, thumb) == (past, "")
+
+
+@pytest.mark.slow
+def test_the_model_beside_is_asked_alike_or_with_settings_of_its_own(
+    open_tab: Open, tiny_models: dict[str, Path]
+) -> None:
+    page, model = open_tab(build_chat_tab), str(tiny_models["llama"])
+    past = [{"role": "user", "text": "Hi"}]
+    own = (0, 0, 1, 3, 1, 0, 1, "")
+
+    def ask(has_own: bool) -> tuple[str, int]:
+        steps = list(
+            page.trigger(
+                "answer_beside",
+                model,
+                "chatml",
+                "Be brief.",
+                past,
+                *USUAL,
+                has_own,
+                "Be long.",
+                *own,
+            )
+        )
+        prompt = next(step[2] for step in steps if isinstance(step[2], str))
+        return prompt, steps[-1][0][-1]["tokens"]
+
+    shared, alone = ask(has_own=False), ask(has_own=True)
+    assert "Be brief." in shared[0] and "Be long." not in shared[0] and shared[1] == 12
+    assert "Be long." in alone[0] and "Be brief." not in alone[0] and alone[1] == 3
+    assert '<span class="odd" title="id ' in alone[0] and "tokens; special ones" in shared[0]
+    *_, (again, *_) = page.trigger(
+        "answer_again_beside", model, "chatml", "", past, *USUAL, True, "Be long.", *own
+    )
+    assert again[-1]["tokens"] == 3
 
 
 def test_an_edited_question_is_asked_anew_and_replies_are_paged_through(
@@ -166,6 +236,13 @@ def test_an_edited_question_is_asked_anew_and_replies_are_paged_through(
         past, _ = handlers.other_reply(past)
         texts.append(past[-1]["text"])
     assert texts == ["f", "e", "d"] and past[-1]["others"] == ["e", "f"]
+
+
+def test_the_exact_prompt_is_told_in_tokens() -> None:
+    told = prompt_markup("<s>a\n", [(1, "<s>", True), (7, "a\n", False), (9, "\u200b", False)])
+    assert '<span class="special" title="id 1 · special token">&lt;s&gt;</span>' in told
+    assert '<span class="even" title="id 7">a↵<br></span>' in told
+    assert '<span class="odd" title="id 9">\\u200b</span>' in told and "3 tokens" in told
 
 
 def test_chat_text_is_escaped_in_the_one_adapter() -> None:

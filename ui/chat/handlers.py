@@ -11,6 +11,7 @@ import gradio as gr
 from core.datasets.collected import collect_row
 from core.datasets.conversation import Turn
 from core.errors import ModelError, WorkspaceError
+from core.generation.chat_model import ChatModel
 from core.generation.conversations import ConversationStore, Message, read_messages
 from core.generation.openai_endpoint import find_endpoint
 from core.generation.sampling import Sampling
@@ -21,6 +22,7 @@ from ui.chat.views import (
     displayed,
     place_of,
     probabilities_markup,
+    prompt_markup,
     reply_words,
     style_note,
 )
@@ -29,6 +31,7 @@ from ui.markup import alert, exact_text, paragraph
 from ui.services import STYLE_CHOICES, Services
 
 _PAINT_EVERY_S = 0.05
+_SETTINGS = 8  # of sampling
 NOTHING_ASKED = "Nothing was asked yet."
 AS_TRAINED = ("As it was trained", "")
 History = list[Message]
@@ -66,6 +69,18 @@ class ChatHandlers:
             yield past[:-1], displayed(past[:-1]), gr.skip(), past[-1]["text"], ""
             raise
 
+    def answer_beside(
+        self, model: str, style: str, system: str, past: History, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Answer beside, as ``answer`` does; with the same settings, or with its own."""
+        yield from self.answer(model, style, *_own(system, past, values))
+
+    def answer_beside_again(
+        self, model: str, style: str, system: str, past: History, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Answer beside once more."""
+        yield from self.answer_again(model, style, *_own(system, past, values))
+
     @shows_user_errors
     def answer_again(
         self, model: str, style: str, system: str, past: History, *values: Any
@@ -100,7 +115,7 @@ class ChatHandlers:
             return
         chat_model = self.services.model_cache.get(model, style)
         turns, left_out, tokens = chat_model.fit(turns, sampling)
-        prompt = exact_text(chat_model.encoder.prompt_text(turns))
+        prompt = _prompt(chat_model, turns)
         reading = paragraph(f"Reading {tokens:,} tokens …")
         yield past, displayed([*past, waiting]), prompt, gr.skip(), reading
         began, first_s, painted_at, count = time.monotonic(), 0.0, 0.0, 0
@@ -264,7 +279,27 @@ class ChatHandlers:
         return past[-1]["text"] if past and past[-1]["role"] == "assistant" else ""
 
     @shows_user_errors
-    def correct(self, system: str, past: History, text: str) -> str:
+    def give_thumb(
+        self, number: int, model: str, system: str, past: History, event: gr.LikeData
+    ) -> tuple[History, str]:
+        """Mark a reply as good or bad; a good one is kept as a row of a dataset."""
+        place = place_of(past, event.index if isinstance(event.index, int) else 0)
+        if not past or past[place]["role"] != "assistant":
+            return past, ""
+        is_good = event.liked is True or event.liked == "Like"
+        marked: Message = {**past[place], "thumb": "up" if is_good else "down"}
+        history = [*past[:place], marked, *past[place + 1 :]]
+        if number:
+            self.conversations.save(int(number), model or "", system or "", history)
+        if not is_good:
+            return history, paragraph(
+                "Marked as bad. Under 'Correct the last reply' the last one can be put right."
+            )
+        turns = [*as_turns(system or "", past[: place + 1]), Turn("assistant", marked["text"])]
+        return history, self._collected(turns, marked, "liked", "")
+
+    @shows_user_errors
+    def correct(self, system: str, past: History, text: str, tags: str = "") -> str:
         """Keep the conversation with the reply as it should be, as a row of a dataset."""
         if not past or past[-1]["role"] != "assistant":
             raise WorkspaceError("There is no reply yet: ask something first.")
@@ -273,10 +308,15 @@ class ChatHandlers:
             raise WorkspaceError("Write the reply as it should be first.")
         is_same = answer == past[-1]["text"]
         turns = [*as_turns(system or "", past), Turn("assistant", answer)]
-        source = f"chat with {shortened(past[-1].get('model', ''), 60)}"
-        key = collect_row(
-            self.services.datasets, turns, "kept as it was" if is_same else "corrected", source
+        return self._collected(
+            turns, past[-1], "kept as it was" if is_same else "corrected", tags or ""
         )
+
+    def _collected(self, turns: Sequence[Turn], reply: Message, kind: str, tags: str) -> str:
+        """Keep a row, and say where."""
+        source = f"chat with {shortened(reply.get('model', ''), 60)}"
+        named = [shortened(tag.strip(), 40) for tag in tags.split(",") if tag.strip()]
+        key = collect_row(self.services.datasets, turns, (kind, *named), source)
         count = self.services.datasets.load(key).row_count
         return paragraph(
             f"Kept as row {count:,} of the dataset 'From chat.jsonl': Data opens it, and the next "
@@ -317,6 +357,23 @@ class ChatHandlers:
         """Put all models away; the next question loads its own again."""
         self.services.model_cache.free()
         return self.show_memory()
+
+
+def _own(system: str, past: History, values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the system prompt, conversation and sampling of the model beside: of all that is given
+    to both, or its own after that, as the first of these says.
+    """
+    shared, (has_own, own_system, *own) = values[:_SETTINGS], values[_SETTINGS:]
+    return (own_system, past, *own) if has_own else (system, past, *shared)
+
+
+def _prompt(chat_model: ChatModel, turns: Sequence[Turn]) -> str:
+    encoder = chat_model.encoder
+    special = set(encoder.tokenizer.special_ids.values())
+    return prompt_markup(
+        encoder.prompt_text(turns),
+        [(one, chat_model.token_text(one), one in special) for one in encoder.encode_prompt(turns)],
+    )
 
 
 def _sampling(values: Sequence[Any]) -> Sampling:

@@ -31,6 +31,7 @@ class _Side:
     told: gr.HTML
     exact: Any  # where the exact prompt is shown, or kept from being shown
     back: Any  # where a question goes back to that could not be answered
+    own: tuple[Any, ...] = ()  # whether it has settings of its own, and these
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class _Parts:
     buttons: dict[str, gr.Button]  # send, stop, retry, other, undo, clear
     system: gr.Textbox
     sampling: tuple[Any, ...]
+    beside: gr.Accordion  # settings of the model beside
     saved: gr.Dropdown
     name: gr.Textbox
     saving: dict[str, gr.Button]  # rename, delete, export
     file: gr.File
     correction: gr.Textbox
+    tags: gr.Textbox
     correcting: dict[str, gr.Button]  # load, keep
     corrected: gr.HTML
     probabilities: gr.HTML
@@ -60,7 +63,10 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     handlers = ChatHandlers(services)
     left, right, conversation = _lay_out_conversation()
     parts = _Parts(
-        **conversation, **_lay_out_settings(left.exact), **_lay_out_correction(), **_lay_out_saved()
+        **conversation,
+        **_lay_out_settings(left.exact, conversation["beside"]),
+        **_lay_out_correction(),
+        **_lay_out_saved(),
     )
     streams = _wire_asking(parts, left, right, handlers)
     _wire_changes(parts, left, right, handlers, streams)
@@ -83,11 +89,14 @@ def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandler
         api_name="take", **QUIET,
     )  # fmt: skip
     streams: list[Any] = []
-    for side, name in ((left, ""), (right, "_beside")):
+    for side, name, answer, once_more in (
+        (left, "", handlers.answer, handlers.answer_again),
+        (right, "_beside", handlers.answer_beside, handlers.answer_beside_again),
+    ):
         asked, told = _inputs(parts, side), _outputs(side)
-        first = taken.then(handlers.answer, asked, told, api_name=f"answer{name}", **_STREAMING)
+        first = taken.then(answer, asked, told, api_name=f"answer{name}", **_STREAMING)
         again = parts.buttons["retry"].click(
-            handlers.answer_again, asked, told, api_name=f"answer_again{name}", **_STREAMING
+            once_more, asked, told, api_name=f"answer_again{name}", **_STREAMING
         )
         streams += [first, again]
     edited = left.chatbot.edit(
@@ -95,9 +104,12 @@ def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandler
         api_name="edit_message", **QUIET,
     )  # fmt: skip
     kept = [streams[0], streams[1]]
-    for side, name in ((left, "answer_edited"), (right, "answer_edited_beside")):
+    for side, name, answer in (
+        (left, "answer_edited", handlers.answer),
+        (right, "answer_edited_beside", handlers.answer_beside),
+    ):
         first = edited.then(
-            handlers.answer, _inputs(parts, side), _outputs(side), api_name=name, **_STREAMING
+            answer, _inputs(parts, side), _outputs(side), api_name=name, **_STREAMING
         )
         streams.append(first)
         kept += [first] if side is left else []
@@ -111,7 +123,7 @@ def _wire_asking(parts: _Parts, left: _Side, right: _Side, handlers: ChatHandler
 
 
 def _inputs(parts: _Parts, side: _Side) -> list[Any]:
-    return [side.model, side.style, parts.system, side.history, *parts.sampling]
+    return [side.model, side.style, parts.system, side.history, *parts.sampling, *side.own]
 
 
 def _outputs(side: _Side) -> list[Any]:
@@ -141,8 +153,12 @@ def _wire_changes(
         parts.note, api_name="show_note", **FOLLOWING,
     )  # fmt: skip
     right.model.change(
-        lambda model: gr.Chatbot(visible=bool(model)), right.model, right.chatbot,
-        api_visibility="private", **QUIET,
+        lambda model: (gr.Chatbot(visible=bool(model)), gr.Accordion(visible=bool(model))),
+        right.model, [right.chatbot, parts.beside], api_visibility="private", **QUIET,
+    )  # fmt: skip
+    left.chatbot.like(
+        handlers.give_thumb, [parts.number, left.model, parts.system, left.history],
+        [left.history, left.told], api_name="give_thumb", **QUIET,
     )  # fmt: skip
 
 
@@ -182,7 +198,7 @@ def _wire_looking(parts: _Parts, left: _Side, handlers: ChatHandlers) -> None:
         handlers.last_reply, left.history, parts.correction, api_name="last_reply", **QUIET
     )
     parts.correcting["keep"].click(
-        handlers.correct, [parts.system, left.history, parts.correction], parts.corrected,
+        handlers.correct, [parts.system, left.history, parts.correction, parts.tags], parts.corrected,
         api_name="correct_reply", **QUIET,
     )  # fmt: skip
     parts.explain.click(
@@ -209,10 +225,14 @@ def _lay_out_conversation() -> tuple[_Side, _Side, dict[str, Any]]:
     note = gr.HTML(elem_id="chat-note")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            chatbot = _chatbot("Conversation", "chatbot", editable="user")
+            chatbot = _chatbot(
+                "Conversation", "chatbot", editable="user", feedback_options=("Like", "Dislike")
+            )
             told = gr.HTML(elem_id="chat-told")
         with gr.Column(min_width=300):
-            other = _chatbot("Conversation beside it", "chatbot-beside", visible=False)
+            other = _chatbot(
+                "Conversation beside it", "chatbot-beside", visible=False, feedback_options=None
+            )
             other_told = gr.HTML(elem_id="chat-told-beside")
     box = gr.Textbox(
         label="Message", placeholder="Write an instruction and press Enter", lines=1, max_lines=6,
@@ -231,10 +251,11 @@ def _lay_out_conversation() -> tuple[_Side, _Side, dict[str, Any]]:
     exact = gr.HTML(exact_text(NOTHING_ASKED), elem_id="exact-prompt", render=False)
     left = _Side(gr.State([]), model, style, chatbot, told, exact, box)
     unseen = gr.State(""), gr.State("")
-    right = _Side(gr.State([]), beside, beside_style, other, other_told, *unseen)
+    settings, own = _lay_out_beside()
+    right = _Side(gr.State([]), beside, beside_style, other, other_told, *unseen, own)
     return left, right, {
         "offered": gr.State([]), "number": gr.State(0), "note": note, "box": box,
-        "buttons": {"send": send, **buttons},
+        "buttons": {"send": send, **buttons}, "beside": settings,
     }  # fmt: skip
 
 
@@ -254,28 +275,15 @@ def _style(label: str, name: str) -> gr.Dropdown:
 def _chatbot(label: str, name: str, **more: Any) -> gr.Chatbot:
     return gr.Chatbot(
         label=label, height=420, render_markdown=False, buttons=["copy", "copy_all"],
-        placeholder="Ask something", feedback_options=None, elem_id=name, **more,
+        placeholder="Ask something", elem_id=name, **more,
     )  # fmt: skip
 
 
-def _lay_out_settings(exact: gr.HTML) -> dict[str, Any]:
-    usual = Sampling()
+def _lay_out_settings(exact: gr.HTML, beside: gr.Accordion) -> dict[str, Any]:
     with gr.Accordion("Sampling and system prompt", open=False, elem_id="sampling"):
         system = gr.Textbox("", label="System prompt", lines=2, elem_id="system")
-        with gr.Row():
-            sampling: tuple[Any, ...] = (
-                gr.Number(usual.temperature, label="Temperature", step=0.1,
-                          info="0: the likeliest token always"),
-                gr.Number(usual.top_k, label="Top k", info="0: all tokens", precision=0),
-                gr.Number(usual.top_p, label="Top p", info="share of probability", step=0.05),
-                gr.Number(usual.max_new_tokens, label="Longest answer", info="tokens",
-                          precision=0),
-                gr.Number(usual.seed, label="Seed", info="same seed, same answer", precision=0),
-                gr.Number(usual.min_p, label="Min p", info="share of the likeliest's", step=0.05),
-                gr.Number(usual.repetition_penalty, label="Repetition penalty", info="1: none",
-                          step=0.1),
-                gr.Textbox("", label="Stop at", info="texts, one a line", lines=1, max_lines=4),
-            )  # fmt: skip
+        sampling = _sampling_fields()
+    beside.render()
     with gr.Accordion("The exact prompt", open=False, elem_id="exact"):
         exact.render()
     with gr.Accordion("How sure it was", open=False, elem_id="sure"):
@@ -294,10 +302,42 @@ def _lay_out_settings(exact: gr.HTML) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _sampling_fields() -> tuple[Any, ...]:
+    """Lay out the fields of a sampling, in the order that handlers take them."""
+    usual = Sampling()
+    with gr.Row():
+        return (
+            gr.Number(usual.temperature, label="Temperature", step=0.1,
+                      info="0: the likeliest token always"),
+            gr.Number(usual.top_k, label="Top k", info="0: all tokens", precision=0),
+            gr.Number(usual.top_p, label="Top p", info="share of probability", step=0.05),
+            gr.Number(usual.max_new_tokens, label="Longest answer", info="tokens", precision=0),
+            gr.Number(usual.seed, label="Seed", info="same seed, same answer", precision=0),
+            gr.Number(usual.min_p, label="Min p", info="share of the likeliest's", step=0.05),
+            gr.Number(usual.repetition_penalty, label="Repetition penalty", info="1: none",
+                      step=0.1),
+            gr.Textbox("", label="Stop at", info="texts, one a line", lines=1, max_lines=4),
+        )  # fmt: skip
+
+
+def _lay_out_beside() -> tuple[gr.Accordion, tuple[Any, ...]]:
+    """Make the settings of the model beside, to be placed later."""
+    with gr.Accordion(
+        "Sampling and system prompt of the model beside", open=False, visible=False,
+        elem_id="sampling-beside", render=False,
+    ) as accordion:  # fmt: skip
+        has_own = gr.Checkbox(False, label="Its own, instead of those above", elem_id="own-beside")
+        system = gr.Textbox("", label="System prompt", lines=2, elem_id="system-beside")
+        return accordion, (has_own, system, *_sampling_fields())
+
+
 def _lay_out_correction() -> dict[str, Any]:
     with gr.Accordion("Correct the last reply", open=False, elem_id="correct"):
         correction = gr.Textbox(
             "", label="As it should be", lines=3, max_lines=12, elem_id="correction"
+        )
+        tags = gr.Textbox(
+            "", label="Tags", info="optional, with commas between", elem_id="reply-tags"
         )
         with gr.Row(elem_classes="fuata-line"):
             correcting = {
@@ -307,7 +347,9 @@ def _lay_out_correction() -> dict[str, Any]:
                                   elem_id="keep-reply"),
             }  # fmt: skip
         corrected = gr.HTML(elem_id="corrected")
-    return {"correction": correction, "correcting": correcting, "corrected": corrected}
+    return {
+        "correction": correction, "tags": tags, "correcting": correcting, "corrected": corrected,
+    }  # fmt: skip
 
 
 def _lay_out_saved() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from core.datasets.conversation import Turn
 from core.generation.conversations import Message
 from core.scoring.explain import TokenProbability
-from ui.markup import fill_template
+from ui.markup import fill_template, visible_lines
 
 _THOUGHT = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 _UNSURE = 0.5  # nats of surprise at which a token is coloured at all
@@ -89,6 +89,14 @@ def style_note(chosen: str, trained_with: str) -> str:
     if chosen and chosen != trained_with:
         return f"This model was tuned with the style '{trained_with}' and is asked in '{chosen}': expect worse answers."
     return ""
+
+
+def prompt_markup(text: str, tokens: Sequence[tuple[int, str, bool]]) -> Markup:
+    """Return the exact text that a model is asked with, and its tokens: the id of each, its text, and
+    whether it is a special one.
+    """
+    listed = [{"id": one, "text": said, "is_special": special} for one, said, special in tokens]
+    return fill_template("prompt_tokens", text=text, tokens=listed, visible_lines=visible_lines)
 
 
 def probabilities_markup(

@@ -15,7 +15,7 @@ from core.datasets.recipe import read_recipe, recipe_sentences
 from core.datasets.splits import Splits
 from core.prompts.preview import Preview
 from core.text import shortened
-from ui.markup import fill_template
+from ui.markup import fill_template, visible_lines
 
 PAGE_ROWS = 100
 _HISTOGRAM_BARS = 24
@@ -98,9 +98,7 @@ def tokens_markup(preview: Preview, title: str) -> Markup:
     """Return one row under one style: a sentence, the coloured tokens, and the plain text to
     unfold.
     """
-    return fill_template(
-        "token_preview", preview=preview, title=title, visible_lines=_visible_lines
-    )
+    return fill_template("token_preview", preview=preview, title=title, visible_lines=visible_lines)
 
 
 TOKEN_LEGEND = fill_template("token_legend")
@@ -180,21 +178,6 @@ def _histogram(lengths: Sequence[int]) -> list[tuple[str, int]]:
         (f"{start}" if width == 1 else f"{start} to {start + width - 1}", count)
         for start, count in zip(starts, counts, strict=True)
     ]
-
-
-def _visible_lines(text: str) -> list[str]:
-    """Return the lines of a token with tabs and what cannot be seen as signs, so that no token is
-    invisible; the template shows the ends of lines.
-    """
-    return ["".join(map(_visible, line)) for line in text.split("\n")]
-
-
-def _visible(character: str) -> str:
-    if character == "\t":
-        return "⇥\t"
-    if character.isprintable() or character == " ":
-        return character
-    return f"\\u{ord(character):04x}"
 
 
 def _all_text(example: Example) -> str:
