@@ -227,6 +227,8 @@ def generate(chosen: argparse.Namespace) -> int:
     sampling = _sampling(chosen)
     rows = _chosen_rows(chosen) if chosen.data else []
     chat_model = ModelCache(workspace).get(chosen.model, chosen.style)
+    if len(rows) > 1 and (reason := chat_model.reason_for_one_at_a_time):
+        say(f"The rows are answered one after the other: {reason}.")
     answers = (
         answer_rows(chat_model, rows, sampling)
         if chosen.data

@@ -55,6 +55,13 @@ class ChatModel:
         """How many tokens its embedding knows."""
         return int(self.model.get_input_embeddings().weight.shape[0])
 
+    @property
+    def reason_for_one_at_a_time(self) -> str:
+        """Why its prompts are answered one after the other; '' where they are answered together."""
+        from core.generation.decode import reason_for_one_at_a_time
+
+        return reason_for_one_at_a_time(self.model)
+
     def token_text(self, token: int) -> str:
         """Return one token as text, a special one, too."""
         return self.encoder.tokenizer.decode([token], with_special=True)
@@ -156,6 +163,36 @@ class ChatModel:
             yield number, self._response(texts[number], answers[place], sampling)
         for place, number in left.items():
             yield number, self._response(texts[number], answers[place], sampling)
+
+    def respond_times(
+        self, turns: Sequence[Turn], sampling: Sampling, times: int, should_stop: Callable[[], bool]
+    ) -> list[Response]:
+        """Answer one conversation several times at once, each time by the next seed."""
+        ids, text = self._encode(turns), self.encoder.prompt_text(turns)
+        return [
+            self._response(text, answer, sampling)
+            for answer in self.continue_all([ids] * times, sampling, range(times), should_stop)
+        ]
+
+    def continue_all(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        numbers: Sequence[int],
+        should_stop: Callable[[], bool],
+    ) -> "list[Generated]":
+        """Continue prompts' ids, all at once; each by the seed that is ``numbers`` further."""
+        from core.generation.decode import answer_ids
+        from core.generation.rows import Generated
+
+        answers = [Generated() for _ in prompts]
+        done = answer_ids(
+            self.model, prompts, answers, sampling, self.limits(sampling), should_stop,
+            [sampling.seed + number for number in numbers],
+        )  # fmt: skip
+        while self._next(done) is not None:
+            pass
+        return answers
 
     def _response(self, prompt: str, answer: "Generated", sampling: Sampling) -> Response:
         text = self.cut_at_stop(self.encoder.tokenizer.decode(answer.ids), sampling)

@@ -1,6 +1,7 @@
 """Answers as ids: many prompts at once, or one streamed. Knows no text."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -48,20 +49,23 @@ def generate_ids(
     return answers
 
 
-def answer_ids(
+def answer_ids(  # noqa: PLR0913 - prompts, answers and seeds stand for each other
     model: "PreTrainedModel",
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Generated],
     sampling: Sampling,
     limits: Limits,
     should_stop: Callable[[], bool],
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[int]:
     """Fill ``answers``, one for each prompt, and yield the number of each as it is done; what was
     stopped within a step is marked and not yielded.
+
+    ``seeds``, one for each prompt, stand in for that of ``sampling``.
     """
     done: set[int] = set()
     if not should_stop():
-        for row, token in _decode(model, prompts, answers, sampling, limits):
+        for row, token in _decode(model, prompts, answers, sampling, limits, seeds):
             if token is None:
                 done.add(row)
                 yield row
@@ -88,17 +92,23 @@ def _decode(
     answers: Sequence[Generated],
     sampling: Sampling,
     limits: Limits,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[Step]:
+    rows = (
+        Row(
+            number,
+            list(prompt),
+            answers[number],
+            replace(sampling, seed=seeds[number]) if seeds else sampling,
+            model.device,
+        )
+        for number, prompt in enumerate(prompts)
+    )
     if reason_for_one_at_a_time(model):
-        for number, prompt in enumerate(prompts):
-            row = Row(number, list(prompt), answers[number], sampling, model.device)
+        for row in rows:
             yield from _answer_alone(model, row, sampling, limits)
         return
-    rows = [
-        Row(number, list(prompt), answers[number], sampling, model.device)
-        for number, prompt in enumerate(prompts)
-    ]
-    yield from ContinuousBatch(model, sampling, limits, rows).run()
+    yield from ContinuousBatch(model, sampling, limits, list(rows)).run()
 
 
 def _answer_alone(

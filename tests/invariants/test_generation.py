@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.cli.main import main
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError
 from core.generation.model_cache import ModelCache
@@ -13,6 +14,7 @@ from core.models.load import load_model
 from core.models.resolve import find_model
 from core.storage.workspace import Workspace
 from core.training.kernels.batch_loss import BatchLoss
+from tests.conftest import save_with_tokenizer
 from tests.tuning import LAYOUTS, load, run, settings
 
 pytestmark = pytest.mark.slow
@@ -135,3 +137,22 @@ def test_an_answer_never_leaves_the_context(tiny_models: dict[str, Path]) -> Non
         iter(chat_model.respond_all([almost], Sampling(max_new_tokens=500), lambda: False))
     )
     assert response.tokens <= 256 - asked and response.finish_reason in {"length", "end"}
+
+
+@pytest.mark.parametrize("layout", ["bloom", "llama"])
+def test_rows_that_are_answered_one_after_the_other_are_said_to_be(
+    layout: str, small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        layout, vocab_size=8192, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, bos_token_id=0, eos_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    folder = save_with_tokenizer(AutoModelForCausalLM.from_config(config), tmp_path / "model")
+    words = ["generate", "--model", str(folder), "--data", str(small_file), "--max-new-tokens", "2"]
+    assert main([*words, "--json", "--workspace", str(tmp_path / "workspace")]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 40
+    is_said = "The rows are answered one after the other: its " in told.err
+    assert is_said == (layout == "bloom")

@@ -116,6 +116,24 @@ def tokens_of(text: str) -> list[int]:
     return encoder_of(find_model("pocket", None)).tokenizer.encode(text)
 
 
+def test_several_prompts_and_choices_are_answered_together_as_each_would_be_alone(
+    served: tuple[TestClient, str],
+) -> None:
+    prompts = ["Name a colour.", "Count: one, two,", "The"]
+    body = {"model": "pocket", "temperature": 1.0, "seed": 5, "max_tokens": 8}
+    together = ask(served, "completions", {**body, "prompt": prompts, "n": 2}).json()
+    texts = [choice["text"] for choice in together["choices"]]
+    alone = [
+        ask(served, "completions", {**body, "prompt": prompt, "seed": 5 + number}).json()
+        for prompt in prompts
+        for number in range(2)
+    ]
+    assert texts == [one["choices"][0]["text"] for one in alone] and len(set(texts)) > 3
+    assert [choice["index"] for choice in together["choices"]] == list(range(6))
+    counted = sum(one["usage"]["completion_tokens"] for one in alone)
+    assert together["usage"]["completion_tokens"] == counted
+
+
 def test_an_echoed_prompt_has_its_probabilities_as_a_plain_pass_has_them(
     served: tuple[TestClient, str],
 ) -> None:

@@ -3,13 +3,11 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from core.datasets.conversation import Turn
 from core.errors import ModelError, UserError
 from core.generation.chat_model import ChatModel, Response
-from core.generation.decode import generate_ids
 from core.generation.rows import Generated
 from core.scoring.explain import TokenProbability, explain_reply
 from ui.api.fields import ApiError, ChatAsked, CompletionAsked, Prompt
@@ -30,9 +28,8 @@ def chat_answer(model: ChatModel, asked: ChatAsked, is_gone: Gone) -> Object:
     """Answer a conversation, several times where that is asked, till who asked ``is_gone``."""
     prompt = _encoded(model, asked.turns)
     choices, written = [], 0
-    for number in range(asked.choices):
-        sampling = replace(asked.sampling, seed=asked.sampling.seed + number)
-        [response] = model.respond_all([asked.turns], sampling, is_gone)
+    responses = model.respond_times(asked.turns, asked.sampling, asked.choices, is_gone)
+    for number, response in enumerate(responses):
         written += response.tokens
         choice: Object = {
             "index": number,
@@ -73,21 +70,20 @@ def completion_answer(model: ChatModel, asked: CompletionAsked, is_gone: Gone) -
     ``is_gone``.
     """
     prompts = [_tokens(model, prompt) for prompt in asked.prompts]
+    wanted = [(place, number) for place in range(len(prompts)) for number in range(asked.choices)]
+    if asked.generates:
+        made = model.continue_all(
+            [prompts[place] for place, _ in wanted], asked.sampling,
+            [number for _, number in wanted], is_gone,
+        )  # fmt: skip
+    else:
+        made = [Generated() for _ in wanted]
     choices: list[Object] = []
-    written = 0
-    for prompt, ids in zip(asked.prompts, prompts, strict=True):
-        for number in range(asked.choices):
-            sampling = replace(asked.sampling, seed=asked.sampling.seed + number)
-            reply, reason = [], "length"
-            if asked.generates:
-                with model.lock:
-                    [made] = generate_ids(
-                        model.model, [ids], sampling, model.limits(sampling), is_gone
-                    )
-                reply, reason = made.ids, made.finish_reason
-            written += len(reply)
-            choice = _completion(model, prompt, ids, reply, asked)
-            choices.append({"index": len(choices), "finish_reason": _REASONS[reason], **choice})
+    for (place, _), reply in zip(wanted, made, strict=True):
+        choice = _completion(model, asked.prompts[place], prompts[place], reply.ids, asked)
+        reason = _REASONS[reply.finish_reason]
+        choices.append({"index": len(choices), "finish_reason": reason, **choice})
+    written = sum(len(reply.ids) for reply in made)
     counts = _usage(sum(map(len, prompts)), written)
     return {**head("text_completion", asked.model), "choices": choices, "usage": counts}
 
