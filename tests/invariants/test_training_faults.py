@@ -170,7 +170,7 @@ def test_wrong_models_get_one_sentence(tmp_path: Path) -> None:
         str(tmp_path / "empty"): "is no model: it has no config.json",
         str(pickled): "holds a pickle checkpoint (pytorch_model.bin)",
         str(tmp_path / "nowhere" / "at" / "all"): "There is no model",
-        "somebody/nothing-like-this": "could not be fetched",
+        "somebody/nothing-like-this": "HF_HUB_OFFLINE forbids to ask the hub",
         str(pickled / "config.json"): "is a file, not a model",
     }
     for name, sentence in cases.items():

@@ -28,6 +28,7 @@ def test_scripts_are_modules_that_a_browser_may_keep_for_ever(shared: Server) ->
         "bar.js",
         "report.js",
         "statistics.js",
+        "bar.js",
         "run_panel.js",
         "judge.js",
         "charts.js",
