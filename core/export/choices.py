@@ -6,12 +6,6 @@ ExportForm = Literal["merged", "adapter", "gguf", "ollama"]
 Quantisation = Literal["f32", "f16", "q8_0", "q4_0", "q4_k_m"]
 EXPORT_FORMS: tuple[ExportForm, ...] = get_args(ExportForm)
 QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)
-FORM_TITLES: dict[ExportForm, str] = {
-    "merged": "One model (safetensors), for transformers",
-    "adapter": "The adapter alone, for PEFT",
-    "gguf": "GGUF, for llama.cpp, LM Studio and others",
-    "ollama": "GGUF with a Modelfile, for Ollama",
-}
 # bytes that a weight takes on the disk, scales of its block among them
 BYTES_OF_A_WEIGHT: dict[Quantisation, float] = {
     "f32": 4.0,

@@ -138,11 +138,12 @@ def _write_tensors(
     """Write one tensor after the other, so that no second model is held."""
     from gguf import quants
 
-    kinds = {name: _kind(name, weight, quantisation) for name, weight in tensors(model)}
+    kinds: dict[str, GGMLQuantizationType] = {}
     for name, weight in tensors(model):
-        size = _bytes(weight.shape, kinds[name])
+        kind = kinds[name] = _kind(name, weight, quantisation)
+        size = _bytes(weight.shape, kind)
         writer.add_tensor_info(
-            name, tuple(weight.shape), np.dtype(np.float32), size, raw_dtype=kinds[name]
+            name, tuple(weight.shape), np.dtype(np.float32), size, raw_dtype=kind
         )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

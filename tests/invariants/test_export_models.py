@@ -24,10 +24,11 @@ from core.cli.main import main
 from core.datasets.conversation import Turn
 from core.datasets.dataset import load_dataset
 from core.errors import ModelError, StyleError, WorkspaceError
+from core.export import background
 from core.export import export_model as exporting
 from core.export import write_gguf as writing
 from core.export.background import LOG_FILE, ExportJobs
-from core.export.choices import EXPORT_FORMS, FORM_TITLES, QUANTISATIONS, Quantisation
+from core.export.choices import EXPORT_FORMS, QUANTISATIONS, Quantisation
 from core.export.export_model import ExportOptions, export_model, lock_file
 from core.export.gguf_tokenizer import cut_of
 from core.export.ollama import chat_pieces, modelfile
@@ -471,5 +472,7 @@ def test_four_bits_of_llama_cpp_are_made_by_its_own_program(
     assert target.is_file() and list(tmp_path.glob(".*")) == []
 
 
-def test_every_form_has_a_title() -> None:
-    assert set(FORM_TITLES) == set(EXPORT_FORMS) and len(QUANTISATIONS) == len(set(QUANTISATIONS))
+def test_every_form_has_an_ending() -> None:
+    assert set(background._ENDINGS) == set(EXPORT_FORMS) and len(QUANTISATIONS) == len(
+        set(QUANTISATIONS)
+    )

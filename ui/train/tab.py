@@ -37,7 +37,6 @@ from ui.train.run_panel import run_panel_functions
 from ui.train.settings_form import Fields, lay_out_settings
 
 # these depend on the model
-# these depend on the model
 _DEFAULTED = ("epochs", "learning_rate", "batch_size", "gradient_accumulation")
 # In the page: a field that a user has changed since the defaults were asked for is theirs; what we
 # filled in is not.
