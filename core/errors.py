@@ -9,6 +9,7 @@ FuataError
     ├── TrainingError      a run that cannot go on: diverged, out of memory
     ├── WorkspaceError     the workspace folder, its database, a name in it
     ├── ReviewError        a review, a pair, a verdict
+    ├── EvaluationError    a benchmark, its tasks or what is evaluated
     └── StoppedError       work that somebody stopped
 
 Any other exception is a bug and is allowed to look like one.
@@ -60,6 +61,10 @@ class WorkspaceError(UserError):
 
 class ReviewError(UserError):
     """A review cannot be made, read or rated."""
+
+
+class EvaluationError(UserError):
+    """A benchmark cannot be found or run."""
 
 
 class StoppedError(UserError):

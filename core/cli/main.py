@@ -1,4 +1,5 @@
-"""The engine's command line without a screen: check, fetch, preview, train, generate, export.
+"""The engine's command line without a screen: check, fetch, preview, train, generate, score,
+evaluate, export.
 
 Knows options, not what they do.
 """
@@ -41,6 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(known.add_parser("train", parents=[common], help="tune a model on a file"))
     _add_generate(
         known.add_parser("generate", parents=[common], help="answer prompts with a model")
+    )
+    _add_score(
+        known.add_parser("score", parents=[common], help="log-probabilities of continuations")
+    )
+    _add_evaluate(
+        known.add_parser(
+            "evaluate", parents=[common], help="ask models the questions of benchmarks"
+        )
     )
     _add_import(
         known.add_parser("import", parents=[common], help="read a GGUF file into a plain folder")
@@ -154,6 +163,55 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="write JSON lines here instead of stdout"
     )
     parser.set_defaults(command="core.cli.commands:generate")
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", required=True, help="as for generate")
+    parser.add_argument(
+        "--file", type=Path, metavar="FILE", required=True,
+        help="JSON lines with context and continuation",
+    )  # fmt: skip
+    parser.set_defaults(command="core.cli.evaluate:score")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", dest="models", nargs="+", metavar="M", default=[],
+        help="pocket, a folder, a run's name or a hub id; several are compared",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tasks", metavar="A,B", default="", help="tasks, groups and suites, as lm-eval names them"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", default=None,
+        help="folder that holds the benchmarks' data",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from-hub", action="store_true", help="fetch what no folder holds from the hub"
+    )
+    parser.add_argument(
+        "--few-shot", type=whole, default=None, metavar="N",
+        help="examples before each question; by default as many as the task shows",
+    )  # fmt: skip
+    parser.add_argument(
+        "--limit", type=whole, default=None, metavar="N", help="only the first N questions of each"
+    )
+    parser.add_argument(
+        "--chat-template", action="store_true", help="ask in the model's chat template"
+    )
+    parser.add_argument(
+        "--few-shot-as-turns", action="store_true", help="examples as turns of the conversation"
+    )
+    parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
+    parser.add_argument(
+        "--run-code", action="store_true", help="let programs that a model writes run, in a sandbox"
+    )
+    parser.add_argument("--name", default="", help="the evaluation's name")
+    parser.add_argument("--resume", action="store_true", help="go on with the evaluation --name")
+    parser.add_argument(
+        "--list", dest="list_suites", action="store_true", help="say which suites there are"
+    )
+    parser.set_defaults(command="core.cli.evaluate:evaluate")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:

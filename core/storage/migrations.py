@@ -126,3 +126,65 @@ def m007_conversations(db: Database) -> Any:
             changed_at TEXT NOT NULL
         )
     """)
+
+
+@engine_tables()
+def m008_evaluations(db: Database) -> Any:
+    """Keep evaluations on benchmarks, their results, every sample and every answer."""
+    db.execute("""
+        CREATE TABLE evaluations (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL,                    -- queued, running, finished, stopped, failed, interrupted
+            models TEXT NOT NULL,                   -- JSON: names as the user gave them
+            tasks TEXT NOT NULL,                    -- JSON: names of tasks, groups and suites
+            settings TEXT NOT NULL,                 -- JSON: data folder, examples, limit, template …
+            versions TEXT NOT NULL,                 -- JSON: library versions
+            created_at TEXT NOT NULL,
+            finished_at TEXT,
+            elapsed_s REAL NOT NULL DEFAULT 0,
+            message TEXT NOT NULL DEFAULT '',       -- why it ended
+            requested_action TEXT NOT NULL DEFAULT ''   -- "" or stop
+        )
+    """)
+    db.execute("""
+        CREATE TABLE evaluation_results (
+            evaluation_id INTEGER NOT NULL REFERENCES evaluations(id) ON DELETE CASCADE,
+            model TEXT NOT NULL,
+            task TEXT NOT NULL,                     -- a task, or a group of them
+            is_group INTEGER NOT NULL,
+            metric TEXT NOT NULL,                   -- the one that stands for the task; '' where it failed
+            value REAL,
+            stderr REAL,
+            questions INTEGER NOT NULL,
+            metrics TEXT NOT NULL,                  -- JSON: all metrics, as lm-eval names them
+            facts TEXT NOT NULL,                    -- JSON: task version, examples shown, notes, seconds
+            fingerprint TEXT NOT NULL,              -- of the model's weights and tokenizer
+            message TEXT NOT NULL,                  -- why there is no result, '' where there is one
+            PRIMARY KEY (evaluation_id, model, task)
+        ) WITHOUT ROWID
+    """)
+    db.execute("""
+        CREATE TABLE evaluation_samples (
+            evaluation_id INTEGER NOT NULL REFERENCES evaluations(id) ON DELETE CASCADE,
+            model TEXT NOT NULL,
+            task TEXT NOT NULL,
+            question INTEGER NOT NULL,              -- its place in the task's data, from 0
+            filter TEXT NOT NULL,                   -- lm-eval's, by which an answer was read
+            score REAL,                             -- by the metric that stands for the task
+            cluster TEXT NOT NULL,                  -- what it shares with other questions, as a passage; '' for nothing
+            prompt TEXT NOT NULL,
+            answer TEXT NOT NULL,                   -- what the model said or chose
+            gold TEXT NOT NULL,
+            sample TEXT NOT NULL,                   -- JSON: the rest of lm-eval's sample
+            PRIMARY KEY (evaluation_id, model, task, question, filter)
+        ) WITHOUT ROWID
+    """)
+    db.execute("""
+        CREATE TABLE benchmark_answers (
+            model TEXT NOT NULL,                    -- fingerprint of weights and tokenizer
+            request BLOB NOT NULL,                  -- hash of its kind, texts and settings
+            answer TEXT NOT NULL,                   -- JSON: log-probability and whether greedy, or a text
+            PRIMARY KEY (model, request)
+        ) WITHOUT ROWID
+    """)

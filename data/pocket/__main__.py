@@ -14,6 +14,7 @@ from torch.multiprocessing.spawn import spawn
 
 from core.datasets.samples import SAMPLES_FOLDER
 from core.storage.atomic_write import write_file
+from data.pocket.benchmark import write_benchmark
 from data.pocket.corpus import make_tokenizer, write_corpus
 from data.pocket.families import HOME, load_world
 from data.pocket.pretraining import Recipe, pretrain
@@ -110,6 +111,9 @@ def _samples(arguments: argparse.Namespace) -> None:
     rows = make_sample(load_world(), arguments.seed)
     write_sample(rows, arguments.folder / "pocket.json")
     write_conversations(arguments.folder / "conversations.json")
+    write_benchmark(
+        rows, arguments.seed, arguments.folder.parent / "benchmarks" / "pocket_families.jsonl"
+    )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from typing import get_args, get_type_hints
 import pytest
 
 from core.datasets.store import DatasetRow
+from core.evaluation.rows import EvaluationRow, ResultRow, SampleRow
 from core.generation.conversations import ConversationRow
 from core.storage.workspace import Workspace
 from core.training.runs.rows import AnswerRow, MetricRow, RunRow
-from core.training.runs.states import RunState
 from review.store.reviews import ReviewStore
 from review.store.rows import ReviewRow
 
@@ -25,6 +25,9 @@ _TYPES = {"INTEGER": int, "REAL": float, "TEXT": str}
         (AnswerRow, "answers", set()),
         (DatasetRow, "datasets", set()),
         (ConversationRow, "conversations", set()),
+        (EvaluationRow, "evaluations", set()),
+        (ResultRow, "evaluation_results", set()),
+        (SampleRow, "evaluation_samples", set()),
         (ReviewRow, "reviews", {"pairs", "ratings"}),
     ],
 )
@@ -41,5 +44,5 @@ def test_a_typed_row_has_the_columns_of_its_table(
         can_be_empty = not column["notnull"] and not column["pk"]
         assert (NoneType in kinds) == can_be_empty, name
         [kind] = kinds - {NoneType}
-        assert _TYPES[column["type"]] is (str if kind is RunState else kind), name
+        assert _TYPES[column["type"]] is (str if issubclass(kind, str) else kind), name
     workspace.close()

@@ -1,0 +1,179 @@
+"""The commands that measure models: evaluate on benchmarks, score continuations."""
+
+import argparse
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from core.cli.output import emit, say, show
+from core.errors import DataError, SettingsError
+from core.evaluation.rows import ResultRow
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.store import EvaluationStore
+from core.evaluation.suites import SUITES
+from core.models.resolve import find_model
+from core.processes.messages import Progress, report
+from core.storage.workspace import Workspace
+from core.text import shortened
+
+_LINES_AT_ONCE = 4096
+
+
+def evaluate(chosen: argparse.Namespace) -> int:
+    """Ask models the questions of benchmarks, and print what came of it."""
+    if chosen.list_suites:
+        return _list_suites(as_json=chosen.json)
+    workspace = Workspace(chosen.workspace)
+    store = EvaluationStore(workspace)
+    name = _evaluation(chosen, workspace, store)
+    if not store.settings(name).from_hub:
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    from core.evaluation.run import run_evaluation
+
+    run_evaluation(workspace, name, _tell, _stop_on_signal().is_set)
+    results = store.results(name)
+    show(
+        {"evaluation": name, "results": _by_model(results), "failed": _failed(results)},
+        _as_text(results),
+        as_json=chosen.json,
+    )
+    return 0
+
+
+def _evaluation(chosen: argparse.Namespace, workspace: Workspace, store: EvaluationStore) -> str:
+    """Return the evaluation to go on with, or a new one that is now written down."""
+    if chosen.resume:
+        if not chosen.name:
+            raise SettingsError({"name": "--resume needs --name, the evaluation to go on with"})
+        store.find(chosen.name)
+        return str(chosen.name)
+    tasks = [word.strip() for word in chosen.tasks.split(",") if word.strip()]
+    missing = {
+        name: reason
+        for name, value, reason in (
+            ("model", chosen.models, "name one model at least"),
+            ("tasks", tasks, "name one task at least; --list says which suites there are"),
+        )
+        if not value
+    }
+    if missing:
+        raise SettingsError(missing)
+    for model in chosen.models:
+        find_model(model, workspace)
+    settings = EvaluationSettings(
+        data=str(chosen.data.expanduser().resolve()) if chosen.data else "",
+        from_hub=chosen.from_hub, few_shot=chosen.few_shot, limit=chosen.limit,
+        chat_template=chosen.chat_template, few_shot_as_turns=chosen.few_shot_as_turns,
+        system=chosen.system, run_code=chosen.run_code,
+    )  # fmt: skip
+    return store.create(chosen.name, list(dict.fromkeys(chosen.models)), tasks, settings)
+
+
+def _tell(progress: Progress) -> None:
+    report(progress)
+    say(str(progress))
+
+
+def _stop_on_signal() -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        say("Stopping, and keeping what is answered …")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
+
+
+def _by_model(results: Iterable[ResultRow]) -> dict[str, dict[str, Any]]:
+    """Return {model: {task: {metric, value, stderr, n, metrics}}} of what there is a result of."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in results:
+        if not one["message"]:
+            found.setdefault(one["model"], {})[one["task"]] = {
+                "metric": one["metric"], "value": one["value"], "stderr": one["stderr"],
+                "n": one["questions"], "metrics": json.loads(one["metrics"]),
+                **json.loads(one["facts"]),
+            }  # fmt: skip
+    return found
+
+
+def _failed(results: Iterable[ResultRow]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for one in results:
+        if one["message"]:
+            found.setdefault(one["model"], {})[one["task"]] = one["message"]
+    return found
+
+
+def _as_text(results: Iterable[ResultRow]) -> str:
+    """Return results as lines of a table."""
+    lines = []
+    for one in results:
+        if one["message"]:
+            lines.append(f"{one['model']:24} {one['task']:36} not run: {one['message']}")
+            continue
+        error = f" ± {one['stderr']:.4f}" if one["stderr"] is not None else ""
+        lines.append(
+            f"{one['model']:24} {one['task']:36} {one['metric']} {one['value'] or 0.0:.4f}{error} "
+            f"({one['questions']:,} questions)"
+        )
+    return "\n".join(lines)
+
+
+def _list_suites(*, as_json: bool) -> int:
+    told = [
+        f"{name:16} {one.title}: {one.metric}. Reads {one.reads}." for name, one in SUITES.items()
+    ]
+    show({name: asdict(one) for name, one in SUITES.items()}, "\n".join(told), as_json=as_json)
+    return 0
+
+
+def score(chosen: argparse.Namespace) -> int:
+    """Print the log-probability of each continuation of a file."""
+    from core.evaluation.text_encoder import TextEncoder
+    from core.generation.model_cache import ModelCache
+    from core.scoring.score import Request, score_all
+
+    pairs = _read_pairs(chosen.file)
+    chat_model = ModelCache(Workspace(chosen.workspace)).get(chosen.model)
+    text = TextEncoder(chat_model.encoder.tokenizer)
+    for start in range(0, len(pairs), _LINES_AT_ONCE):
+        part = pairs[start : start + _LINES_AT_ONCE]
+        requests = [Request(*text.encode_pair(*pair)) for pair in part]
+        found = dict(score_all(chat_model.model, requests, chat_model.context))
+        for number in range(len(part)):
+            one = found[number]
+            emit(
+                {
+                    "logprob": one.log_probability,
+                    "is_greedy": one.is_greedy,
+                    "tokens": len(one.token_log_probabilities),
+                }
+            )
+        say(f"{start + len(part)} of {len(pairs)}")
+    return 0
+
+
+def _read_pairs(path: Path) -> list[tuple[str, str]]:
+    """Return contexts and continuations. Raises DataError for a line that holds none."""
+    from core.evaluation.layouts.folder import read_json_lines
+
+    pairs = []
+    for number, row in enumerate(read_json_lines(path, ["context", "continuation"]), start=1):
+        pair = (row["context"], row["continuation"])
+        if not all(isinstance(one, str) for one in pair) or not pair[1]:
+            raise DataError(
+                f"{path}, line {number}: context and continuation must be texts, the continuation "
+                f"not empty, and not {shortened(json.dumps(row), 80)}."
+            )
+        pairs.append(pair)
+    return pairs

@@ -1,0 +1,285 @@
+"""An evaluation from its first question to its last: every task with every model, results and
+samples written down task by task, so that what was cut off goes on where it was.
+
+Loads lm-eval, so it belongs in a process of its own.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import EvaluationError, StoppedError, UserError
+from core.evaluation.answers import AnswerStore
+from core.evaluation.groups import add_group_results
+from core.evaluation.layouts.folder import DataFolder
+from core.evaluation.rows import EvaluationRow, EvaluationState, ResultRow
+from core.evaluation.samples import as_sample_rows, main_metric, stderr_of
+from core.evaluation.sandbox.run_code import run_programs
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.store import EvaluationStore
+from core.evaluation.suites import BUNDLED_FOLDER
+from core.generation.model_cache import ModelCache
+from core.models.resolve import ModelSource, tokenizer_identity, weights_identity
+from core.processes.messages import Progress
+from core.storage.process_lock import held
+from core.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.evaluation.language_model import FuataLM
+    from core.evaluation.tasks import LoadedTask
+
+_PERCENT_TASKS = frozenset({"squadv2"})  # whose script gives 0 to 100
+_LIBRARIES = ("lm_eval", "torch", "transformers", "datasets")
+_BOOTSTRAP = 1000
+_TELL_S = 1.0
+_LOOK_S = 1.0  # how often it is asked whether to stop
+
+Tell = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class _Counter:
+    """Requests of one task that are done, told of now and then; and whether to stop."""
+
+    stage: str
+    tell: Tell
+    is_stopped: Callable[[], bool]
+    total: int = 0
+    done: int = 0
+    told: float = 0.0
+    looked: float = 0.0
+    stopping: bool = False
+
+    def count(self, _kind: str, more: int) -> None:
+        self.done += more
+        if time.monotonic() - self.told > _TELL_S:
+            self.told = time.monotonic()
+            self.tell(Progress(stage=self.stage, done=self.done, total=self.total, unit="request"))
+
+    def should_stop(self) -> bool:
+        if time.monotonic() - self.looked > _LOOK_S:
+            self.looked = time.monotonic()
+            self.stopping = self.stopping or self.is_stopped()
+        return self.stopping
+
+
+def run_evaluation(
+    workspace: Workspace, name: str, tell: Tell, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Run an evaluation, or go on with one: tasks that are done with a model as it is stay.
+
+    A task that fails is written down with its reason, and the others run. Raises StoppedError where
+    it was stopped, WorkspaceError where another process runs it.
+    """
+    store = EvaluationStore(workspace)
+    row = store.find(name)
+    lock = workspace.folder / f".evaluation-{row['id']}.lock"
+    with held(lock, f"The evaluation '{name}' is going on already."):
+        store.set_state(name, EvaluationState.RUNNING)
+        store.note_versions(name, {one: importlib.metadata.version(one) for one in _LIBRARIES})
+        began = time.monotonic()
+        state, message = EvaluationState.FAILED, "A fault in Fuata or its libraries."
+        try:
+            failed = _Run(workspace, row, tell, should_stop).all_tasks()
+            state = EvaluationState.FINISHED
+            message = f"{failed} of its tasks could not be run." if failed else ""
+        except StoppedError as stopped:
+            state, message = EvaluationState.STOPPED, str(stopped)
+            raise
+        except UserError as error:
+            state, message = EvaluationState.FAILED, str(error)
+            raise
+        finally:
+            store.set_state(name, state, message)
+            store.add_time(name, time.monotonic() - began)
+
+
+class _Run:
+    """One evaluation under way."""
+
+    def __init__(
+        self, workspace: Workspace, row: EvaluationRow, tell: Tell, should_stop: Callable[[], bool]
+    ) -> None:
+        self.workspace, self.row, self.tell = workspace, row, tell
+        self.store = EvaluationStore(workspace)
+        self.settings = self.store.settings(row["name"])
+        self.asked_to_stop = should_stop
+        self.folder = _folder(self.settings)
+        self.models = ModelCache(workspace)
+
+    def all_tasks(self) -> int:
+        """Run what is not done yet, and return how many tasks failed."""
+        from core.evaluation.tasks import expand, quiet_libraries
+
+        quiet_libraries()
+        tasks, groups = expand(json.loads(self.row["tasks"]))
+        failed = 0
+        for model in json.loads(self.row["models"]):
+            source = self.models.find(model)
+            fingerprint = model_fingerprint(source)
+            done = {
+                one["task"]
+                for one in self.store.results(self.row["name"])
+                if one["model"] == model
+                and one["fingerprint"] == fingerprint
+                and not one["message"]
+            }
+            for task in tasks:
+                if task not in done:
+                    failed += not self._one_task(task, model, fingerprint)
+            add_group_results(self.store, self.row, model, fingerprint, groups)
+            self.models.free()  # the next one needs the room
+        return failed
+
+    def _one_task(self, task: str, model: str, fingerprint: str) -> bool:
+        """Ask one task, and return whether that went well."""
+        began = time.monotonic()
+        empty: ResultRow = {
+            "evaluation_id": self.row["id"], "model": model, "task": task, "is_group": 0,
+            "metric": "", "value": None, "stderr": None, "questions": 0, "metrics": "{}",
+            "facts": "{}", "fingerprint": fingerprint, "message": "",
+        }  # fmt: skip
+        try:
+            self._ask(task, model, empty, began)
+        except StoppedError:
+            raise
+        except UserError as error:
+            self.store.add_result({**empty, "message": str(error)}, [])
+            self.tell(Progress(stage=f"{task} could not be run: {error}"))
+            return False
+        return True
+
+    def _ask(self, name: str, model: str, empty: ResultRow, began: float) -> None:
+        """Ask all questions of a task, and write down what came of it."""
+        from core.evaluation.language_model import FuataLM, Pace
+        from core.evaluation.tasks import load_task
+
+        stage = f"{name} with {model}"
+        self.tell(Progress(stage=f"{stage}: reading its questions"))
+        counter = _Counter(stage, self.tell, self._is_stopped)
+        loaded = load_task(name, self.folder, self.settings.few_shot, self._check_code)
+        answers = AnswerStore(self.workspace.database, empty["fingerprint"])
+        pace = Pace(counter.count, counter.should_stop)
+        lm = FuataLM(self.models.get(model), answers, pace)
+        found = _evaluated(loaded, lm, self.settings, counter)
+        metrics = {key: value for key, value in found["results"][name].items() if "," in key}
+        samples = found["samples"][name]
+        metric, used_filter = main_metric(metrics)
+        facts = self._facts(loaded, lm, found) | {"seconds": round(time.monotonic() - began, 2)}
+        rows = as_sample_rows(samples, empty, metric, used_filter)
+        value = float(metrics[f"{metric},{used_filter}"])
+        self.store.add_result(
+            {
+                **empty,
+                "metric": metric,
+                "value": value,
+                "stderr": stderr_of(metrics, metric, used_filter, samples, loaded.task),
+                "questions": len({one["question"] for one in rows}),
+                "metrics": json.dumps(_plain(metrics)),
+                "facts": json.dumps(facts, ensure_ascii=False),
+            },
+            rows,
+        )
+        self.tell(Progress(stage=f"{stage}: {metric} {value:.4f}"))
+
+    def _facts(self, loaded: "LoadedTask", lm: "FuataLM", found: dict[str, Any]) -> dict[str, Any]:
+        """Return what has to be known of a result before it is compared with another."""
+        name, settings = loaded.name, self.settings
+        shortened = f"answers cut to {lm.max_length // 2} tokens" if lm.shortened else ""
+        return {
+            "version": str(found["versions"].get(name)),
+            "few_shot": found["n-shot"].get(name, 0),
+            "chat_template": settings.chat_template,
+            "style": lm.tokenizer_name if settings.chat_template else "",
+            "notes": [note for note in (loaded.note, shortened) if note],
+            "questions_in_all": found["n-samples"][name]["original"],
+            "scale": 100 if name in _PERCENT_TASKS else 1,
+            "higher_is_better": found["higher_is_better"].get(name, {}),
+        }
+
+    def _is_stopped(self) -> bool:
+        return (
+            self.asked_to_stop() or self.store.find(self.row["name"])["requested_action"] == "stop"
+        )
+
+    def _check_code(self, programs: Any) -> list[bool]:
+        if not self.settings.run_code:
+            raise EvaluationError(
+                "This task runs programs that the model writes, in a sandbox: allow it "
+                "(--run-code) to go on."
+            )
+        return run_programs(programs)
+
+
+def model_fingerprint(source: ModelSource) -> str:
+    """Return what tells a model's answers from those of others: its weights and its tokenizer."""
+    folders = [source.folder, *([source.base_folder] if source.base_folder else [])]
+    parts = [weights_identity(folder) for folder in folders]
+    return "-".join([*parts, tokenizer_identity(source.tokenizer_folder)])
+
+
+def _folder(settings: EvaluationSettings) -> DataFolder | None:
+    """Return the folder that questions are read from, None for the hub."""
+    if settings.data:
+        return DataFolder(Path(settings.data))
+    if settings.from_hub:
+        return None
+    return DataFolder(BUNDLED_FOLDER)
+
+
+def _evaluated(
+    loaded: "LoadedTask", lm: "FuataLM", settings: EvaluationSettings, counter: _Counter
+) -> dict[str, Any]:
+    """Return what lm-eval makes of a task."""
+    from lm_eval.evaluator import evaluate
+
+    build = loaded.task.build_all_requests
+
+    def counted(**given: Any) -> None:
+        build(**given)
+        counter.total = sum(one.repeats or 1 for one in loaded.task.instances)
+
+    loaded.task.build_all_requests = counted
+    # lm-eval prints what it is doing; ours is a stream of JSON
+    with contextlib.redirect_stdout(sys.stderr), _one_process():
+        found: dict[str, Any] = evaluate(
+            lm=lm,
+            task_dict={"tasks": {loaded.name: loaded.task}, "groups": {}},
+            limit=settings.limit,
+            bootstrap_iters=_BOOTSTRAP,
+            log_samples=True,
+            system_instruction=settings.system or None,
+            apply_chat_template=settings.chat_template,
+            fewshot_as_multiturn=settings.few_shot_as_turns,
+            confirm_run_unsafe_code=True,  # ours alone, which run in the sandbox
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _one_process() -> Any:
+    """Keep lm-eval from starting processes for its bootstrap."""
+    before = os.environ.get("DISABLE_MULTIPROC")
+    os.environ["DISABLE_MULTIPROC"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DISABLE_MULTIPROC"]
+        else:
+            os.environ["DISABLE_MULTIPROC"] = before
+
+
+def _plain(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """Return metrics as numbers; what lm-eval calls N/A is None."""
+    return {
+        key: float(value) if isinstance(value, int | float) or hasattr(value, "item") else None
+        for key, value in metrics.items()
+    }

@@ -1,0 +1,257 @@
+"""Benchmarks: the same requests and numbers as lm-eval's own model class, nothing asked twice, and
+bad data of one task are nobody else's trouble.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import EvaluationError, SettingsError, StoppedError
+from core.evaluation.run import run_evaluation
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.store import EvaluationStore
+from core.evaluation.tasks import expand, load_task, quiet_libraries
+from core.processes.messages import Progress
+from core.storage.workspace import Workspace
+from tests.benchmark_data import SUBJECTS, write_mmlu, write_squad, write_super_glue
+from tests.conftest import POCKET, ROOT
+
+TASKS = [f"mmlu_{subject}" for subject in SUBJECTS]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    write_mmlu(folder)
+    write_super_glue(folder)
+    write_squad(folder)
+    return folder
+
+
+def evaluation(workspace: Workspace, tasks: list[str], data: Path | None, **more: Any) -> str:
+    settings = EvaluationSettings(data=str(data or ""), **more)
+    return EvaluationStore(workspace).create("", ["pocket"], tasks, settings)
+
+
+def results(workspace: Workspace, name: str) -> dict[str, Any]:
+    return {one["task"]: one for one in EvaluationStore(workspace).results(name)}
+
+
+@pytest.mark.parametrize(("shots", "chat"), [(0, False), (5, False), (2, True)])
+def test_requests_and_scores_are_those_of_lm_eval_s_own_class(
+    workspace: Workspace, data: Path, shots: int, chat: bool
+) -> None:
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from core.evaluation.layouts.folder import DataFolder
+    from core.prompts.chat_template import find_style
+
+    quiet_libraries()
+    names = [*TASKS, "cb", "multirc", "squadv2"] if shots == 0 else TASKS
+    tokenizer = AutoTokenizer.from_pretrained(POCKET)
+    # the style that a base model without a template of its own is asked in
+    tokenizer.chat_template = find_style("alpaca", eos=tokenizer.eos_token).template
+    model = AutoModelForCausalLM.from_pretrained(POCKET, dtype=torch.float32).eval()
+    theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4)
+    ours = evaluation(workspace, names, data, few_shot=shots, chat_template=chat)
+    run_evaluation(workspace, ours, lambda _: None)
+    for name in names:
+        task = load_task(name, DataFolder(data), shots, lambda _: [False]).task
+        found = evaluate(
+            theirs, {"tasks": {name: task}}, bootstrap_iters=0, apply_chat_template=chat
+        )
+        mine = results(workspace, ours)[name]
+        for key, value in found["results"][name].items():
+            if "," in key and isinstance(value, int | float):
+                assert json.loads(mine["metrics"])[key] == pytest.approx(value, abs=1e-9), (
+                    name,
+                    key,
+                )
+        samples = EvaluationStore(workspace).samples(ours, "pocket", name)
+        assert len(samples) == len(found["samples"][name])
+        for one, other in zip(samples, found["samples"][name], strict=True):
+            kept = json.loads(one["sample"])
+            assert kept["prompt_hash"] == other["prompt_hash"]
+            assert kept["doc_hash"] == other["doc_hash"]
+            for response, theirs_of_it in zip(kept["resps"], other["resps"], strict=True):
+                if isinstance(response[0], str):
+                    assert response == theirs_of_it
+                else:
+                    assert response[0][0] == pytest.approx(theirs_of_it[0][0], abs=1e-4)
+                    assert bool(response[0][1]) == theirs_of_it[0][1]
+
+
+def test_official_metrics_of_super_glue_stand_beside_lm_eval_s(
+    workspace: Workspace, data: Path
+) -> None:
+    name = evaluation(workspace, ["super_glue"], data)
+    run_evaluation(workspace, name, lambda _: None)
+    found = results(workspace, name)
+    assert set(json.loads(found["multirc_official"]["metrics"])) >= {"f1a,none", "em,none"}
+    assert set(json.loads(found["record"]["metrics"])) >= {"f1,none", "em,none"}
+    group = found["super_glue"]
+    assert group["is_group"] and json.loads(group["facts"])["notes"] == ["of 3 of its 8 tasks"]
+    assert "holds no data of aps/super_glue (boolq)" in found["boolq"]["message"]
+    means = []
+    for task in ("cb", "multirc_official", "record"):
+        metrics = json.loads(found[task]["metrics"])
+        values = [value for key, value in metrics.items() if "_stderr" not in key]
+        means.append(sum(values) / len(values))
+    assert group["value"] == pytest.approx(sum(means) / 3)
+
+
+def test_a_group_of_lm_eval_is_expanded_and_weighted(workspace: Workspace, data: Path) -> None:
+    tasks, groups = expand(["mmlu"])
+    assert len(tasks) == 57 and {one.name for one in groups} >= {"mmlu", "mmlu_stem"}
+    (data / "test" / "astronomy_test.csv").write_text("Q,a,b,c,d,E\n")
+    name = evaluation(workspace, ["mmlu_stem"], data)
+    run_evaluation(workspace, name, lambda _: None)
+    found = results(workspace, name)
+    assert found["mmlu_stem"]["value"] == pytest.approx(found["mmlu_anatomy"]["value"])
+    assert "astronomy_test.csv, line 1: the answer 'E'" in found["mmlu_astronomy"]["message"]
+    assert EvaluationStore(workspace).find(name)["state"] == "finished"
+
+
+def test_what_was_stopped_goes_on_and_asks_nothing_twice(
+    workspace: Workspace, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import core.evaluation.language_model as asked
+
+    counted: list[int] = []
+    real = asked.score_all
+
+    def counting(model: Any, requests: Any, *rest: Any) -> Any:
+        counted.append(len(requests))
+        return real(model, requests, *rest)
+
+    monkeypatch.setattr(asked, "score_all", counting)
+    whole = evaluation(workspace, TASKS, data, few_shot=5)
+    run_evaluation(workspace, whole, lambda _: None)
+    wanted = {task: one["value"] for task, one in results(workspace, whole).items()}
+    assert sum(counted) == 2 * 6 * 4
+    # the same questions again: every answer is known
+    again = evaluation(workspace, TASKS, data, few_shot=5)
+    run_evaluation(workspace, again, lambda _: None)
+    assert sum(counted) == 2 * 6 * 4
+
+    name = evaluation(workspace, TASKS, data, few_shot=3)
+    seen: list[str] = []
+    with pytest.raises(StoppedError):
+        run_evaluation(workspace, name, lambda told: seen.append(told.stage), lambda: len(seen) > 3)
+    assert EvaluationStore(workspace).find(name)["state"] == "stopped"
+    before = results(workspace, name)
+    run_evaluation(workspace, name, lambda _: None)
+    after = results(workspace, name)
+    assert set(after) == set(TASKS) and before.items() <= after.items()
+    assert {task: one["value"] for task, one in results(workspace, again).items()} == wanted
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_mmlu(data, questions=40)
+    words = [
+        sys.executable, "-m", "core", "evaluate", "--model", "pocket", "--tasks", ",".join(TASKS),
+        "--few-shot", "5", "--data", str(data), "--json",
+    ]  # fmt: skip
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": ROOT, "text": True}
+    one_go = subprocess.run([*words, "--workspace", str(tmp_path / "one")], **quiet, check=True)  # type: ignore[call-overload]
+    killed = [*words, "--workspace", str(tmp_path / "killed"), "--name", "k"]
+    process = subprocess.Popen(killed, **quiet)  # type: ignore[call-overload]
+    for line in process.stderr:
+        if "request" in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.communicate()
+    rest = subprocess.run([*killed, "--resume"], **quiet, check=True)  # type: ignore[call-overload]
+
+    def values(out: str) -> dict[str, Any]:
+        found = json.loads(out)["results"]["pocket"]
+        return {task: (one["value"], one["stderr"], one["n"]) for task, one in found.items()}
+
+    assert values(rest.stdout) == values(one_go.stdout)
+
+
+def test_examples_need_their_file(workspace: Workspace, data: Path) -> None:
+    name = evaluation(workspace, ["cb"], data, few_shot=2)
+    run_evaluation(workspace, name, lambda _: None)
+    assert "takes its 2 examples from the train" in results(workspace, name)["cb"]["message"]
+
+
+def test_rows_of_another_split_do_where_the_judged_one_is_away_and_that_is_said(
+    workspace: Workspace, data: Path
+) -> None:
+    (data / "CB" / "val.jsonl").rename(data / "CB" / "train.jsonl")
+    name = evaluation(workspace, ["cb"], data)
+    run_evaluation(workspace, name, lambda _: None)
+    [note] = json.loads(results(workspace, name)["cb"]["facts"])["notes"]
+    assert note == "asked of the train rows: the validation file is not there"
+
+
+def test_the_bundled_benchmark_tells_pocket_from_its_tuning(workspace: Workspace) -> None:
+    name = evaluation(workspace, ["pocket_families"], None, limit=40)
+    told: list[Progress] = []
+    run_evaluation(workspace, name, told.append)
+    found = results(workspace, name)
+    assert set(found) == {"pocket_families", "pocket_choice", "pocket_exact"}
+    # it knows the world that it has read, and does not answer yet
+    assert found["pocket_choice"]["value"] > 0.8 and found["pocket_exact"]["value"] < 0.2
+    assert any(one.total for one in told)
+
+
+def test_programs_run_only_where_that_was_allowed(workspace: Workspace, tmp_path: Path) -> None:
+    row = {
+        "task_id": "x/0", "prompt": "def one():\n", "canonical_solution": "    return 1\n",
+        "test": "def check(f):\n    assert f() == 1\n", "entry_point": "one",
+    }  # fmt: skip
+    (tmp_path / "HumanEval.jsonl").write_text(json.dumps(row) + "\n")
+    name = evaluation(workspace, ["humaneval"], tmp_path)
+    run_evaluation(workspace, name, lambda _: None)
+    assert "allow it (--run-code)" in results(workspace, name)["humaneval"]["message"]
+    name = evaluation(workspace, ["humaneval_10"], tmp_path, run_code=True)
+    run_evaluation(workspace, name, lambda _: None)
+    assert set(json.loads(results(workspace, name)["humaneval_10"]["metrics"])) >= {
+        "pass@1,none", "pass@10,none",
+    }  # fmt: skip
+
+
+def test_mistakes_are_told_in_a_sentence(workspace: Workspace) -> None:
+    with pytest.raises(EvaluationError, match="There is no task 'mmlu_nonsense': the suites are"):
+        expand(["mmlu_nonsense"])
+    with pytest.raises(SettingsError, match="few shot: must lie between 0 and 100; limit: must be"):
+        EvaluationSettings(few_shot=-1, limit=0)
+    with pytest.raises(EvaluationError, match="There is no evaluation 'x'"):
+        run_evaluation(workspace, "x", lambda _: None)
+
+
+def test_scores_of_a_file_are_printed_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    pairs = [("The sky is", " blue"), ("", "Hello"), ("A dog", " is an animal.")]
+    file.write_text("".join(json.dumps({"context": a, "continuation": b}) + "\n" for a, b in pairs))
+    words = [sys.executable, "-m", "core", "score", "--model", "pocket", "--file", str(file)]
+    done = subprocess.run(
+        [*words, "--workspace", str(tmp_path / "w")], capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [set(line) for line in lines] == [{"logprob", "is_greedy", "tokens"}] * 3
+    assert all(line["logprob"] < 0 for line in lines) and lines[2]["tokens"] > 1
+    file.write_text('{"context": "a"}\n')
+    failed = subprocess.run(
+        [*words, "--workspace", str(tmp_path / "w")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert failed.returncode == 2 and "line 1: 'continuation' is missing" in failed.stderr
