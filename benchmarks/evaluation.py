@@ -25,7 +25,8 @@ import torch
 from core.evaluation.answers import AnswerStore
 from core.evaluation.language_model import FuataLM, Pace
 from core.evaluation.layouts.folder import DataFolder
-from core.evaluation.tasks import expand, load_task, quiet_libraries
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.tasks import build_requests, expand, load_task, quiet_libraries
 from core.generation.model_cache import ModelCache
 from core.models.resolve import find_model
 from core.storage.workspace import Workspace
@@ -118,12 +119,8 @@ def _requests(chosen: argparse.Namespace, lm: Any) -> dict[str, list[Any]]:
     names, _ = expand(chosen.tasks.split(","))
     for name in names:
         task = load_task(name, folder, chosen.shots, lambda programs: [False] * len(programs)).task
-        task.build_all_requests(
-            limit=chosen.limit, rank=0, world_size=1, apply_chat_template=chosen.chat,
-            chat_template=lm.apply_chat_template if chosen.chat else None,
-            tokenizer_name=lm.tokenizer_name if chosen.chat else "",
-        )  # fmt: skip
-        for one in task.instances:
+        settings = EvaluationSettings(limit=chosen.limit, chat_template=chosen.chat)
+        for one in build_requests(task, lm, settings):
             found[one.request_type].append(one)
     return found
 

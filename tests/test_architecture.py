@@ -27,7 +27,7 @@ ROOMS = {  # of each floor, the lowest first; those on one level know nothing of
         {"gradio_events", "services", "gate"},
         {"error_messages"},
         {"progress"},
-        {"data", "train", "chat", "results", "api"},
+        {"data", "train", "chat", "results", "api", "benchmarks"},
         {"review"},
         {"page"},
     ],

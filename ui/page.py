@@ -13,6 +13,7 @@ import plotly
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
+from ui.benchmarks.tab import build_benchmarks_tab
 from ui.chat.tab import build_chat_tab
 from ui.data.tab import build_data_tab
 from ui.gate import JUDGE_PATH, USER
@@ -39,6 +40,7 @@ _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = 
     ("chat", "Chat", build_chat_tab),
     ("review", "Review", build_review_tab),
     ("results", "Results", build_results_tab),
+    ("benchmarks", "Benchmarks", build_benchmarks_tab),
 )
 _TAGLINE = (
     "Teach a model to follow instructions, here on this machine, and judge the result yourself."

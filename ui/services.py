@@ -7,6 +7,8 @@ from core.datasets.dataset import load_dataset
 from core.datasets.samples import find_file, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
+from core.evaluation.background import EvaluationJobs
+from core.evaluation.store import EvaluationStore
 from core.export.background import ExportJobs
 from core.generation.model_cache import ModelCache
 from core.hub.background import ModelFetches
@@ -43,6 +45,8 @@ class Services:
     reviews: ReviewStore
     review_jobs: ReviewJobs
     fetches: ModelFetches
+    evaluations: EvaluationStore
+    evaluation_jobs: EvaluationJobs
 
     def dataset_choices(self, *, prompt_lists: bool = False) -> list[Choice]:
         """Return the known datasets, the latest used first, with lists of mere ``questions`` on
@@ -84,6 +88,7 @@ class Services:
         self.queue.close()
         self.exports.close()
         self.review_jobs.close()
+        self.evaluation_jobs.close()
         self.workspace.close()
 
 
@@ -111,6 +116,8 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, model_cache),
         fetches=ModelFetches(),
+        evaluations=EvaluationStore(workspace),
+        evaluation_jobs=EvaluationJobs(workspace),
     )
 
 

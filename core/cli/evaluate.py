@@ -13,12 +13,14 @@ from typing import Any
 
 from core.cli.output import emit, say, show
 from core.errors import DataError, SettingsError
+from core.evaluation.exchange import import_results, lm_eval_archive, results_csv
 from core.evaluation.rows import ResultRow
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
 from core.evaluation.suites import SUITES
 from core.models.resolve import find_model
 from core.processes.messages import Progress, report
+from core.storage.atomic_write import check_writable, told_by_path, write_file
 from core.storage.workspace import Workspace
 from core.text import shortened
 
@@ -31,13 +33,30 @@ def evaluate(chosen: argparse.Namespace) -> int:
         return _list_suites(as_json=chosen.json)
     workspace = Workspace(chosen.workspace)
     store = EvaluationStore(workspace)
+    if chosen.plan:
+        return _plan(chosen, workspace)
+    if chosen.out is not None:
+        with told_by_path(chosen.out):
+            check_writable(chosen.out)  # before models have answered for an hour
+    if chosen.brought is not None:
+        name = import_results(store, chosen.brought.expanduser(), chosen.name)
+        return _print_results(chosen, store, name)
     name = _evaluation(chosen, workspace, store)
-    if not store.settings(name).from_hub:
-        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    _stay_offline(store.settings(name))
     from core.evaluation.run import run_evaluation
 
     run_evaluation(workspace, name, _tell, _stop_on_signal().is_set)
+    return _print_results(chosen, store, name)
+
+
+def _print_results(chosen: argparse.Namespace, store: EvaluationStore, name: str) -> int:
+    """Print an evaluation's results, and write them where that is asked for."""
     results = store.results(name)
+    if chosen.out is not None:
+        is_table = chosen.out.suffix.lower() == ".csv"
+        content = results_csv(store, name).encode() if is_table else lm_eval_archive(store, name)
+        with told_by_path(chosen.out):
+            write_file(chosen.out, content)
     show(
         {"evaluation": name, "results": _by_model(results), "failed": _failed(results)},
         _as_text(results),
@@ -53,6 +72,33 @@ def _evaluation(chosen: argparse.Namespace, workspace: Workspace, store: Evaluat
             raise SettingsError({"name": "--resume needs --name, the evaluation to go on with"})
         store.find(chosen.name)
         return str(chosen.name)
+    models, tasks, settings = _asked(chosen, workspace)
+    return store.create(chosen.name, models, tasks, settings)
+
+
+def _stay_offline(settings: EvaluationSettings) -> None:
+    """Keep libraries from the network, unless it was asked for."""
+    if not settings.from_hub:
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+def _plan(chosen: argparse.Namespace, workspace: Workspace) -> int:
+    """Say what would be asked, and how long that takes."""
+    models, tasks, settings = _asked(chosen, workspace)
+    _stay_offline(settings)
+    from core.evaluation.plan import plan_evaluation, plan_text
+
+    plan = plan_evaluation(
+        workspace, models, tasks, settings, lambda told: _tell(Progress(stage=told))
+    )
+    show(plan.as_object(), plan_text(plan), as_json=chosen.json)
+    return 0
+
+
+def _asked(
+    chosen: argparse.Namespace, workspace: Workspace
+) -> tuple[list[str], list[str], EvaluationSettings]:
+    """Return the models, the tasks and how they are asked. Raises SettingsError or ModelError."""
     tasks = [word.strip() for word in chosen.tasks.split(",") if word.strip()]
     missing = {
         name: reason
@@ -72,7 +118,7 @@ def _evaluation(chosen: argparse.Namespace, workspace: Workspace, store: Evaluat
         chat_template=chosen.chat_template, few_shot_as_turns=chosen.few_shot_as_turns,
         system=chosen.system, run_code=chosen.run_code,
     )  # fmt: skip
-    return store.create(chosen.name, list(dict.fromkeys(chosen.models)), tasks, settings)
+    return list(dict.fromkeys(chosen.models)), tasks, settings
 
 
 def _tell(progress: Progress) -> None:

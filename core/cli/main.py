@@ -209,6 +209,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="the evaluation's name")
     parser.add_argument("--resume", action="store_true", help="go on with the evaluation --name")
     parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write results here: a .zip in lm-eval's layout, or .csv",
+    )
+    parser.add_argument(
+        "--import", dest="brought", type=Path, metavar="PATH",
+        help="bring in results of lm-eval or HELM instead of asking",
+    )  # fmt: skip
+    parser.add_argument(
+        "--plan", action="store_true", help="only say what would be asked, and for how long"
+    )
+    parser.add_argument(
         "--list", dest="list_suites", action="store_true", help="say which suites there are"
     )
     parser.set_defaults(command="core.cli.evaluate:evaluate")

@@ -61,7 +61,7 @@ class FuataLM(LM):  # type: ignore[misc]
         """Return the log-probability of each continuation after its context, and whether it is what
         the model would write.
         """
-        keys = [request_key("loglikelihood", *one.args) for one in requests]
+        keys = _keys(requests)
         found = self._known("loglikelihood", keys)
         places = [place for place, key in enumerate(keys) if key not in found]
         scores = self._scores(
@@ -73,7 +73,7 @@ class FuataLM(LM):  # type: ignore[misc]
 
     def loglikelihood_rolling(self, requests: "list[Instance]") -> list[float]:
         """Return the log-probability of each whole text."""
-        keys = [request_key("loglikelihood_rolling", *one.args) for one in requests]
+        keys = _keys(requests)
         found = self._known("loglikelihood_rolling", keys)
         for key, one in zip(keys, requests, strict=True):
             if key in found:
@@ -87,15 +87,7 @@ class FuataLM(LM):  # type: ignore[misc]
 
     def generate_until(self, requests: "list[Instance]") -> list[str]:
         """Return each prompt's answer, up to the first of the texts at which it is to stop."""
-        seen: dict[bytes, int] = defaultdict(int)
-        keys = []
-        for one in requests:
-            key = request_key(
-                "generate_until", one.args[0], json.dumps(one.args[1], sort_keys=True)
-            )
-            # one that is drawn several times is another request each time
-            keys.append(request_key("draw", key.hex(), str(seen[key])) if seen[key] else key)
-            seen[key] += 1
+        keys = _keys(requests)
         found = self._known("generate_until", keys)
         groups: dict[str, list[int]] = defaultdict(list)
         for place, one in enumerate(requests):
@@ -108,6 +100,12 @@ class FuataLM(LM):  # type: ignore[misc]
             for number, value in self._kept("generate_until", answers, [keys[p] for p in places]):
                 found[keys[places[number]]] = value
         return [str(found[key][0]) for key in keys]
+
+    def known(self, requests: "list[Instance]") -> list[bool]:
+        """Return which requests were answered already."""
+        keys = _keys(requests)
+        found = self.answers.find(keys)
+        return [key in found for key in keys]
 
     def apply_chat_template(
         self,
@@ -182,6 +180,26 @@ class FuataLM(LM):  # type: ignore[misc]
                 self.text.decode(answers[number].ids), stops, think_end_token=None
             )
             yield number, [text]
+
+
+def _keys(requests: "list[Instance]") -> list[bytes]:
+    """Return what tells each request from others; one that is drawn several times is another each
+    time.
+    """
+    seen: dict[bytes, int] = defaultdict(int)
+    keys = []
+    for one in requests:
+        parts = [
+            json.dumps(part, sort_keys=True) if isinstance(part, dict) else part
+            for part in one.args
+        ]
+        key = request_key(one.request_type, *parts)
+        is_drawn = any(isinstance(part, dict) and part.get("do_sample") for part in one.args)
+        keys.append(
+            request_key("draw", key.hex(), str(seen[key])) if is_drawn and seen[key] else key
+        )
+        seen[key] += 1
+    return keys
 
 
 def _sampling(options: dict[str, Any], chat_model: ChatModel, longest: int) -> Sampling:

@@ -23,7 +23,7 @@ from core.evaluation.rows import EvaluationRow, EvaluationState, ResultRow
 from core.evaluation.samples import as_sample_rows, main_metric, stderr_of
 from core.evaluation.sandbox.run_code import run_programs
 from core.evaluation.settings import EvaluationSettings
-from core.evaluation.store import EvaluationStore
+from core.evaluation.store import EvaluationStore, lock_file
 from core.evaluation.suites import BUNDLED_FOLDER
 from core.generation.model_cache import ModelCache
 from core.models.resolve import ModelSource, tokenizer_identity, weights_identity
@@ -80,7 +80,7 @@ def run_evaluation(
     """
     store = EvaluationStore(workspace)
     row = store.find(name)
-    lock = workspace.folder / f".evaluation-{row['id']}.lock"
+    lock = lock_file(workspace, row["id"])
     with held(lock, f"The evaluation '{name}' is going on already."):
         store.set_state(name, EvaluationState.RUNNING)
         store.note_versions(name, {one: importlib.metadata.version(one) for one in _LIBRARIES})
@@ -111,7 +111,7 @@ class _Run:
         self.store = EvaluationStore(workspace)
         self.settings = self.store.settings(row["name"])
         self.asked_to_stop = should_stop
-        self.folder = _folder(self.settings)
+        self.folder = data_folder(self.settings)
         self.models = ModelCache(workspace)
 
     def all_tasks(self) -> int:
@@ -210,12 +210,15 @@ class _Run:
         )
 
     def _check_code(self, programs: Any) -> list[bool]:
-        if not self.settings.run_code:
-            raise EvaluationError(
-                "This task runs programs that the model writes, in a sandbox: allow it "
-                "(--run-code) to go on."
-            )
-        return run_programs(programs)
+        return run_programs(programs) if self.settings.run_code else refuse_code(programs)
+
+
+def refuse_code(_programs: object) -> list[bool]:
+    """Raise EvaluationError: programs of a model run only where a user allowed that."""
+    raise EvaluationError(
+        "This task runs programs that the model writes, in a sandbox: allow it (--run-code) to go "
+        "on."
+    )
 
 
 def model_fingerprint(source: ModelSource) -> str:
@@ -225,7 +228,7 @@ def model_fingerprint(source: ModelSource) -> str:
     return "-".join([*parts, tokenizer_identity(source.tokenizer_folder)])
 
 
-def _folder(settings: EvaluationSettings) -> DataFolder | None:
+def data_folder(settings: EvaluationSettings) -> DataFolder | None:
     """Return the folder that questions are read from, None for the hub."""
     if settings.data:
         return DataFolder(Path(settings.data))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from core.errors import EvaluationError
@@ -10,6 +11,11 @@ from core.evaluation.settings import EvaluationSettings, read_evaluation_setting
 from core.storage.workspace import Workspace, check_new_name, free_name, now
 
 _GOING_ON = (EvaluationState.QUEUED, EvaluationState.RUNNING)
+
+
+def lock_file(workspace: Workspace, number: int) -> Path:
+    """Return the file that the process of an evaluation holds."""
+    return workspace.folder / "evaluations" / f"{number}.lock"
 
 
 class EvaluationStore:
@@ -140,6 +146,18 @@ class EvaluationStore:
             "ORDER BY question, filter LIMIT ? OFFSET ?",
             [name, model, task, limit, offset],
         )
+        return cast("list[SampleRow]", rows)
+
+    def questions(
+        self, name: str, model: str, task: str, numbers: Sequence[int]
+    ) -> list[SampleRow]:
+        """Return some questions of a task with what a model answered, by the filter that counts."""
+        marks = ", ".join("?" * len(numbers))
+        sql = f"""SELECT evaluation_samples.* FROM evaluation_samples
+            JOIN evaluations ON evaluations.id = evaluation_id
+            WHERE name = ? AND model = ? AND task = ? AND question IN ({marks})
+            ORDER BY question, score IS NULL"""  # noqa: S608 - question marks alone
+        rows = self._database.query(sql, [name, model, task, *numbers])
         return cast("list[SampleRow]", rows)
 
     def scores(self, name: str, model: str, task: str) -> dict[int, tuple[float, str]]:

@@ -18,11 +18,13 @@ from core.evaluation.layouts.find import find_splits
 from core.evaluation.layouts.folder import DataFolder, Row, Splits
 from core.evaluation.metrics import Extracted, squad_v2_scores
 from core.evaluation.own_tasks import CodeCheck, own_task
-from core.evaluation.suites import SUITES
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.suites import BUNDLED_FOLDER, SUITES
 from core.text import shortened
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from lm_eval.api.instance import Instance
     from lm_eval.api.task import Task
     from lm_eval.tasks._index import Entry
 
@@ -103,9 +105,10 @@ def load_task(
         return _finished(_squad_v2(folder), name, few_shot, "")
     config = own_task(name, check_code) or _config_of(name)
     note = ""
-    if folder is not None:
-        dataset, part = config["dataset_path"], config.get("dataset_name") or ""
-        splits = find_splits(folder, dataset, part)
+    dataset, part = config["dataset_path"], config.get("dataset_name") or ""
+    home = DataFolder(BUNDLED_FOLDER) if dataset.startswith("fuata/") else folder
+    if home is not None:
+        splits = find_splits(home, dataset, part)
         note = _fit_splits(config, splits, few_shot)
         config["custom_dataset"] = lambda **_: _Lazy(splits, name)
     config = {
@@ -113,6 +116,22 @@ def load_task(
     }
     task = ConfigurableTask(config=config)
     return _finished(task, name, few_shot, note)
+
+
+def build_requests(task: "Task", lm: Any, settings: EvaluationSettings) -> "list[Instance]":
+    """Return what a task asks a model class, as `evaluate` of lm-eval builds it."""
+    task.build_all_requests(
+        limit=settings.limit,
+        rank=0,
+        world_size=1,
+        system_instruction=settings.system or None,
+        apply_chat_template=settings.chat_template,
+        fewshot_as_multiturn=settings.few_shot_as_turns,
+        chat_template=lm.apply_chat_template if settings.chat_template else None,
+        tokenizer_name=lm.tokenizer_name if settings.chat_template else "",
+    )
+    instances: list[Instance] = task.instances
+    return instances
 
 
 def _finished(task: "Task", name: str, few_shot: int | None, note: str) -> LoadedTask:

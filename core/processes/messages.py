@@ -38,6 +38,7 @@ class Failure:
 
 
 Message = Progress | Failure
+_TAIL_BYTES = 16_384
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Progress, Failure)}
 
 
@@ -48,6 +49,26 @@ def report(message: Message) -> None:
         # one write of a whole line; a supervisor that has gone is nobody's loss
         with suppress(OSError), Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
+
+
+def last_progress(path: Path) -> Progress | None:
+    """Return what a process reported last of what it is doing; None for nothing yet.
+
+    Only the end of the file is read: it grows as long as the process runs.
+    """
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
+        lines = file.read().split(b"\n")[:-1]  # what follows the last end of line is half a line
+    for line in reversed(lines):
+        try:
+            values = json.loads(line)
+        except ValueError:  # the beginning of the first was cut off
+            return None
+        if values.pop("kind") == Progress.__name__:
+            return Progress(**values)
+    return None
 
 
 def read_messages(path: Path) -> Iterator[Message]:

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import psutil
 
-from core.processes.messages import VARIABLE, Failure, Progress, read_messages
+from core.processes.messages import (
+    VARIABLE,
+    Failure,
+    Progress,
+    last_progress,
+    read_messages,
+)
 
 _ROOT = Path(__file__).parents[2]
 _NICENESS = 10
@@ -62,8 +68,7 @@ class ChildProcess:
 
     def progress(self) -> Progress | None:
         """Return what it reported last of what it is doing."""
-        found = [one for one in read_messages(self.messages) if isinstance(one, Progress)]
-        return found[-1] if found else None
+        return last_progress(self.messages)
 
     def memory_mib(self) -> float | None:
         """Return how much memory it holds; None when it has ended."""

@@ -32,6 +32,7 @@ def test_scripts_are_modules_that_a_browser_may_keep_for_ever(shared: Server) ->
         "run_panel.js",
         "judge.js",
         "charts.js",
+        "board.js",
     ]
     for path in found:
         status, script, headers = visitor.ask(path)

@@ -1,0 +1,119 @@
+"""Evaluations that were begun from the page: one at a time, each in a process of its own, the others
+waiting. They end with the app, and go on where they were.
+
+Knows no screen.
+"""
+
+import logging
+import threading
+
+from core.errors import EvaluationError
+from core.evaluation.rows import EvaluationState
+from core.evaluation.store import EvaluationStore, lock_file
+from core.processes.messages import Progress
+from core.processes.supervisor import ChildProcess
+from core.storage.process_lock import is_held
+from core.storage.workspace import Workspace
+
+log = logging.getLogger(__name__)
+_ENDS_WITHIN_S = 20.0
+_LOOK_S = 0.3
+
+
+class EvaluationJobs:
+    """The evaluations of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Mark what an earlier process left half done, and start the thread that waits for work."""
+        self._workspace = workspace
+        self._store = EvaluationStore(workspace)
+        self._waiting: list[str] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._current: tuple[str, ChildProcess] | None = None
+        for row in self._store.all():
+            going_on = row["state"] in {EvaluationState.QUEUED, EvaluationState.RUNNING}
+            if going_on and not is_held(lock_file(workspace, row["id"])):
+                self._store.set_state(
+                    row["name"], EvaluationState.INTERRUPTED, "Fuata ended meanwhile. Continue it."
+                )
+        self._thread = threading.Thread(target=self._work, name="evaluation", daemon=True)
+        self._thread.start()
+
+    def submit(self, name: str) -> None:
+        """Queue an evaluation that is written down already. Raises EvaluationError for one that is
+        going on.
+        """
+        with self._changed:
+            row = self._store.find(name)
+            if name in self._waiting or is_held(lock_file(self._workspace, row["id"])):
+                raise EvaluationError(f"The evaluation '{name}' is going on already.")
+            self._store.set_state(name, EvaluationState.QUEUED)
+            self._waiting.append(name)
+            self._changed.notify()
+
+    def stop(self, name: str) -> None:
+        """Stop an evaluation; what is answered stays. Raises EvaluationError for one that rests."""
+        with self._changed:
+            if name in self._waiting:
+                self._waiting.remove(name)
+                self._store.set_state(name, EvaluationState.STOPPED, "Taken out of the queue.")
+                return
+        if not is_held(lock_file(self._workspace, self._store.find(name)["id"])) and not (
+            self._current and self._current[0] == name
+        ):
+            raise EvaluationError(f"The evaluation '{name}' is not going on.")
+        self._store.request_stop(name)
+
+    def progress(self, name: str) -> Progress | None:
+        """Return what an evaluation is doing; None where it waits or rests."""
+        current = self._current
+        return current[1].progress() if current and current[0] == name else None
+
+    def close(self) -> None:
+        """Stop what is going on, keeping what is answered, and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            if self._current is not None:
+                self._store.request_stop(self._current[0])
+            self._changed.notify()
+        self._thread.join(_ENDS_WITHIN_S)
+        if self._current is not None:
+            self._current[1].kill()
+
+    def _work(self) -> None:
+        while (name := self._next()) is not None:
+            try:
+                self._run(name)
+            except Exception:  # a database that cannot be written: the thread outlives it
+                log.exception("The evaluation %s was disturbed", name)
+            finally:
+                self._current = None
+
+    def _next(self) -> str | None:
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            return None if self._closed else self._waiting.pop(0)
+
+    def _run(self, name: str) -> None:
+        folder = self._workspace.folder.resolve()
+        words = ["evaluate", "--resume", "--name", name, "--workspace", str(folder)]
+        log_file = folder / "evaluations" / f"{self._store.find(name)['id']}.log"
+        process = ChildProcess(words, log_file)
+        self._current = (name, process)
+        while process.is_running:
+            with self._changed:
+                self._changed.wait(_LOOK_S)
+        state = self._store.find(name)["state"]
+        if state in {EvaluationState.QUEUED, EvaluationState.RUNNING} or (
+            state == EvaluationState.FAILED and not process.failure()
+        ):
+            why = process.failure() or f"The evaluation {process.describe_exit()}"
+            if process.was_killed:
+                why = (
+                    "The evaluation was killed, as the system does when memory runs out: close "
+                    "other programs and continue it."
+                )
+            self._store.set_state(name, EvaluationState.FAILED, why)

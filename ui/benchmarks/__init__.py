@@ -1,0 +1,1 @@
+"""The Benchmarks screen: public tests and one's own, before and after tuning."""
