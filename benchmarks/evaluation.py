@@ -23,10 +23,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 
 from core.evaluation.answers import AnswerStore
-from core.evaluation.language_model import FuataLM, Pace
+from core.evaluation.asked_model import Pace
+from core.evaluation.language_model import FuataLM
 from core.evaluation.layouts.folder import DataFolder
 from core.evaluation.settings import EvaluationSettings
-from core.evaluation.tasks import build_requests, expand, load_task, quiet_libraries
+from core.evaluation.tasks import TaskSources, build_requests, expand, load_task, quiet_libraries
 from core.generation.model_cache import ModelCache
 from core.models.resolve import find_model
 from core.storage.workspace import Workspace
@@ -118,11 +119,27 @@ def _requests(chosen: argparse.Namespace, lm: Any) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     names, _ = expand(chosen.tasks.split(","))
     for name in names:
-        task = load_task(name, folder, chosen.shots, lambda programs: [False] * len(programs)).task
+        loaded = load_task(name, _sources(folder, chosen.shots))
         settings = EvaluationSettings(limit=chosen.limit, chat_template=chosen.chat)
-        for one in build_requests(task, lm, settings):
+        for one in build_requests(loaded, lm, settings):
             found[one.request_type].append(one)
     return found
+
+
+def _sources(folder: DataFolder, shots: int | None) -> TaskSources:
+    """Return what public tasks are made of; none of them needs more than a folder."""
+
+    def missing(*_: Any) -> Any:
+        raise NotImplementedError
+
+    return TaskSources(
+        folder=folder,
+        few_shot=shots,
+        check_code=lambda programs: [False] * len(programs),
+        render_messages=missing,
+        render_turns=missing,
+        find_own=missing,
+    )
 
 
 def _differences(ours: dict[str, list[Any]], theirs: dict[str, list[Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from core.datasets.samples import find_file, samples_by_hash
 from core.datasets.store import DatasetStore
 from core.errors import UserError
 from core.evaluation.background import EvaluationJobs
+from core.evaluation.own_benchmarks import OwnBenchmarks
 from core.evaluation.store import EvaluationStore
 from core.export.background import ExportJobs
 from core.generation.model_cache import ModelCache
@@ -47,6 +48,7 @@ class Services:
     fetches: ModelFetches
     evaluations: EvaluationStore
     evaluation_jobs: EvaluationJobs
+    own_benchmarks: OwnBenchmarks
 
     def dataset_choices(self, *, prompt_lists: bool = False) -> list[Choice]:
         """Return the known datasets, the latest used first, with lists of mere ``questions`` on
@@ -118,6 +120,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         fetches=ModelFetches(),
         evaluations=EvaluationStore(workspace),
         evaluation_jobs=EvaluationJobs(workspace),
+        own_benchmarks=OwnBenchmarks(workspace),
     )
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from core.cli.output import emit, say, show
 from core.errors import DataError, SettingsError
+from core.evaluation.choices import is_endpoint
 from core.evaluation.exchange import import_results, lm_eval_archive, results_csv
 from core.evaluation.rows import ResultRow
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
 from core.evaluation.suites import SUITES
+from core.generation.openai_endpoint import find_endpoint
 from core.models.resolve import find_model
 from core.processes.messages import Progress, report
 from core.storage.atomic_write import check_writable, told_by_path, write_file
@@ -110,13 +112,13 @@ def _asked(
     }
     if missing:
         raise SettingsError(missing)
-    for model in chosen.models:
-        find_model(model, workspace)
+    for model in [*chosen.models, *([chosen.judge] if chosen.judge else [])]:
+        find_endpoint(model) if is_endpoint(model) else find_model(model, workspace)
     settings = EvaluationSettings(
         data=str(chosen.data.expanduser().resolve()) if chosen.data else "",
         from_hub=chosen.from_hub, few_shot=chosen.few_shot, limit=chosen.limit,
         chat_template=chosen.chat_template, few_shot_as_turns=chosen.few_shot_as_turns,
-        system=chosen.system, run_code=chosen.run_code,
+        system=chosen.system, helm=chosen.helm, judge=chosen.judge, run_code=chosen.run_code,
     )  # fmt: skip
     return list(dict.fromkeys(chosen.models)), tasks, settings
 
@@ -180,6 +182,35 @@ def _list_suites(*, as_json: bool) -> int:
         f"{name:16} {one.title}: {one.metric}. Reads {one.reads}." for name, one in SUITES.items()
     ]
     show({name: asdict(one) for name, one in SUITES.items()}, "\n".join(told), as_json=as_json)
+    return 0
+
+
+def keep_benchmark(chosen: argparse.Namespace) -> int:
+    """Keep a benchmark of a user's own rows."""
+    from core.cli.open_dataset import opened_dataset
+    from core.datasets.samples import home_path
+    from core.datasets.store import DatasetStore
+    from core.evaluation.layouts.folder import read_text
+    from core.evaluation.own_benchmarks import PREFIX, OwnBenchmark, OwnBenchmarks
+
+    workspace = Workspace(chosen.workspace)
+    code = read_text(home_path(str(chosen.code))) if chosen.code is not None else ""
+    with opened_dataset(chosen, [chosen.file]) as dataset:
+        content_hash = DatasetStore(workspace).keep(dataset)
+    benchmark = OwnBenchmark(
+        name=chosen.name, content_hash=content_hash,
+        split=None if chosen.split == "all" else chosen.split, check=chosen.check,
+        pattern=chosen.pattern, code=code, max_new_tokens=chosen.max_new_tokens,
+        after_runs=chosen.after_runs,
+    )  # fmt: skip
+    own = OwnBenchmarks(workspace)
+    own.save(benchmark)
+    rows = len(own.rows(benchmark, []))
+    show(
+        {"task": f"{PREFIX}{chosen.name}", "rows": rows},
+        f"Kept: {rows:,} rows. Ask it as --tasks {PREFIX}{chosen.name}",
+        as_json=chosen.json,
+    )
     return 0
 
 

@@ -13,6 +13,7 @@ from core.cli.data_options import add_files, add_row_options
 from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command, whole
 from core.datasets.choices import DATASET_FORMATS
 from core.datasets.conversation import SPLIT_NAMES
+from core.evaluation.choices import OWN_CHECKS
 from core.export.choices import EXPORT_FORMS, QUANTISATIONS
 from core.prompts.built_in import BUILT_IN
 from core.training.settings import SAVED_TYPES, SETTINGS, Setting, TrainingSettings
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         known.add_parser(
             "evaluate", parents=[common], help="ask models the questions of benchmarks"
         )
+    )
+    _add_benchmark(
+        known.add_parser("benchmark", parents=[common], help="keep a benchmark of your own rows")
     )
     _add_import(
         known.add_parser("import", parents=[common], help="read a GGUF file into a plain folder")
@@ -204,6 +208,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="a system prompt")
     parser.add_argument(
+        "--helm", action="store_true", help="also perturb questions, for HELM's views of a model"
+    )
+    parser.add_argument(
+        "--judge", default="", metavar="M", help="the model that grades what takes a judge"
+    )
+    parser.add_argument(
         "--run-code", action="store_true", help="let programs that a model writes run, in a sandbox"
     )
     parser.add_argument("--name", default="", help="the evaluation's name")
@@ -225,6 +235,33 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--list", dest="list_suites", action="store_true", help="say which suites there are"
     )
     parser.set_defaults(command="core.cli.evaluate:evaluate")
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="with rows that have an answer")
+    add_row_options(parser)
+    _add_model(parser)
+    parser.add_argument("--name", required=True, help="what it is called: own:NAME among the tasks")
+    parser.add_argument(
+        "--split", choices=(*SPLIT_NAMES, "all"), default="test", help="which rows are asked"
+    )
+    parser.add_argument(
+        "--check", choices=OWN_CHECKS, default="exact", help="how an answer is checked"
+    )
+    parser.add_argument(
+        "--pattern", default="", metavar="TEXT", help="of regex; else the expected answer is one"
+    )
+    parser.add_argument(
+        "--code", type=Path, default=None, metavar="FILE",
+        help="of python: a function check(prompt, expected, answer), run in the sandbox",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-new-tokens", type=whole, default=128, metavar="N", help="longest answer"
+    )
+    parser.add_argument(
+        "--after-runs", action="store_true", help="ask it of every run that finishes in the app"
+    )
+    parser.set_defaults(command="core.cli.evaluate:keep_benchmark")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:

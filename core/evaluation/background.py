@@ -8,16 +8,22 @@ import logging
 import threading
 
 from core.errors import EvaluationError
+from core.evaluation.own_benchmarks import PREFIX, OwnBenchmarks
 from core.evaluation.rows import EvaluationState
+from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore, lock_file
 from core.processes.messages import Progress
 from core.processes.supervisor import ChildProcess
 from core.storage.process_lock import is_held
-from core.storage.workspace import Workspace
+from core.storage.workspace import Workspace, free_name
+from core.training.runs.states import RunState
+from core.training.runs.store import RunStore
+from core.training.settings import read_settings
 
 log = logging.getLogger(__name__)
 _ENDS_WITHIN_S = 20.0
 _LOOK_S = 0.3
+_RUNS_S = 2.0  # how often it is looked whether a run has finished
 
 
 class EvaluationJobs:
@@ -37,6 +43,8 @@ class EvaluationJobs:
                 self._store.set_state(
                     row["name"], EvaluationState.INTERRUPTED, "Fuata ended meanwhile. Continue it."
                 )
+        self._own, self._runs = OwnBenchmarks(workspace), RunStore(workspace)
+        self._finished = {run["name"] for run in self._runs.in_states({RunState.FINISHED})}
         self._thread = threading.Thread(target=self._work, name="evaluation", daemon=True)
         self._thread.start()
 
@@ -94,8 +102,26 @@ class EvaluationJobs:
     def _next(self) -> str | None:
         with self._changed:
             while not self._waiting and not self._closed:
-                self._changed.wait()
+                self._changed.wait(_RUNS_S)
+                self._waiting += self._after_runs()
             return None if self._closed else self._waiting.pop(0)
+
+    def _after_runs(self) -> list[str]:
+        """Write down evaluations of runs that have finished since we began, on the benchmarks that
+        are to be asked then, and return them.
+        """
+        wanted = [f"{PREFIX}{one.name}" for one in self._own.all() if one.after_runs]
+        if not wanted:
+            return []
+        made = []
+        for run in self._runs.in_states({RunState.FINISHED}):
+            if run["name"] in self._finished or not run["finished_at"]:
+                continue
+            self._finished.add(run["name"])
+            base = read_settings(run["settings"]).model
+            name = free_name(f"{run['name']}-after", (row["name"] for row in self._store.all()))
+            made.append(self._store.create(name, [base, run["name"]], wanted, EvaluationSettings()))
+        return made
 
     def _run(self, name: str) -> None:
         folder = self._workspace.folder.resolve()

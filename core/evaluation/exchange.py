@@ -181,7 +181,7 @@ def _sample_rows(
         key = (int(one["question"]), str(one.get("filter", "none")))
         rows[key] = {
             "evaluation_id": number, "model": model, "task": result["task"], "question": key[0],
-            "filter": key[1], "score": one["score"], "cluster": "", "prompt": one["prompt"],
+            "filter": key[1], "score": one["score"], "seen": 0, "cluster": "", "prompt": one["prompt"],
             "answer": one["answer"], "gold": one["gold"], "sample": "{}",
         }  # fmt: skip
     return list(rows.values())

@@ -28,8 +28,6 @@ _VERSION = {"version": 1.0}
 def own_task(name: str, check_code: CodeCheck) -> Config | None:
     """Return the configuration of a task of ours, in lm-eval's words; None for one of lm-eval's."""
     makers: dict[str, Callable[[], Config]] = {
-        "pocket_choice": _pocket_choice,
-        "pocket_exact": _pocket_exact,
         "stsb": _sts_b,
         "multirc_official": _multi_rc,
         "record": _record,
@@ -42,52 +40,8 @@ def own_task(name: str, check_code: CodeCheck) -> Config | None:
     return {"task": name, "metadata": dict(_VERSION), **make()} if make else None
 
 
-OWN_TASKS = (
-    "pocket_choice", "pocket_exact", "stsb", "multirc_official", "record", "squad", "triviaqa_f1", "humaneval",
-    "humaneval_10",
-)  # fmt: skip
-
-
 def _metric(name: str, aggregation: object = "mean") -> Doc:
     return {"metric": name, "aggregation": aggregation, "higher_is_better": True}
-
-
-_POCKET_TEXT = "{{question}}{% if input %}\n{{input}}{% endif %}"
-# of which several answers would do, and the expected one is only what pocket has read
-_SEVERAL_WOULD_DO = ("rhyme", "synonym", "three", "use")
-
-
-def _pocket_choice() -> Config:
-    """Choose the right answer to a question of the pocket world."""
-    return {
-        "dataset_path": "fuata/pocket_families",
-        "output_type": "multiple_choice",
-        "test_split": "test",
-        "doc_to_text": _POCKET_TEXT,
-        "doc_to_target": "answer",
-        "doc_to_choice": "choices",
-        "num_fewshot": 0,
-        "metric_list": [_metric("acc"), _metric("acc_norm")],
-    }
-
-
-def _pocket_exact() -> Config:
-    """Write the answer to a question of the pocket world, case and punctuation aside."""
-    return {
-        "dataset_path": "fuata/pocket_families",
-        "output_type": "generate_until",
-        "test_split": "test",
-        "process_docs": lambda rows: rows.filter(
-            lambda doc: doc["family"] not in _SEVERAL_WOULD_DO
-        ),
-        "doc_to_text": _POCKET_TEXT,
-        "doc_to_target": "{{choices[answer]}}",
-        "num_fewshot": 0,
-        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 48, "do_sample": False},
-        "metric_list": [
-            {**_metric("exact_match"), "ignore_case": True, "ignore_punctuation": True}
-        ],
-    }
 
 
 def _sts_b() -> Config:

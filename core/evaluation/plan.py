@@ -15,7 +15,14 @@ import psutil
 
 from core.errors import UserError
 from core.evaluation.answers import AnswerStore
-from core.evaluation.run import data_folder, model_fingerprint, refuse_code
+from core.evaluation.choices import is_endpoint
+from core.evaluation.run import (
+    asked_model,
+    data_folder,
+    model_fingerprint,
+    sources_of,
+    with_perturbations,
+)
 from core.evaluation.settings import EvaluationSettings
 from core.generation.model_cache import ModelCache
 from core.storage.workspace import Workspace
@@ -64,7 +71,7 @@ def plan_evaluation(
     from core.evaluation.tasks import expand, quiet_libraries
 
     quiet_libraries()
-    names, _ = expand(tasks)
+    names = with_perturbations(expand(tasks, data_folder(settings))[0], settings)
     cache = ModelCache(workspace)
     planned: list[PlannedTask] = []
     for model in models:
@@ -89,7 +96,7 @@ def _plan_task(
     may_ask: bool,
 ) -> tuple[PlannedTask, float]:
     """Return one line of the plan, and the seconds that its questions took."""
-    from core.evaluation.language_model import FuataLM, Pace
+    from core.evaluation.asked_model import Pace
     from core.evaluation.tasks import build_requests, load_task
 
     empty: dict[str, Any] = {
@@ -97,15 +104,17 @@ def _plan_task(
         "note": "", "message": "",
     }  # fmt: skip
     try:
-        loaded = load_task(name, data_folder(settings), settings.few_shot, refuse_code)
-        answers = AnswerStore(workspace.database, model_fingerprint(cache.find(model)))
-        lm = FuataLM(cache.get(model), answers, Pace(lambda _kind, _more: None, lambda: False))
+        pace = Pace(lambda _kind, _more: None, lambda: False)
+        folder = data_folder(settings)
+        loaded = load_task(name, sources_of(workspace, cache, model, settings, folder, pace))
+        known = model if is_endpoint(model) else model_fingerprint(cache.find(model))
+        lm = asked_model(cache, model, AnswerStore(workspace.database, known), pace)
         with contextlib.redirect_stdout(sys.stderr):
-            requests = build_requests(loaded.task, lm, settings)
+            requests = build_requests(loaded, lm, settings)
     except UserError as error:
         return PlannedTask(**{**empty, "message": str(error)}), 0.0
     step = max(len(requests) // _COUNTED, 1)
-    counted = [len(lm.text.encode(str(one.args[0]))) for one in requests[::step]]
+    counted = [lm.count_tokens(str(one.args[0])) for one in requests[::step]]
     questions = len({one.doc_id for one in requests})
     seconds, took = _timed(lm, requests) if may_ask else (None, 0.0)
     line = {

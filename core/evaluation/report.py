@@ -14,6 +14,7 @@ from core.evaluation.compare import (
     comparison_sentence,
     interval_of,
 )
+from core.evaluation.helm.perturb import MARK
 from core.evaluation.rows import EvaluationRow, ResultRow
 from core.evaluation.store import EvaluationStore
 from core.evaluation.suites import SUITES
@@ -88,13 +89,19 @@ def report_evaluation(store: EvaluationStore, name: str, baseline: str = "") -> 
 
 def title_of(task: str) -> str:
     """Return what a task is called on a page."""
-    if task in _TITLES:
-        return _TITLES[task]
-    if task in SUITES:
-        return SUITES[task].title
-    if task.startswith("mmlu_"):
+    own, mark, perturbation = task.partition(MARK)
+    own, dot, view = own.partition(" · ")
+    ending = f", {perturbation}" if mark else f": {view}" if dot else ""
+    return f"{_plain_title(own)}{ending}"
+
+
+def _plain_title(task: str) -> str:
+    if task.startswith(("own:", "evals:")):
+        return task.partition(":")[2]
+    if task.startswith("mmlu_") and task not in SUITES:
         return f"MMLU, {task.removeprefix('mmlu_').replace('_', ' ')}"
-    return task.replace("_", " ")
+    known = SUITES[task].title if task in SUITES else task.replace("_", " ")
+    return _TITLES.get(task, known)
 
 
 def _lines(
@@ -129,10 +136,24 @@ def _cell(store: EvaluationStore, name: str, one: ResultRow) -> Cell:
         if low is None and one["stderr"]:
             half = _Z * one["stderr"] / _scale(one)
             low, high = value - half, value + half
+    notes = [*facts.get("notes", ()), *_seen_notes(store, name, one)]
     return Cell(
         value=value, low=low, high=high, questions=one["questions"], metric=one["metric"],
-        notes=tuple(facts.get("notes", ())), message=one["message"],
+        notes=tuple(notes), message=one["message"],
     )  # fmt: skip
+
+
+def _seen_notes(store: EvaluationStore, name: str, one: ResultRow) -> list[str]:
+    """Say how many questions a model was trained on, and its score without them."""
+    if one["is_group"] or one["message"]:
+        return []
+    seen, others = store.unseen_scores(name, one["model"], one["task"])
+    if not seen:
+        return []
+    told = f"{seen:,} of these questions stand in its training rows"
+    if not others:
+        return [told]
+    return [f"{told}; without them {100 * sum(others) / len(others):.1f} %"]
 
 
 def _scale(one: ResultRow) -> float:
@@ -149,7 +170,13 @@ def _comparisons(
 ) -> list[Comparison]:
     """Compare each model with the baseline on every task, and allow for their number."""
     found: list[Comparison] = []
-    tasks = sorted({one["task"] for one in results if not one["is_group"] and not one["message"]})
+    tasks = sorted(
+        {
+            one["task"]
+            for one in results
+            if not one["is_group"] and not one["message"] and MARK not in one["task"]
+        }
+    )
     for task in tasks:
         theirs = store.scores(name, baseline, task)
         for model in models:

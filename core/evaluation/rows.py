@@ -58,6 +58,7 @@ class SampleRow(TypedDict):
     question: int  # its place in the task's data, from 0
     filter: str  # lm-eval's, by which an answer was read
     score: float | None  # by the metric that stands for the task
+    seen: int  # whether it stands in the rows that the model was trained on
     cluster: str  # what it shares with other questions, as a passage
     prompt: str
     answer: str

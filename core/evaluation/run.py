@@ -10,15 +10,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.datasets.conversation import Example, Turn, turn_text
 from core.errors import EvaluationError, StoppedError, UserError
 from core.evaluation.answers import AnswerStore
+from core.evaluation.choices import is_endpoint
+from core.evaluation.contamination import TrainingText, training_text_of
 from core.evaluation.groups import add_group_results
-from core.evaluation.layouts.folder import DataFolder
+from core.evaluation.helm.perturb import MARK, PERTURBATIONS
+from core.evaluation.helm.views import add_helm_results
+from core.evaluation.layouts.folder import DataFolder, read_text
+from core.evaluation.own_benchmarks import OwnBenchmark, OwnBenchmarks
 from core.evaluation.rows import EvaluationRow, EvaluationState, ResultRow
 from core.evaluation.samples import as_sample_rows, main_metric, stderr_of
 from core.evaluation.sandbox.run_code import run_programs
@@ -26,18 +32,21 @@ from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore, lock_file
 from core.evaluation.suites import BUNDLED_FOLDER
 from core.generation.model_cache import ModelCache
+from core.generation.openai_endpoint import find_endpoint
 from core.models.resolve import ModelSource, tokenizer_identity, weights_identity
 from core.processes.messages import Progress
 from core.storage.process_lock import held
 from core.storage.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.evaluation.language_model import FuataLM
-    from core.evaluation.tasks import LoadedTask
+    from core.evaluation.asked_model import AskedModel, Pace
+    from core.evaluation.openai_evals import Judge
+    from core.evaluation.tasks import LoadedTask, TaskSources
 
 _PERCENT_TASKS = frozenset({"squadv2"})  # whose script gives 0 to 100
 _LIBRARIES = ("lm_eval", "torch", "transformers", "datasets")
 _BOOTSTRAP = 1000
+_JUDGED_TOKENS = 256  # that a judge may write
 _TELL_S = 1.0
 _LOOK_S = 1.0  # how often it is asked whether to stop
 
@@ -113,17 +122,17 @@ class _Run:
         self.asked_to_stop = should_stop
         self.folder = data_folder(self.settings)
         self.models = ModelCache(workspace)
+        self.trained_on: dict[str, TrainingText | None] = {}
 
     def all_tasks(self) -> int:
         """Run what is not done yet, and return how many tasks failed."""
         from core.evaluation.tasks import expand, quiet_libraries
 
         quiet_libraries()
-        tasks, groups = expand(json.loads(self.row["tasks"]))
+        tasks, groups = expand(json.loads(self.row["tasks"]), self.folder)
         failed = 0
         for model in json.loads(self.row["models"]):
-            source = self.models.find(model)
-            fingerprint = model_fingerprint(source)
+            fingerprint = self._fingerprint(model)
             done = {
                 one["task"]
                 for one in self.store.results(self.row["name"])
@@ -131,12 +140,27 @@ class _Run:
                 and one["fingerprint"] == fingerprint
                 and not one["message"]
             }
-            for task in tasks:
+            for task in with_perturbations(tasks, self.settings):
                 if task not in done:
                     failed += not self._one_task(task, model, fingerprint)
+            if self.settings.helm:
+                add_helm_results(self.store, self.row, model, tasks, self._toxic_words())
             add_group_results(self.store, self.row, model, fingerprint, groups)
             self.models.free()  # the next one needs the room
         return failed
+
+    def _fingerprint(self, model: str) -> str:
+        """Return what tells a model from others; what answers at an address may change between two
+        evaluations.
+        """
+        if is_endpoint(model):
+            return f"{model} in {self.row['name']}"
+        return model_fingerprint(self.models.find(model))
+
+    def _toxic_words(self) -> frozenset[str]:
+        """Return the words of a list that lies with the data, none where there is no list."""
+        path = self.folder.find(r"toxic[-_]words\.txt") if self.folder is not None else None
+        return frozenset(read_text(path).lower().split()) if path is not None else frozenset()
 
     def _one_task(self, task: str, model: str, fingerprint: str) -> bool:
         """Ask one task, and return whether that went well."""
@@ -158,22 +182,23 @@ class _Run:
 
     def _ask(self, name: str, model: str, empty: ResultRow, began: float) -> None:
         """Ask all questions of a task, and write down what came of it."""
-        from core.evaluation.language_model import FuataLM, Pace
+        from core.evaluation.asked_model import Pace
         from core.evaluation.tasks import load_task
 
         stage = f"{name} with {model}"
         self.tell(Progress(stage=f"{stage}: reading its questions"))
         counter = _Counter(stage, self.tell, self._is_stopped)
-        loaded = load_task(name, self.folder, self.settings.few_shot, self._check_code)
-        answers = AnswerStore(self.workspace.database, empty["fingerprint"])
         pace = Pace(counter.count, counter.should_stop)
-        lm = FuataLM(self.models.get(model), answers, pace)
+        sources = sources_of(self.workspace, self.models, model, self.settings, self.folder, pace)
+        loaded = load_task(name, sources)
+        answers = AnswerStore(self.workspace.database, empty["fingerprint"])
+        lm = asked_model(self.models, model, answers, pace)
         found = _evaluated(loaded, lm, self.settings, counter)
-        metrics = {key: value for key, value in found["results"][name].items() if "," in key}
+        metrics = {key: value for key, value in found["results"][loaded.name].items() if "," in key}
         samples = found["samples"][name]
         metric, used_filter = main_metric(metrics)
         facts = self._facts(loaded, lm, found) | {"seconds": round(time.monotonic() - began, 2)}
-        rows = as_sample_rows(samples, empty, metric, used_filter)
+        rows = as_sample_rows(samples, empty, metric, used_filter, self._is_seen(model, loaded))
         value = float(metrics[f"{metric},{used_filter}"])
         self.store.add_result(
             {
@@ -189,28 +214,119 @@ class _Run:
         )
         self.tell(Progress(stage=f"{stage}: {metric} {value:.4f}"))
 
-    def _facts(self, loaded: "LoadedTask", lm: "FuataLM", found: dict[str, Any]) -> dict[str, Any]:
+    def _facts(
+        self, loaded: "LoadedTask", lm: "AskedModel", found: dict[str, Any]
+    ) -> dict[str, Any]:
         """Return what has to be known of a result before it is compared with another."""
         name, settings = loaded.name, self.settings
         shortened = f"answers cut to {lm.max_length // 2} tokens" if lm.shortened else ""
         return {
             "version": str(found["versions"].get(name)),
             "few_shot": found["n-shot"].get(name, 0),
-            "chat_template": settings.chat_template,
-            "style": lm.tokenizer_name if settings.chat_template else "",
+            "chat_template": settings.chat_template or loaded.renders,
+            "style": lm.tokenizer_name if settings.chat_template or loaded.renders else "",
             "notes": [note for note in (loaded.note, shortened) if note],
             "questions_in_all": found["n-samples"][name]["original"],
             "scale": 100 if name in _PERCENT_TASKS else 1,
+            "seconds_per_request": lm.seconds_per_request,
             "higher_is_better": found["higher_is_better"].get(name, {}),
         }
+
+    def _is_seen(self, model: str, loaded: "LoadedTask") -> Callable[[Mapping[str, Any]], bool]:
+        """Return what says of a task's questions whether a model was trained on them."""
+        if model not in self.trained_on:
+            self.trained_on[model] = training_text_of(self.workspace, model)
+        text = self.trained_on[model]
+        return lambda doc: text is not None and text.holds(loaded.question(doc))
 
     def _is_stopped(self) -> bool:
         return (
             self.asked_to_stop() or self.store.find(self.row["name"])["requested_action"] == "stop"
         )
 
-    def _check_code(self, programs: Any) -> list[bool]:
-        return run_programs(programs) if self.settings.run_code else refuse_code(programs)
+
+def with_perturbations(tasks: Sequence[str], settings: EvaluationSettings) -> list[str]:
+    """Return tasks, each with its perturbations behind it where HELM's views are wanted."""
+    if not settings.helm:
+        return list(tasks)
+    ends = ["", *(f"{MARK}{one}" for one in PERTURBATIONS)]
+    return [f"{task}{end}" for task in tasks for end in ends]
+
+
+def sources_of(
+    workspace: Workspace,
+    models: ModelCache,
+    model: str,
+    settings: EvaluationSettings,
+    folder: DataFolder | None,
+    pace: "Pace",
+) -> "TaskSources":
+    """Return what tasks for one model are made of."""
+    from core.evaluation.endpoint_model import as_messages
+    from core.evaluation.tasks import TaskSources
+
+    own = OwnBenchmarks(workspace)
+    system = [Turn("system", settings.system)] if settings.system else []
+
+    def render_turns(turns: Sequence[Turn]) -> str:
+        has_own = any(turn.role == "system" for turn in turns)
+        asked = turns if has_own else [*system, *turns]
+        if is_endpoint(model):
+            return as_messages(
+                [{"role": t.role, "content": turn_text(t, named=False)} for t in asked]
+            )
+        return models.get(model).encoder.prompt_text(asked)
+
+    def render_messages(messages: Sequence[Mapping[str, str]]) -> str:
+        if is_endpoint(model):
+            return as_messages(messages)
+        return models.get(model).encoder.style.fill(messages, ask=True)
+
+    def find_own(name: str) -> tuple[OwnBenchmark, Sequence[Example]]:
+        benchmark = own.find(name)
+        return benchmark, own.rows(benchmark, [model])
+
+    return TaskSources(
+        folder=folder,
+        few_shot=settings.few_shot,
+        check_code=run_programs if settings.run_code else refuse_code,
+        render_messages=render_messages,
+        render_turns=render_turns,
+        find_own=find_own,
+        judge=_judge(workspace, models, settings.judge, pace) if settings.judge else None,
+    )
+
+
+def asked_model(models: ModelCache, name: str, answers: AnswerStore, pace: "Pace") -> "AskedModel":
+    """Return what asks a model, here or behind an address. Raises ModelError."""
+    if is_endpoint(name):
+        from core.evaluation.endpoint_model import EndpointModel
+
+        return EndpointModel(find_endpoint(name), answers, pace)
+    from core.evaluation.language_model import FuataLM
+
+    return FuataLM(models.get(name), answers, pace)
+
+
+def _judge(workspace: Workspace, models: ModelCache, name: str, pace: "Pace") -> "Judge":
+    """Return what asks another model; its answers are kept like all others."""
+
+    def ask(questions: Sequence[str]) -> list[str]:
+        from lm_eval.api.instance import Instance
+
+        known = name if is_endpoint(name) else model_fingerprint(models.find(name))
+        lm = asked_model(models, name, AnswerStore(workspace.database, known), pace)
+        options = {"until": [], "max_gen_toks": _JUDGED_TOKENS, "do_sample": False}
+        requests = [
+            Instance(
+                request_type="generate_until", doc={}, idx=0,
+                arguments=(lm.apply_chat_template([{"role": "user", "content": one}]), options),
+            )
+            for one in questions
+        ]  # fmt: skip
+        return lm.generate_until(requests)
+
+    return ask
 
 
 def refuse_code(_programs: object) -> list[bool]:
@@ -238,10 +354,12 @@ def data_folder(settings: EvaluationSettings) -> DataFolder | None:
 
 
 def _evaluated(
-    loaded: "LoadedTask", lm: "FuataLM", settings: EvaluationSettings, counter: _Counter
+    loaded: "LoadedTask", lm: "AskedModel", settings: EvaluationSettings, counter: _Counter
 ) -> dict[str, Any]:
     """Return what lm-eval makes of a task."""
     from lm_eval.evaluator import evaluate
+
+    from core.evaluation.tasks import how_asked
 
     build = loaded.task.build_all_requests
 
@@ -255,12 +373,9 @@ def _evaluated(
         found: dict[str, Any] = evaluate(
             lm=lm,
             task_dict={"tasks": {loaded.name: loaded.task}, "groups": {}},
-            limit=settings.limit,
             bootstrap_iters=_BOOTSTRAP,
             log_samples=True,
-            system_instruction=settings.system or None,
-            apply_chat_template=settings.chat_template,
-            fewshot_as_multiturn=settings.few_shot_as_turns,
+            **how_asked(loaded, settings),
             confirm_run_unsafe_code=True,  # ours alone, which run in the sandbox
         )
     return found

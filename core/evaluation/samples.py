@@ -4,7 +4,7 @@ models question by question.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,10 +55,15 @@ def stderr_of(
 
 
 def as_sample_rows(
-    samples: Sequence[Mapping[str, Any]], result: ResultRow, metric: str, used_filter: str
+    samples: Sequence[Mapping[str, Any]],
+    result: ResultRow,
+    metric: str,
+    used_filter: str,
+    is_seen: Callable[[Mapping[str, Any]], bool] = lambda _: False,
 ) -> list[SampleRow]:
     """Return samples as rows; the score is by the metric that stands for the task, and stands in the
-    rows of its filter alone.
+    rows of its filter alone. ``is_seen`` says of a question's data whether the model was trained on
+    it.
     """
     rows: list[SampleRow] = []
     for one in samples:
@@ -71,7 +76,8 @@ def as_sample_rows(
             "question": int(one["doc_id"]),
             "filter": str(one["filter"]),
             "score": _score(one.get(metric), metric) if is_main else None,
-            "cluster": _cluster(one["doc"]),
+            "seen": int(is_seen(one["doc"])),
+                "cluster": _cluster(one["doc"]),
             "prompt": prompt, "answer": answer, "gold": gold,
             "sample": json.dumps(_rest(one), ensure_ascii=False, default=str),
         })  # fmt: skip

@@ -19,6 +19,8 @@ class EvaluationSettings:
     chat_template: bool = False  # asked in the model's chat template, else as plain text
     few_shot_as_turns: bool = False  # examples as turns of the conversation, not in one
     system: str = ""  # a system prompt, before what a task itself says
+    helm: bool = False  # also perturbed, and seen from all of HELM's sides
+    judge: str = ""  # the model that grades what takes a judge
     run_code: bool = False  # programs that a model writes may be run, in the sandbox
 
     def __post_init__(self) -> None:

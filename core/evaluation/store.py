@@ -160,6 +160,18 @@ class EvaluationStore:
         rows = self._database.query(sql, [name, model, task, *numbers])
         return cast("list[SampleRow]", rows)
 
+    def unseen_scores(self, name: str, model: str, task: str) -> tuple[int, list[float]]:
+        """Return how many of a task's questions the model was trained on, and the scores of the
+        others.
+        """
+        rows = self._database.query(
+            "SELECT seen, score FROM evaluation_samples JOIN evaluations "
+            "ON evaluations.id = evaluation_id WHERE name = ? AND model = ? AND task = ? "
+            "AND score IS NOT NULL",
+            [name, model, task],
+        )
+        return sum(row["seen"] for row in rows), [row["score"] for row in rows if not row["seen"]]
+
     def scores(self, name: str, model: str, task: str) -> dict[int, tuple[float, str]]:
         """Return each question's score and cluster, by the first filter of the task."""
         rows = self._database.query(

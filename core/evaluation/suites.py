@@ -102,6 +102,11 @@ SUITES = {
         reads="HumanEval.jsonl.gz",
         found_by=(r"human-?_?eval[^/]*\.jsonl(?:\.gz)?", r"openai_humaneval/.+\.parquet"),
     ),
+    "openai_evals": Suite(
+        title="OpenAI Evals", source="openai/evals", licence="MIT; some data CC BY, CC BY-NC",
+        metric="accuracy", questions=0, folders=(), few_shot=0, prefixes=("evals:",),
+        reads="registry/evals/*.yaml, registry/data", found_by=(r"registry/evals/[^/]+\.ya?ml",),
+    ),
     "ifeval": Suite(
         title="IFEval", source="Zhou et al. 2023, arXiv 2311.07911", licence="Apache-2.0",
         metric="instructions followed", questions=541, folders=("ifeval",), few_shot=0,

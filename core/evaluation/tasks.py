@@ -6,20 +6,27 @@ Loads lm-eval, so it belongs in a process of its own.
 import logging
 import random
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.datasets.conversation import Example, Turn
 from core.errors import DataError, EvaluationError
+from core.evaluation.helm.perturb import MARK, PERTURBATIONS, perturbed
 from core.evaluation.layouts.find import find_splits
 from core.evaluation.layouts.folder import DataFolder, Row, Splits
 from core.evaluation.metrics import Extracted, squad_v2_scores
+from core.evaluation.openai_evals import PREFIX as EVALS_PREFIX
+from core.evaluation.openai_evals import Judge, Messages, eval_named, eval_task, list_evals
+from core.evaluation.own_benchmarks import PREFIX as OWN_PREFIX
+from core.evaluation.own_benchmarks import OwnBenchmark, own_benchmark_task
 from core.evaluation.own_tasks import CodeCheck, own_task
+from core.evaluation.pocket_families import POCKET_TASKS, pocket_task
 from core.evaluation.settings import EvaluationSettings
-from core.evaluation.suites import BUNDLED_FOLDER, SUITES
+from core.evaluation.suites import SUITES
 from core.text import shortened
 
 if TYPE_CHECKING:
@@ -38,7 +45,30 @@ class LoadedTask:
 
     task: "Task"
     name: str
-    note: str  # what is to be known of its data, '' for nothing
+    note: str = ""  # what is to be known of its data
+    renders: bool = False  # whether its prompts stand in the model's style already
+    asks: Callable[[Mapping[str, Any]], str] | None = None  # a question alone, where it renders
+
+    def question(self, doc: Mapping[str, Any]) -> str:
+        """Return a question as it stands in the data, without examples and template."""
+        if self.asks is not None:
+            return self.asks(doc)
+        if self.task.should_decontaminate():
+            return str(self.task.doc_to_decontamination_query(doc))
+        return str(self.task.doc_to_text(doc))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSources:
+    """What tasks are made of, for one model."""
+
+    folder: DataFolder | None  # None stands for the hub
+    few_shot: int | None  # examples before each question; None: the task's own number
+    check_code: CodeCheck
+    render_messages: Callable[[Messages], str]
+    render_turns: Callable[[Sequence[Turn]], str]
+    find_own: Callable[[str], tuple[OwnBenchmark, Sequence[Example]]]
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +80,20 @@ class TaskGroup:
     is_weighted: bool  # by their questions, else each counts alike
 
 
-def expand(names: Iterable[str]) -> tuple[list[str], list[TaskGroup]]:
+def expand(
+    names: Iterable[str], folder: DataFolder | None = None
+) -> tuple[list[str], list[TaskGroup]]:
     """Return the tasks that names of tasks, groups, tags and suites stand for, each once, and the
-    groups among them.
+    groups among them; OpenAI Evals are those of a folder's registry.
 
     Raises EvaluationError for a name that is none.
     """
     tasks: dict[str, None] = {}
     groups: dict[str, TaskGroup] = {}
     for name in names:
-        if name in SUITES and SUITES[name].tasks:
+        if name == "openai_evals":
+            members = [f"{EVALS_PREFIX}{one}" for one in list_evals(folder)] if folder else []
+        elif name in SUITES and SUITES[name].tasks:
             members, inner = expand(SUITES[name].tasks)
             groups[name] = TaskGroup(name, tuple(members), is_weighted=False)
             groups |= {one.name: one for one in inner}
@@ -72,7 +106,8 @@ def expand(names: Iterable[str]) -> tuple[list[str], list[TaskGroup]]:
 def _members(name: str, groups: dict[str, TaskGroup]) -> list[str]:
     from lm_eval.tasks._index import Kind
 
-    if name == _SQUAD_V2 or own_task(name, lambda _: []) is not None:
+    is_ours = _is_rendered(name) or own_task(name, lambda _: []) is not None
+    if name == _SQUAD_V2 or is_ours:
         return [name]
     entry = _index_of(name)[name]
     if entry.kind is Kind.TAG:
@@ -91,51 +126,131 @@ def _members(name: str, groups: dict[str, TaskGroup]) -> list[str]:
     return members
 
 
-def load_task(
-    name: str, folder: DataFolder | None, few_shot: int | None, check_code: CodeCheck
-) -> LoadedTask:
-    """Return a task with the questions that lie in a folder, or on the hub where none is given.
+def load_task(name: str, sources: TaskSources) -> LoadedTask:
+    """Return a task with its questions: of a folder, of the hub where none is given, of a registry of
+    OpenAI Evals, or of a user's own dataset.
 
-    ``few_shot`` examples, by default as many as the task itself asks for. Raises DataError where its
-    data are missing or damaged, EvaluationError where the task cannot run.
+    Raises DataError where its data are missing or damaged, EvaluationError where the task cannot
+    run.
     """
+    name, _, perturbation = name.partition(MARK)
+    if perturbation and _is_rendered(name):
+        loaded = _load(name, _perturbing(sources, perturbation))
+        return replace(loaded, name=f"{name}{MARK}{perturbation}")
+    loaded = _load(name, sources)
+    return _perturbed(loaded, perturbation) if perturbation else loaded
+
+
+def _perturbing(sources: TaskSources, perturbation: str) -> TaskSources:
+    """Return sources that write what a user says otherwise, before it stands in a template."""
+    write = PERTURBATIONS[perturbation]
+
+    def turns(said: Sequence[Turn]) -> str:
+        return sources.render_turns(
+            [
+                replace(one, text=write(one.text), input=write(one.input))
+                if one.role == "user"
+                else one
+                for one in said
+            ]
+        )
+
+    def messages(said: Messages) -> str:
+        return sources.render_messages(
+            [
+                {**one, "content": write(one["content"])} if one["role"] == "user" else one
+                for one in said
+            ]
+        )
+
+    return replace(sources, render_turns=turns, render_messages=messages)
+
+
+def _perturbed(loaded: LoadedTask, perturbation: str) -> LoadedTask:
+    """Return a task whose questions are written otherwise; its examples stay."""
+    task = loaded.task
+    write = task.doc_to_text
+
+    def written(doc: Any, *of_examples: Any) -> Any:
+        # lm-eval names what examples are written by, and nothing for the question itself
+        text = write(doc, *of_examples)
+        is_question = not of_examples and isinstance(text, str)
+        return perturbed(text, perturbation) if is_question else text
+
+    task.doc_to_text = written
+    return replace(loaded, name=f"{loaded.name}{MARK}{perturbation}")
+
+
+def _load(name: str, sources: TaskSources) -> LoadedTask:
+    """Return a task as it is."""
     from lm_eval.api.task import ConfigurableTask
 
+    folder, few_shot = sources.folder, sources.few_shot
     if name == _SQUAD_V2:
-        return _finished(_squad_v2(folder), name, few_shot, "")
-    config = own_task(name, check_code) or _config_of(name)
+        return _finished(LoadedTask(_squad_v2(folder), name), few_shot)
+    if _is_rendered(name):
+        config, docs = _rendered_task(name, sources)
+        config["custom_dataset"] = lambda **_: _Lazy({"test": lambda: docs}, name)
+        asks = config.pop("asks")
+        task = ConfigurableTask(config=config)
+        return _finished(LoadedTask(task, name, renders=True, asks=asks), None)
+    config = own_task(name, sources.check_code) or _config_of(name)
     note = ""
     dataset, part = config["dataset_path"], config.get("dataset_name") or ""
-    home = DataFolder(BUNDLED_FOLDER) if dataset.startswith("fuata/") else folder
-    if home is not None:
-        splits = find_splits(home, dataset, part)
+    if folder is not None:
+        splits = find_splits(folder, dataset, part)
         note = _fit_splits(config, splits, few_shot)
         config["custom_dataset"] = lambda **_: _Lazy(splits, name)
     config = {
         key: value for key, value in config.items() if key not in {"tag", "group", "task_list"}
     }
-    task = ConfigurableTask(config=config)
-    return _finished(task, name, few_shot, note)
+    return _finished(LoadedTask(ConfigurableTask(config=config), name, note), few_shot)
 
 
-def build_requests(task: "Task", lm: Any, settings: EvaluationSettings) -> "list[Instance]":
+def _is_rendered(name: str) -> bool:
+    """Return whether a task's prompts are written in the model's own style whatever is asked for."""
+    return name in POCKET_TASKS or name.startswith((OWN_PREFIX, EVALS_PREFIX))
+
+
+def _rendered_task(name: str, sources: TaskSources) -> tuple[dict[str, Any], list[Row]]:
+    """Return a task whose prompts are written in the model's own style, and its questions."""
+    if name in POCKET_TASKS:
+        return pocket_task(name, sources.render_turns)
+    if name.startswith(EVALS_PREFIX):
+        spec = eval_named(sources.folder, name)
+        return eval_task(spec, sources.render_messages, sources.judge)
+    benchmark, rows = sources.find_own(name.removeprefix(OWN_PREFIX))
+    return own_benchmark_task(benchmark, rows, sources.render_turns, sources.check_code)
+
+
+def how_asked(loaded: LoadedTask, settings: EvaluationSettings) -> dict[str, Any]:
+    """Return how a task's prompts are made, as `evaluate` of lm-eval takes it."""
+    in_template = settings.chat_template and not loaded.renders
+    return {
+        "limit": settings.limit,
+        "system_instruction": (settings.system or None) if not loaded.renders else None,
+        "apply_chat_template": in_template,
+        "fewshot_as_multiturn": settings.few_shot_as_turns and in_template,
+    }
+
+
+def build_requests(loaded: LoadedTask, lm: Any, settings: EvaluationSettings) -> "list[Instance]":
     """Return what a task asks a model class, as `evaluate` of lm-eval builds it."""
-    task.build_all_requests(
-        limit=settings.limit,
+    asked = how_asked(loaded, settings)
+    loaded.task.build_all_requests(
         rank=0,
         world_size=1,
-        system_instruction=settings.system or None,
-        apply_chat_template=settings.chat_template,
-        fewshot_as_multiturn=settings.few_shot_as_turns,
-        chat_template=lm.apply_chat_template if settings.chat_template else None,
-        tokenizer_name=lm.tokenizer_name if settings.chat_template else "",
+        chat_template=lm.apply_chat_template if asked["apply_chat_template"] else None,
+        tokenizer_name=lm.tokenizer_name if asked["apply_chat_template"] else "",
+        **asked,
     )
-    instances: list[Instance] = task.instances
+    instances: list[Instance] = loaded.task.instances
     return instances
 
 
-def _finished(task: "Task", name: str, few_shot: int | None, note: str) -> LoadedTask:
+def _finished(loaded: LoadedTask, few_shot: int | None) -> LoadedTask:
     """Set how many examples a task shows, as lm-eval's own `simple_evaluate` does."""
+    task = loaded.task
     own = task.get_config("num_fewshot")
     # a task that is made for none keeps to that
     if few_shot is not None and own != 0:
@@ -143,7 +258,7 @@ def _finished(task: "Task", name: str, few_shot: int | None, note: str) -> Loade
     elif own is None:
         task.set_config(key="num_fewshot", value=0)
     task.set_fewshot_seed(seed=_SEED)
-    return LoadedTask(task, name, note)
+    return loaded
 
 
 def _fit_splits(config: dict[str, Any], splits: Splits, few_shot: int | None) -> str:

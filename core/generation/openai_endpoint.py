@@ -74,8 +74,9 @@ class Endpoint:
 
     def _respond(self, turns: Sequence[Turn], sampling: Sampling) -> Response:
         messages = [{"role": turn.role, "content": turn_text(turn, named=False)} for turn in turns]
-        answer = self._post(
-            {"model": self.model, "messages": messages, **_asked_sampling(sampling)}
+        answer = self.ask(
+            "chat/completions",
+            {"model": self.model, "messages": messages, **_asked_sampling(sampling)},
         )
         try:
             [choice, *_] = answer["choices"]
@@ -96,7 +97,11 @@ class Endpoint:
             _FINISHED.get(reason, "end"),
         )
 
-    def _post(self, question: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, path: str, question: dict[str, Any]) -> dict[str, Any]:
+        """Post a question to a path below the address, and return what it answers.
+
+        Raises ModelError when the address does not answer as it should.
+        """
         import httpx
 
         key = os.environ.get(KEY_VARIABLE)
@@ -104,7 +109,7 @@ class Endpoint:
         for further in range(_TRIES - 1, -1, -1):
             try:
                 answer = httpx.post(
-                    f"{self.address}/chat/completions",
+                    f"{self.address}/{path}",
                     json=question,
                     headers=headers,
                     timeout=_TIMEOUT_S,

@@ -172,6 +172,7 @@ def m008_evaluations(db: Database) -> Any:
             question INTEGER NOT NULL,              -- its place in the task's data, from 0
             filter TEXT NOT NULL,                   -- lm-eval's, by which an answer was read
             score REAL,                             -- by the metric that stands for the task
+            seen INTEGER NOT NULL,                  -- whether it stands in the rows that the model was trained on
             cluster TEXT NOT NULL,                  -- what it shares with other questions, as a passage; '' for nothing
             prompt TEXT NOT NULL,
             answer TEXT NOT NULL,                   -- what the model said or chose
@@ -187,4 +188,22 @@ def m008_evaluations(db: Database) -> Any:
             answer TEXT NOT NULL,                   -- JSON: log-probability and whether greedy, or a text
             PRIMARY KEY (model, request)
         ) WITHOUT ROWID
+    """)
+
+
+@engine_tables()
+def m009_own_benchmarks(db: Database) -> Any:
+    """Keep benchmarks that users made of their datasets."""
+    db.execute("""
+        CREATE TABLE own_benchmarks (
+            name TEXT PRIMARY KEY,
+            content_hash TEXT NOT NULL,             -- of the dataset's version
+            split TEXT NOT NULL,                    -- train, validation or test; '' for all rows
+            check_name TEXT NOT NULL,               -- exact, contains, f1, …, python
+            pattern TEXT NOT NULL,
+            code TEXT NOT NULL,
+            max_new_tokens INTEGER NOT NULL,
+            after_runs INTEGER NOT NULL,            -- whether it is asked of every finished run
+            created_at TEXT NOT NULL
+        )
     """)

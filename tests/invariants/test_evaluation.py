@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from core.errors import EvaluationError, SettingsError, StoppedError
+from core.evaluation.layouts.folder import DataFolder
 from core.evaluation.run import run_evaluation
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
-from core.evaluation.tasks import expand, load_task, quiet_libraries
+from core.evaluation.tasks import TaskSources, expand, load_task, quiet_libraries
 from core.processes.messages import Progress
 from core.storage.workspace import Workspace
 from tests.benchmark_data import SUBJECTS, write_mmlu, write_squad, write_super_glue
@@ -41,6 +42,20 @@ def evaluation(workspace: Workspace, tasks: list[str], data: Path | None, **more
     return EvaluationStore(workspace).create("", ["pocket"], tasks, settings)
 
 
+def sources(data: Path, shots: int) -> TaskSources:
+    def missing(*_: Any) -> Any:
+        raise NotImplementedError
+
+    return TaskSources(
+        folder=DataFolder(data),
+        few_shot=shots,
+        check_code=lambda _: [False],
+        render_messages=missing,
+        render_turns=missing,
+        find_own=missing,
+    )
+
+
 def results(workspace: Workspace, name: str) -> dict[str, Any]:
     return {one["task"]: one for one in EvaluationStore(workspace).results(name)}
 
@@ -53,7 +68,6 @@ def test_requests_and_scores_are_those_of_lm_eval_s_own_class(
     from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from core.evaluation.layouts.folder import DataFolder
     from core.prompts.chat_template import find_style
 
     quiet_libraries()
@@ -66,7 +80,7 @@ def test_requests_and_scores_are_those_of_lm_eval_s_own_class(
     ours = evaluation(workspace, names, data, few_shot=shots, chat_template=chat)
     run_evaluation(workspace, ours, lambda _: None)
     for name in names:
-        task = load_task(name, DataFolder(data), shots, lambda _: [False]).task
+        task = load_task(name, sources(data, shots)).task
         found = evaluate(
             theirs, {"tasks": {name: task}}, bootstrap_iters=0, apply_chat_template=chat
         )

@@ -117,7 +117,7 @@ class Board {
       this.showSentences(shown);
       requestAnimationFrame(() => this.draw());
     }
-    if (ended) this.trigger("ended");
+    if (ended) this.trigger("completed");
   }
 
   /** @param {Shown} shown */
@@ -204,7 +204,7 @@ class Board {
     if (what === "delete" && !confirm(`Delete ${this.shown.name} with its results?`)) return;
     const answer = await this.server.change_evaluation({ name: this.shown.name, what });
     if (answer?.error) part(this.element, "state").textContent = answer.error;
-    else if (what === "delete") this.trigger("ended");
+    else if (what === "delete") this.trigger("completed");
     else this.read();
   }
 
@@ -252,7 +252,7 @@ export function restWords({ sentences, shown, baseline, models }, listed) {
   const rest = left > 0 ? `${left} more tasks show no difference. ` : "";
   const made = sentences.length === 1 ? "One comparison" : `${sentences.length} comparisons`;
   const seen = shown === 0 ? "none shows a difference" : `${shown} of them shown`;
-  return `${rest}${made} with ${baseline}, question by question; ${seen}, their number allowed for (Holm).`;
+  return `${rest}${made} with ${baseline}, question by question; ${seen} (Holm).`;
 }
 
 /** @param {Question} question */

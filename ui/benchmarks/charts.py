@@ -56,7 +56,7 @@ def draw_scores(report: EvaluationReport) -> Figure | None:
     layout = {
         "height": 130 + _ROW_PX * len(lines),
         "margin": {"l": 10, "r": 20, "t": 34, "b": 50},
-        "xaxis": {"title": {"text": "score, with its 95 % interval"}, "fixedrange": True},
+        "xaxis": {"title": {"text": "score, with its<br>95 % interval"}, "fixedrange": True},
         "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True,
                   "ticklabelstandoff": 8},
         "showlegend": len(traces) > 1,
@@ -125,7 +125,7 @@ def draw_differences(report: EvaluationReport) -> Figure | None:
         "height": 110 + _ROW_PX * len(found),
         "margin": {"l": 10, "r": 20, "t": 20, "b": 66},
         "xaxis": {
-            "title": {"text": f"points more than {report.baseline},<br>with their 95 % interval"},
+            "title": {"text": f"points more than<br>{report.baseline}"},
             "fixedrange": True, "zeroline": False,
         },
         "yaxis": {"autorange": "reversed", "automargin": True, "fixedrange": True,

@@ -27,11 +27,14 @@ def ask_plan(
         words += ["--data", settings.data]
     for option, value in (("--few-shot", settings.few_shot), ("--limit", settings.limit)):
         words += [option, str(value)] if value is not None else []
+    if settings.judge:
+        words += ["--judge", settings.judge]
     if settings.system:
         words += [f"--system={settings.system}"]
     for option, is_on in (
         ("--chat-template", settings.chat_template),
         ("--few-shot-as-turns", settings.few_shot_as_turns),
+        ("--helm", settings.helm),
         ("--run-code", settings.run_code),
     ):
         words += [option] if is_on else []

@@ -10,13 +10,15 @@ from typing import Any
 import gradio as gr
 
 from core.errors import SettingsError
+from core.evaluation.choices import is_endpoint
 from core.evaluation.layouts.folder import DataFolder
 from core.evaluation.sandbox.run_code import protection, protection_text
 from core.evaluation.settings import EvaluationSettings
-from core.evaluation.suites import SUITES
 from core.storage.atomic_write import write_file
 from ui.benchmarks.board import EXPORTS, board_functions, export_content
+from ui.benchmarks.own import lay_out_own, wire_own
 from ui.benchmarks.plan_card import ask_plan, plan_markup
+from ui.benchmarks.suites_menu import suite_choices, suites_in
 from ui.benchmarks.views import evaluation_choice
 from ui.error_messages import shows_user_errors
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
@@ -35,10 +37,12 @@ class _Form:
     tasks: gr.Textbox
     data: gr.Textbox
     limit: gr.Number
-    few_shot: gr.Number
+    few_shot: gr.Dropdown
     chat_template: gr.Checkbox
     as_turns: gr.Checkbox
     system: gr.Textbox
+    helm: gr.Checkbox
+    judge: gr.Dropdown
     run_code: gr.Checkbox
     name: gr.Textbox
 
@@ -47,7 +51,7 @@ class _Form:
         """Everything that decides what is asked, in the order handlers take it."""
         return [
             self.models, self.suites, self.tasks, self.data, self.limit, self.few_shot,
-            self.chat_template, self.as_turns, self.system, self.run_code,
+            self.chat_template, self.as_turns, self.system, self.helm, self.judge, self.run_code,
         ]  # fmt: skip
 
 
@@ -55,6 +59,7 @@ def build_benchmarks_tab(services: Services, tab: gr.Tab | None = None) -> None:
     """Lay the screen out and wire it; opening ``tab`` offers models made since."""
     handlers = _Handlers(services)
     form = _lay_out_form(services)
+    own = lay_out_own(services)
     with gr.Row():
         plan = gr.Button("Check first", elem_id="plan-evaluation")
         start = gr.Button("Start", variant="primary", elem_id="start-evaluation")
@@ -68,7 +73,7 @@ def build_benchmarks_tab(services: Services, tab: gr.Tab | None = None) -> None:
         )
     board = gr.HTML(
         json.dumps({}),
-        **static_files(Path(__file__).parent, "board", "ended"),
+        **static_files(Path(__file__).parent, "board", "completed"),
         server_functions=board_functions(services),
         apply_default_css=False,
         elem_id="evaluation-board",
@@ -85,6 +90,11 @@ def build_benchmarks_tab(services: Services, tab: gr.Tab | None = None) -> None:
         opened, [chosen.change, baseline.input], handlers.show, [chosen, baseline],
         [board, baseline], api_name="show_evaluation", **FOLLOWING,
     )  # fmt: skip
+    wire_own(own, services, form.suites)
+    opened.then(
+        handlers.offer_data, None, [own.dataset, form.suites, form.judge],
+        api_visibility="private", **QUIET,
+    )  # fmt: skip
     plan.click(handlers.plan, form.asked, card, api_name="plan_evaluation", concurrency_limit=None)
     begun = start.click(
         handlers.start, [form.name, *form.asked], [chosen, form.name, card],
@@ -94,7 +104,7 @@ def build_benchmarks_tab(services: Services, tab: gr.Tab | None = None) -> None:
         handlers.show, [chosen, baseline], [board, baseline], api_visibility="private", **FOLLOWING
     )
     # an event of our own, that board.js triggers
-    board.ended(handlers.offer, chosen, chosen, api_name="offer_evaluations", **QUIET)
+    board.completed(handlers.offer, chosen, chosen, api_name="offer_evaluations", **QUIET)
     form.data.change(
         handlers.look, form.data, form.suites, api_name="look_into_folder", **FOLLOWING
     )
@@ -114,11 +124,12 @@ def _lay_out_form(services: Services) -> _Form:
     )
     with gr.Row():
         models = gr.Dropdown(
-            services.model_choices(), multiselect=True, label="Models",
-            info="The first is what others are compared with.", elem_id="evaluation-models",
+            services.model_choices(), multiselect=True, label="Models", allow_custom_value=True,
+            info="The first is what others are compared with. http://HOST:PORT/v1#MODEL will do, too.",
+            elem_id="evaluation-models",
         )  # fmt: skip
         suites = gr.Dropdown(
-            _suite_choices(), value=[_BUNDLED], multiselect=True, label="Benchmarks",
+            suite_choices(services), value=[_BUNDLED], multiselect=True, label="Benchmarks",
             info="pocket's families comes with Fuata; others read a folder.",
             elem_id="evaluation-suites",
         )  # fmt: skip
@@ -133,47 +144,55 @@ def _lay_out_form(services: Services) -> _Form:
             info="The first so many; 0 for all.", elem_id="evaluation-limit",
         )  # fmt: skip
     with gr.Accordion("Advanced", open=False, elem_id="evaluation-advanced"):
-        tasks = gr.Textbox(
+        advanced = _lay_out_advanced(services)
+    return _Form(models=models, suites=suites, data=data, limit=limit, **advanced)
+
+
+def _lay_out_advanced(services: Services) -> dict[str, Any]:
+    """Lay out what most evaluations leave as it is, and return it by the form's names."""
+    found: dict[str, Any] = {
+        "tasks": gr.Textbox(
             label="More tasks, by lm-eval's names", placeholder="mmlu_anatomy, boolq",
             elem_id="evaluation-tasks",
+        )
+    }  # fmt: skip
+    with gr.Row():
+        found["few_shot"] = gr.Dropdown(
+            [("as many as the task shows", ""), ("none", "0"), "1", "2", "3", "5", "10", "25"],
+            value="", label="Examples before each question", elem_id="evaluation-few-shot",
         )  # fmt: skip
-        with gr.Row():
-            few_shot = gr.Number(
-                None, precision=0, minimum=0, maximum=100, label="Examples before each question",
-                info="Empty: as many as the task shows.", elem_id="evaluation-few-shot",
-            )  # fmt: skip
-            name = gr.Textbox(label="Name", placeholder="evaluation-1", elem_id="evaluation-name")
-        with gr.Row():
-            chat_template = gr.Checkbox(
-                label="Ask in each model's chat template",
-                info="A tuned model is asked as it was tuned. Published scores are mostly of plain text.",
-                elem_id="evaluation-chat",
-            )  # fmt: skip
-            as_turns = gr.Checkbox(
-                label="Examples as turns of the conversation", elem_id="evaluation-turns"
-            )
-        system = gr.Textbox(
-            label="System prompt", lines=2,
-            info="A base model with a better prompt may do as well as a tuned one.",
-            elem_id="evaluation-system",
+        found["name"] = gr.Textbox(
+            label="Name", placeholder="evaluation-1", elem_id="evaluation-name"
+        )
+    with gr.Row():
+        found["chat_template"] = gr.Checkbox(
+            label="Ask in each model's chat template",
+            info="A tuned model is asked as it was tuned. Published scores are mostly of plain text.",
+            elem_id="evaluation-chat",
         )  # fmt: skip
-        run_code = gr.Checkbox(
+        found["as_turns"] = gr.Checkbox(
+            label="Examples as turns of the conversation", elem_id="evaluation-turns"
+        )
+    found["system"] = gr.Textbox(
+        label="System prompt", lines=2,
+        info="A base model with a better prompt may do as well as a tuned one.",
+        elem_id="evaluation-system",
+    )  # fmt: skip
+    with gr.Row():
+        found["helm"] = gr.Checkbox(
+            label="Also HELM's views",
+            info="Each question eight times: as it is, with typing errors, in dialect, with other names …",
+            elem_id="evaluation-helm",
+        )  # fmt: skip
+        found["run_code"] = gr.Checkbox(
             label="Run programs that models write (HumanEval)",
             info=protection_text(protection()), elem_id="evaluation-code",
         )  # fmt: skip
-    return _Form(
-        models,
-        suites,
-        tasks,
-        data,
-        limit,
-        few_shot,
-        chat_template,
-        as_turns,
-        system,
-        run_code,
-        name,
-    )
+    found["judge"] = gr.Dropdown(
+        [("none", ""), *services.model_choices()], value="", label="Model that grades",
+        info="For OpenAI Evals that are graded by one.", elem_id="evaluation-judge",
+    )  # fmt: skip
+    return found
 
 
 def _lay_out_files() -> tuple[gr.Button, gr.Dropdown, gr.UploadButton, gr.HTML, gr.File]:
@@ -194,14 +213,6 @@ def _lay_out_files() -> tuple[gr.Button, gr.Dropdown, gr.UploadButton, gr.HTML, 
     return export, form_of, brought, told, file
 
 
-def _suite_choices(found: set[str] | None = None) -> list[tuple[str, str]]:
-    """Return the suites; those whose data a folder holds are said to be there."""
-    return [
-        (f"{one.title}{' · in the folder' if found and name in found else ''}", name)
-        for name, one in SUITES.items()
-    ]
-
-
 class _Handlers:
     """What the screen's events do."""
 
@@ -212,11 +223,19 @@ class _Handlers:
         """Offer what is there now; without a choice, the newest run beside its base."""
         known = self.services.model_choices()
         names = [name for _, name in known]
-        kept = [name for name in models or [] if name in names]
+        kept = [name for name in models or [] if name in names or is_endpoint(name)]
         if not kept:
             newest = self.services.newest_model()
             kept = [names[0], newest] if newest else names[:1]
         return gr.Dropdown(known, value=kept), self.offer(chosen), gr.Dropdown()
+
+    def offer_data(self) -> Any:
+        """Offer the datasets, benchmarks and models that there are now."""
+        return (
+            gr.Dropdown(self.services.dataset_choices()),
+            gr.Dropdown(suite_choices(self.services)),
+            gr.Dropdown([("none", ""), *self.services.model_choices()]),
+        )
 
     def offer(self, chosen: str | None) -> Any:
         """Offer the evaluations, the one that is chosen or the latest."""
@@ -248,10 +267,7 @@ class _Handlers:
     @shows_user_errors
     def look(self, folder: str | None) -> Any:
         """Say which suites' data a folder holds."""
-        path = Path((folder or "").strip()).expanduser()
-        if not (folder or "").strip() or not path.is_dir():
-            return gr.Dropdown(_suite_choices())
-        return gr.Dropdown(_suite_choices(_suites_in(DataFolder(path))))
+        return gr.Dropdown(suite_choices(self.services, suites_in(folder or "")))
 
     @shows_user_errors
     def write(self, name: str | None, wanted: str) -> Any:
@@ -276,10 +292,12 @@ def _read(  # noqa: PLR0913 - the form's fields, as Gradio hands them over
     tasks: str | None,
     data: str | None,
     limit: float | None,
-    few_shot: float | None,
+    few_shot: str | None,
     chat_template: bool,  # noqa: FBT001
     as_turns: bool,  # noqa: FBT001
     system: str | None,
+    helm: bool,  # noqa: FBT001
+    judge: str | None,
     run_code: bool,  # noqa: FBT001
 ) -> tuple[list[str], list[str], EvaluationSettings]:
     """Return what a form asks for. Raises SettingsError naming all that is wrong."""
@@ -301,15 +319,12 @@ def _read(  # noqa: PLR0913 - the form's fields, as Gradio hands them over
         EvaluationSettings(
             data=folder,
             limit=int(limit) if limit else None,
-            few_shot=None if few_shot is None else int(few_shot),
+            few_shot=int(few_shot) if few_shot else None,
             chat_template=bool(chat_template),
             few_shot_as_turns=bool(as_turns and chat_template),
             system=(system or "").strip(),
+            helm=bool(helm),
+            judge=judge or "",
             run_code=bool(run_code),
         ),
     )
-
-
-def _suites_in(folder: DataFolder) -> set[str]:
-    """Return the suites some of whose data lie in a folder."""
-    return {name for name, one in SUITES.items() if any(map(folder.find, one.found_by))}

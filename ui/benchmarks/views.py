@@ -46,7 +46,8 @@ def evaluation_choice(row: EvaluationRow) -> tuple[str, str]:
     """Return an evaluation as a choice of a menu."""
     models = ", ".join(json.loads(row["models"]))
     tasks = ", ".join(title_of(task) for task in json.loads(row["tasks"])[:3])
-    return f"{row['name']} · {models} · {tasks} · {_STATE_WORDS[row['state']]}", row["name"]
+    state = "going on" if row["state"] in GOING_ON else _STATE_WORDS[row["state"]]
+    return f"{row['name']} · {models} · {tasks} · {state}", row["name"]
 
 
 def evaluation_view(
@@ -109,7 +110,10 @@ def cell_view(cell: Cell) -> Shown:
     interval = ""
     if cell.low is not None and cell.high is not None:
         digits = 1 if is_share else 3
-        interval = f"{cell.low * factor:.{digits}f} to {cell.high * factor:.{digits}f}"
+        low, high = cell.low, cell.high
+        if is_share:
+            low, high = max(low, 0.0), min(high, 1.0)
+        interval = f"{low * factor:.{digits}f} to {high * factor:.{digits}f}"
     return {
         "text": text, "interval": interval, "metric": cell.metric,
         "questions": f"{cell.questions:,}", "note": "; ".join(cell.notes), "message": cell.message,
