@@ -9,7 +9,7 @@ import threading
 
 from core.errors import EvaluationError
 from core.evaluation.own_benchmarks import PREFIX, OwnBenchmarks
-from core.evaluation.rows import EvaluationState
+from core.evaluation.rows import EvaluationRow, EvaluationState
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore, lock_file
 from core.processes.messages import Progress
@@ -23,6 +23,7 @@ from core.training.settings import read_settings
 log = logging.getLogger(__name__)
 _ENDS_WITHIN_S = 20.0
 _LOOK_S = 0.3
+_GOING_ON = frozenset({EvaluationState.QUEUED, EvaluationState.RUNNING})
 _RUNS_S = 2.0  # how often it is looked whether a run has finished
 
 
@@ -36,10 +37,10 @@ class EvaluationJobs:
         self._waiting: list[str] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._taken = ""  # the one that is run now
         self._current: tuple[str, ChildProcess] | None = None
         for row in self._store.all():
-            going_on = row["state"] in {EvaluationState.QUEUED, EvaluationState.RUNNING}
-            if going_on and not is_held(lock_file(workspace, row["id"])):
+            if row["state"] in _GOING_ON and not is_held(lock_file(workspace, row["id"])):
                 self._store.set_state(
                     row["name"], EvaluationState.INTERRUPTED, "Fuata ended meanwhile. Continue it."
                 )
@@ -54,7 +55,8 @@ class EvaluationJobs:
         """
         with self._changed:
             row = self._store.find(name)
-            if name in self._waiting or is_held(lock_file(self._workspace, row["id"])):
+            # one that has come to rest may have a process that is ending: it is waited for
+            if name in self._waiting or self._goes_on(row):
                 raise EvaluationError(f"The evaluation '{name}' is going on already.")
             self._store.set_state(name, EvaluationState.QUEUED)
             self._waiting.append(name)
@@ -67,9 +69,7 @@ class EvaluationJobs:
                 self._waiting.remove(name)
                 self._store.set_state(name, EvaluationState.STOPPED, "Taken out of the queue.")
                 return
-        if not is_held(lock_file(self._workspace, self._store.find(name)["id"])) and not (
-            self._current and self._current[0] == name
-        ):
+        if not self._goes_on(self._store.find(name)):
             raise EvaluationError(f"The evaluation '{name}' is not going on.")
         self._store.request_stop(name)
 
@@ -90,6 +90,11 @@ class EvaluationJobs:
         if self._current is not None:
             self._current[1].kill()
 
+    def _goes_on(self, row: EvaluationRow) -> bool:
+        """Return whether some process runs an evaluation, or is about to."""
+        has_process = row["name"] == self._taken or is_held(lock_file(self._workspace, row["id"]))
+        return has_process and row["state"] in _GOING_ON
+
     def _work(self) -> None:
         while (name := self._next()) is not None:
             try:
@@ -97,14 +102,15 @@ class EvaluationJobs:
             except Exception:  # a database that cannot be written: the thread outlives it
                 log.exception("The evaluation %s was disturbed", name)
             finally:
-                self._current = None
+                self._current, self._taken = None, ""
 
     def _next(self) -> str | None:
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait(_RUNS_S)
                 self._waiting += self._after_runs()
-            return None if self._closed else self._waiting.pop(0)
+            self._taken = "" if self._closed else self._waiting.pop(0)
+            return self._taken or None
 
     def _after_runs(self) -> list[str]:
         """Write down evaluations of runs that have finished since we began, on the benchmarks that
@@ -132,10 +138,11 @@ class EvaluationJobs:
         while process.is_running:
             with self._changed:
                 self._changed.wait(_LOOK_S)
+        with self._changed:
+            if name in self._waiting:  # it had come to rest, and is to go on
+                return
         state = self._store.find(name)["state"]
-        if state in {EvaluationState.QUEUED, EvaluationState.RUNNING} or (
-            state == EvaluationState.FAILED and not process.failure()
-        ):
+        if state in _GOING_ON or (state == EvaluationState.FAILED and not process.failure()):
             why = process.failure() or f"The evaluation {process.describe_exit()}"
             if process.was_killed:
                 why = (

@@ -167,7 +167,9 @@ def _few_clusters(differences: "np.ndarray", clusters: Sequence[str]) -> tuple[f
         return -1.0, 1.0, 1.0
     mean, error = _clustered(list(differences), clusters)
     if error == 0:
-        return mean, mean, 1.0 if mean == 0 else 0.0
+        # all clusters alike: by the signs of their differences alone (Fisher's sign flips)
+        p_value = 1.0 if mean == 0 else 2.0**-freedom
+        return (mean, mean, p_value) if p_value < _LEVEL else (-1.0, 1.0, p_value)
     half = float(stats.t.ppf(0.975, freedom)) * error
     return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom))
 

@@ -49,8 +49,8 @@ class EvaluationStore:
                 {
                     "name": name,
                     "state": EvaluationState.QUEUED,
-                    "models": json.dumps(list(models)),
-                    "tasks": json.dumps(list(tasks)),
+                    "models": json.dumps(list(dict.fromkeys(models))),
+                    "tasks": json.dumps(list(dict.fromkeys(tasks))),
                     "settings": settings.to_json(),
                     "versions": "{}",
                     "created_at": now(),

@@ -8,14 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from core.datasets.dataset import load_dataset
+from core.datasets.store import DatasetStore
 from core.errors import EvaluationError, SettingsError, StoppedError
+from core.evaluation.background import EvaluationJobs
 from core.evaluation.layouts.folder import DataFolder
+from core.evaluation.own_benchmarks import OwnBenchmark, OwnBenchmarks
+from core.evaluation.rows import EvaluationState
 from core.evaluation.run import run_evaluation
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
@@ -24,6 +30,10 @@ from core.processes.messages import Progress
 from core.storage.workspace import Workspace
 from tests.benchmark_data import SUBJECTS, write_mmlu, write_squad, write_super_glue
 from tests.conftest import POCKET, ROOT
+from tests.serving import Server, free_port
+from tests.tabs.conftest import wait_until
+from tests.tuning import run, settings
+from ui.api.key import ApiKey
 
 TASKS = [f"mmlu_{subject}" for subject in SUBJECTS]
 
@@ -269,3 +279,82 @@ def test_scores_of_a_file_are_printed_line_by_line(tmp_path: Path) -> None:
         check=False,
     )
     assert failed.returncode == 2 and "line 1: 'continuation' is missing" in failed.stderr
+
+
+def test_a_model_behind_an_address_is_asked_as_one_s_own(
+    workspace: Workspace, data: Path, tmp_path: Path
+) -> None:
+    app = Server(tmp_path / "served", free_port(), ["--api"])
+    app.workspace.mkdir()
+    key = ApiKey(app.workspace).make()
+    app.start()
+    try:
+        address = f"{app.url}/v1"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FUATA_API_KEY", key)
+            patch.setenv("FUATA_API_ADDRESSES", address)
+            models = ["pocket", f"{address}#pocket"]
+            settings = EvaluationSettings(data=str(data), few_shot=0, limit=4)
+            tasks = ["mmlu_anatomy", "squadv2", "pocket_exact", "pocket_choice"]
+            name = EvaluationStore(workspace).create("", models, tasks, settings)
+            run_evaluation(workspace, name, lambda _: None)
+    finally:
+        app.stop()
+    found: dict[str, dict[str, Any]] = {}
+    for one in EvaluationStore(workspace).results(name):
+        found.setdefault(one["task"], {})[one["model"]] = one
+    for task in tasks[:3]:
+        mine, theirs = (json.loads(found[task][model]["metrics"]) for model in models)
+        assert mine == pytest.approx(theirs, nan_ok=True), task
+    refused = found["pocket_choice"][models[1]]["message"]
+    assert "gives no log-probabilities of a conversation" in refused
+
+
+def test_every_run_is_asked_what_was_wished_when_it_has_finished(
+    workspace: Workspace, small_file: Path
+) -> None:
+    dataset = load_dataset(small_file)
+    content_hash = DatasetStore(workspace).keep(dataset)
+    own = OwnBenchmarks(workspace)
+    own.save(
+        OwnBenchmark(
+            name="after", content_hash=content_hash, split=None, check="contains",
+            max_new_tokens=4, after_runs=True,
+        )
+    )  # fmt: skip
+    jobs = EvaluationJobs(workspace)
+    try:
+        run(workspace, small_file, replace(settings(POCKET), epochs=1), name="taught")
+        wait_until(EvaluationStore(workspace).all, bool, 30)
+        [row] = EvaluationStore(workspace).all()
+        assert json.loads(row["models"]) == [str(POCKET), "taught"]
+        wait_until(
+            lambda: EvaluationStore(workspace).find(row["name"])["state"],
+            lambda state: state == "finished",
+            90,
+        )
+        assert {one["model"] for one in EvaluationStore(workspace).results(row["name"])} == {
+            str(POCKET), "taught",
+        }  # fmt: skip
+    finally:
+        jobs.close()
+
+
+def test_an_evaluation_that_died_with_the_app_is_marked_and_can_go_on(workspace: Workspace) -> None:
+    name = evaluation(workspace, ["pocket_choice"], None, limit=4)
+    EvaluationStore(workspace).set_state(name, EvaluationState.RUNNING)
+    jobs = EvaluationJobs(workspace)
+    try:
+        assert EvaluationStore(workspace).find(name)["state"] == "interrupted"
+        jobs.submit(name)
+        with pytest.raises(EvaluationError, match="is going on already"):
+            jobs.submit(name)
+        wait_until(
+            lambda: EvaluationStore(workspace).find(name)["state"],
+            lambda state: state == "finished",
+            60,
+        )
+        with pytest.raises(EvaluationError, match="is not going on"):
+            jobs.stop(name)
+    finally:
+        jobs.close()

@@ -125,7 +125,8 @@ class _Handlers:
         return paragraph(f"Deleted: {found.name}. What was asked stays."), self._offered(rest)
 
     def _offered(self, chosen: list[str]) -> Any:
-        return gr.Dropdown(suite_choices(self.services), value=list(dict.fromkeys(chosen)))
+        names = list(dict.fromkeys(chosen))
+        return gr.Dropdown(suite_choices(self.services), value=names, multiselect=True)
 
 
 def _read(  # noqa: PLR0913 - the form's fields, as Gradio hands them over

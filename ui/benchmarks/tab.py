@@ -227,7 +227,7 @@ class _Handlers:
         if not kept:
             newest = self.services.newest_model()
             kept = [names[0], newest] if newest else names[:1]
-        return gr.Dropdown(known, value=kept), self.offer(chosen), gr.Dropdown()
+        return gr.Dropdown(known, value=kept, multiselect=True), self.offer(chosen), gr.Dropdown()
 
     def offer_data(self) -> Any:
         """Offer the datasets, benchmarks and models that there are now."""
