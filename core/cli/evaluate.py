@@ -118,7 +118,7 @@ def _asked(
         data=str(chosen.data.expanduser().resolve()) if chosen.data else "",
         from_hub=chosen.from_hub, few_shot=chosen.few_shot, limit=chosen.limit,
         chat_template=chosen.chat_template, few_shot_as_turns=chosen.few_shot_as_turns,
-        system=chosen.system, helm=chosen.helm, judge=chosen.judge, run_code=chosen.run_code,
+        system=chosen.system, prompt_apart=chosen.prompt_apart, helm=chosen.helm, judge=chosen.judge, run_code=chosen.run_code,
     )  # fmt: skip
     return list(dict.fromkeys(chosen.models)), tasks, settings
 

@@ -214,6 +214,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--judge", default="", metavar="M", help="the model that grades what takes a judge"
     )
     parser.add_argument(
+        "--prompt-apart", action="store_true",
+        help="ask the first model without the system prompt, and once more with it",
+    )  # fmt: skip
+    parser.add_argument(
         "--run-code", action="store_true", help="let programs that a model writes run, in a sandbox"
     )
     parser.add_argument("--name", default="", help="the evaluation's name")

@@ -19,6 +19,14 @@ CHECK_TITLES: dict[Check, str] = {
 }
 
 
+PROMPTED = " with the prompt"  # behind the name of a model that is asked with the system prompt
+
+
+def bare_name(model: str) -> str:
+    """Return the model that a contender's name stands for, with the prompt or without."""
+    return model.removesuffix(PROMPTED)
+
+
 def is_endpoint(model: str) -> bool:
     """Return whether a model's name is an address."""
     return model.startswith(("http://", "https://"))

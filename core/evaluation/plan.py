@@ -15,7 +15,7 @@ import psutil
 
 from core.errors import UserError
 from core.evaluation.answers import AnswerStore
-from core.evaluation.choices import is_endpoint
+from core.evaluation.choices import bare_name, is_endpoint
 from core.evaluation.run import (
     asked_model,
     data_folder,
@@ -74,7 +74,7 @@ def plan_evaluation(
     names = with_perturbations(expand(tasks, data_folder(settings))[0], settings)
     cache = ModelCache(workspace)
     planned: list[PlannedTask] = []
-    for model in models:
+    for model in settings.contenders(models):
         spent = 0.0
         for name in names:
             tell(f"{name} with {model}")
@@ -106,9 +106,10 @@ def _plan_task(
     try:
         pace = Pace(lambda _kind, _more: None, lambda: False)
         folder = data_folder(settings)
-        loaded = load_task(name, sources_of(workspace, cache, model, settings, folder, pace))
-        known = model if is_endpoint(model) else model_fingerprint(cache.find(model))
-        lm = asked_model(cache, model, AnswerStore(workspace.database, known), pace)
+        settings, bare = settings.for_model(model), bare_name(model)
+        loaded = load_task(name, sources_of(workspace, cache, bare, settings, folder, pace))
+        known = model if is_endpoint(model) else model_fingerprint(cache.find(bare))
+        lm = asked_model(cache, bare, AnswerStore(workspace.database, known), pace)
         with contextlib.redirect_stdout(sys.stderr):
             requests = build_requests(loaded, lm, settings)
     except UserError as error:

@@ -3,7 +3,7 @@ by question. Knows no screen.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,25 @@ def report_evaluation(store: EvaluationStore, name: str, baseline: str = "") -> 
             comparison_sentence(one, title_of(one.task), scales.get(one.task, 1.0)) for one in order
         ),
     )
+
+
+def sentences_about(store: EvaluationStore, models: Collection[str]) -> tuple[str, list[str]]:
+    """Return the latest evaluation that two or more of some models were asked in, and what it says of
+    them; ('', []) for none.
+    """
+    for row in store.all():
+        asked = [model for model in json.loads(row["models"]) if model in models]
+        if len(asked) < 2:
+            continue
+        report = report_evaluation(store, row["name"], asked[0])
+        found = [
+            sentence
+            for one, sentence in zip(report.comparisons, report.sentences, strict=True)
+            if one.model in asked
+        ]
+        if found:
+            return row["name"], found
+    return "", []
 
 
 def title_of(task: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from core.datasets.conversation import Example, Turn, turn_text
 from core.errors import EvaluationError, StoppedError, UserError
 from core.evaluation.answers import AnswerStore
-from core.evaluation.choices import is_endpoint
+from core.evaluation.choices import bare_name, is_endpoint
 from core.evaluation.contamination import TrainingText, training_text_of
 from core.evaluation.groups import add_group_results
 from core.evaluation.helm.perturb import MARK, PERTURBATIONS
@@ -155,7 +155,7 @@ class _Run:
         """
         if is_endpoint(model):
             return f"{model} in {self.row['name']}"
-        return model_fingerprint(self.models.find(model))
+        return model_fingerprint(self.models.find(bare_name(model)))
 
     def _toxic_words(self) -> frozenset[str]:
         """Return the words of a list that lies with the data, none where there is no list."""
@@ -189,11 +189,14 @@ class _Run:
         self.tell(Progress(stage=f"{stage}: reading its questions"))
         counter = _Counter(stage, self.tell, self._is_stopped)
         pace = Pace(counter.count, counter.should_stop)
-        sources = sources_of(self.workspace, self.models, model, self.settings, self.folder, pace)
+        settings = self.settings.for_model(model)
+        sources = sources_of(
+            self.workspace, self.models, bare_name(model), settings, self.folder, pace
+        )
         loaded = load_task(name, sources)
         answers = AnswerStore(self.workspace.database, empty["fingerprint"])
-        lm = asked_model(self.models, model, answers, pace)
-        found = _evaluated(loaded, lm, self.settings, counter)
+        lm = asked_model(self.models, bare_name(model), answers, pace)
+        found = _evaluated(loaded, lm, settings, counter)
         metrics = {key: value for key, value in found["results"][loaded.name].items() if "," in key}
         samples = found["samples"][name]
         metric, used_filter = main_metric(metrics)
@@ -235,7 +238,7 @@ class _Run:
     def _is_seen(self, model: str, loaded: "LoadedTask") -> Callable[[Mapping[str, Any]], bool]:
         """Return what says of a task's questions whether a model was trained on them."""
         if model not in self.trained_on:
-            self.trained_on[model] = training_text_of(self.workspace, model)
+            self.trained_on[model] = training_text_of(self.workspace, bare_name(model))
         text = self.trained_on[model]
         return lambda doc: text is not None and text.holds(loaded.question(doc))
 

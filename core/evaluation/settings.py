@@ -1,9 +1,11 @@
 """What an evaluation is asked with. Knows no model and no task."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 from core.errors import SettingsError
+from core.evaluation.choices import PROMPTED
 
 LONGEST_SYSTEM = 20_000  # characters
 
@@ -19,6 +21,7 @@ class EvaluationSettings:
     chat_template: bool = False  # asked in the model's chat template, else as plain text
     few_shot_as_turns: bool = False  # examples as turns of the conversation, not in one
     system: str = ""  # a system prompt, before what a task itself says
+    prompt_apart: bool = False  # the system prompt makes another contender of the first model
     helm: bool = False  # also perturbed, and seen from all of HELM's sides
     judge: str = ""  # the model that grades what takes a judge
     run_code: bool = False  # programs that a model writes may be run, in the sandbox
@@ -31,11 +34,23 @@ class EvaluationSettings:
             "limit": (self.limit is not None and self.limit < 1, "must be 1 or more"),
             "few_shot_as_turns": (self.few_shot_as_turns and not self.chat_template,
                                   "goes with a chat template alone"),
+            "prompt_apart": (self.prompt_apart and not self.system, "takes a system prompt"),
             "system": (len(self.system) > LONGEST_SYSTEM,
                        f"must have at most {LONGEST_SYSTEM:,} characters"),
         }  # fmt: skip
         if problems := {name: sentence for name, (is_wrong, sentence) in wrong.items() if is_wrong}:
             raise SettingsError(problems)
+
+    def for_model(self, model: str) -> "EvaluationSettings":
+        """Return how one contender is asked: where the prompt makes another one, only that has it."""
+        if self.prompt_apart and not model.endswith(PROMPTED):
+            return replace(self, system="", prompt_apart=False)
+        return self
+
+    def contenders(self, models: Sequence[str]) -> list[str]:
+        """Return models, the first of them once more with the prompt where that is wished."""
+        found = list(dict.fromkeys(models))
+        return [*found, f"{found[0]}{PROMPTED}"] if self.prompt_apart and found else found
 
     def to_json(self) -> str:
         """Return it as text for the database."""

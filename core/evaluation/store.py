@@ -49,7 +49,7 @@ class EvaluationStore:
                 {
                     "name": name,
                     "state": EvaluationState.QUEUED,
-                    "models": json.dumps(list(dict.fromkeys(models))),
+                    "models": json.dumps(settings.contenders(models)),
                     "tasks": json.dumps(list(dict.fromkeys(tasks))),
                     "settings": settings.to_json(),
                     "versions": "{}",
@@ -147,6 +147,17 @@ class EvaluationStore:
             [name, model, task, limit, offset],
         )
         return cast("list[SampleRow]", rows)
+
+    def signature(self, name: str) -> str:
+        """Return what changes with every result of an evaluation. Raises EvaluationError."""
+        number = self.find(name)["id"]
+        row = self._database.one(
+            "SELECT COUNT(*) AS count, TOTAL(value) AS sum, TOTAL(questions) AS questions, "
+            "COALESCE(GROUP_CONCAT(facts), '') AS facts FROM evaluation_results "
+            "WHERE evaluation_id = ?",
+            [number],
+        )
+        return f"{number} {row}"
 
     def questions(
         self, name: str, model: str, task: str, numbers: Sequence[int]

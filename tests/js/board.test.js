@@ -13,7 +13,8 @@ const shown = {
 test("what stands below the sentences says how many comparisons were made and seen", () => {
   assert.equal(
     restWords(shown, 2),
-    "1 more tasks show no difference. 3 comparisons with pocket, question by question; 1 of them shown (Holm).",
+    "1 more tasks show no difference. " +
+      "3 comparisons with pocket, question by question; 1 of them shown (Holm).",
   );
   assert.equal(
     restWords({ ...shown, sentences: ["a"], shown: 0 }, 1),

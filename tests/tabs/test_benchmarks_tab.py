@@ -11,7 +11,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from core.evaluation.report import sentences_about
 from tests.benchmark_data import write_mmlu
+from tests.conftest import POCKET
 from tests.tabs.conftest import Opened, upload, wait_until
 from ui.benchmarks.tab import build_benchmarks_tab
 from ui.services import Services
@@ -22,7 +24,7 @@ Open = Callable[..., Opened]
 def form(**changes: Any) -> list[Any]:
     fields = {
         "models": ["pocket"], "suites": ["pocket_families"], "tasks": "", "data": "", "limit": 12,
-        "few_shot": "", "chat_template": False, "as_turns": False, "system": "", "helm": False,
+        "few_shot": "", "chat_template": False, "as_turns": False, "system": "", "apart": False, "helm": False,
         "judge": "", "run_code": False,
     }  # fmt: skip
     return list((fields | changes).values())
@@ -165,3 +167,36 @@ def test_a_board_asks_only_for_what_there_is(open_tab: Open) -> None:
         assert "error" in function({"name": 3}) and "error" in function(None)
         assert "error" in function({"name": "away", "what": "stop", "task": "x", "page": 0})
     assert json.loads(page.trigger("show_evaluation", None, None)[0]) == {}
+
+
+def test_written_answers_become_a_review_and_results_say_whether_tuning_hurt(
+    services: Services, open_tab: Open
+) -> None:
+    page = open_tab(build_benchmarks_tab)
+    models = ["pocket", str(POCKET)]  # the same weights under two names
+    prompt = "Answer with one word."
+    asked = form(models=models, limit=6, system=prompt, apart=True)
+    page.trigger("start_evaluation", "both", *asked)
+    shown = finished(page, "both")
+    assert shown["models"] == [*models, "pocket with the prompt"]
+    assert "the first model once more with a system prompt" in shown["facts"]
+    questions = page.server_function("evaluation-board", "read_questions")
+    [first, *_] = questions({"name": "both", "task": "pocket_exact", "page": 0, "which": ""})[
+        "questions"
+    ]
+    prompts = services.evaluations.samples("both", "pocket with the prompt", "pocket_exact", 1)
+    assert prompt in prompts[0]["prompt"] and prompt not in first["prompt"]
+    for task, written in (("pocket_exact", True), ("pocket_choice", False)):
+        asked_for = {"name": "both", "task": task, "page": 0, "which": ""}
+        assert questions(asked_for)["written"] is written
+    judge = page.server_function("evaluation-board", "judge_questions")
+    assert "no written answers" in judge({"name": "both", "task": "pocket_choice"})["error"]
+    review = judge({"name": "both", "task": "pocket_exact"})["review"]
+    wait_until(lambda: services.reviews.find(review), lambda row: row["state"] == "ready", 60)
+    [row] = services.reviews.all()
+    assert row["pairs"] == 6 * 3
+    name, sentences = sentences_about(services.evaluations, set(models))
+    assert name == "both" and any(
+        "no difference that these 6 questions" in one for one in sentences
+    )
+    assert sentences_about(services.evaluations, {"pocket"}) == ("", [])

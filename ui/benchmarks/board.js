@@ -82,6 +82,7 @@ class Board {
     for (const name of ["stop", "go-on", "delete"])
       part(element, name).addEventListener("click", () => this.act(name));
     part(element, "which").addEventListener("change", () => this.open(this.asked.task, 0));
+    part(element, "judge").addEventListener("click", () => this.judge());
     part(element, "earlier").addEventListener("click", () => this.turn(-1));
     part(element, "later").addEventListener("click", () => this.turn(1));
     whenSeen(element, () => this.draw());
@@ -208,6 +209,19 @@ class Board {
     else this.read();
   }
 
+  /** Make a review of the answers that are shown, and go there. */
+  async judge() {
+    if (!this.shown) return;
+    const question = { name: this.shown.name, task: this.asked.task };
+    const answer = await this.server.judge_questions(question).catch(() => null);
+    if (answer?.review) {
+      dialog(this.element, "behind").close();
+      window.fuataOpen?.("review");
+    } else {
+      part(this.element, "more").textContent = answer?.error || "Fuata does not answer.";
+    }
+  }
+
   /** @param {number} step */
   turn(step) {
     this.open(this.asked.task, this.asked.offset + step);
@@ -234,6 +248,7 @@ class Board {
     );
     part(element, "more").textContent = failed ? "" : answer.words;
     part(element, "earlier").hidden = failed || answer.page === 0;
+    part(element, "judge").hidden = failed || !answer.written;
     part(element, "later").hidden = failed || !answer.more;
     const behind = dialog(element, "behind");
     if (!behind.open) behind.showModal();

@@ -2,21 +2,25 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from cachetools import LRUCache
 
 from core.errors import EvaluationError
 from core.evaluation.exchange import lm_eval_archive, results_csv
-from core.evaluation.report import report_evaluation, title_of
+from core.evaluation.report import EvaluationReport, report_evaluation, title_of
 from core.evaluation.rows import SampleRow
 from core.evaluation.store import EvaluationStore
 from ui.benchmarks.evaluation_report import write_evaluation_report
+from ui.benchmarks.to_review import is_written, review_answers
 from ui.benchmarks.views import GOING_ON, Pace, evaluation_view, question_view
 from ui.error_messages import answers_errors, text, whole_number
 from ui.services import Services
 
 Question = dict[str, Any]
 _ON_A_PAGE = 10
+_REPORTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,12 @@ def export_content(store: EvaluationStore, name: str, wanted: str) -> bytes:
 def board_functions(services: Services) -> list[Callable[[Question], Any]]:
     """Return the functions that board.js calls by name."""
     store, jobs, pace = services.evaluations, services.evaluation_jobs, Pace()
+    reports = _Reports(store)
 
     @answers_errors
     def read_evaluation(question: Question) -> dict[str, Any]:
         name = text(question, "name")
-        report = report_evaluation(store, name, text(question, "baseline"))
+        report = reports.read(name, text(question, "baseline"))
         progress = jobs.progress(name) if report.evaluation["state"] in GOING_ON else None
         left = pace.seconds_left(name, progress) if progress else None
         return evaluation_view(report, progress, left)
@@ -75,13 +80,36 @@ def board_functions(services: Services) -> list[Callable[[Question], Any]]:
             "page": page,
             "more": start + _ON_A_PAGE < len(numbers),
             "words": f"{start + 1:,} to {start + len(wanted):,} of {len(numbers):,}" if wanted else "None.",
+            "written": bool(wanted) and is_written(store, name, models, task, wanted[:1]),
             "questions": [
                 question_view(samples)
                 for samples in _samples(store, name, task, models, wanted)
             ],
         }  # fmt: skip
 
-    return [read_evaluation, change_evaluation, read_questions]
+    @answers_errors
+    def judge_questions(question: Question) -> dict[str, Any]:
+        return {"review": review_answers(services, text(question, "name"), text(question, "task"))}
+
+    return [read_evaluation, change_evaluation, read_questions, judge_questions]
+
+
+class _Reports:
+    """Reports that were made last, for as long as nothing was written: a page asks every second, and a
+    report goes through every question.
+    """
+
+    def __init__(self, store: EvaluationStore) -> None:
+        self._store = store
+        self._made: LRUCache[tuple[str, str], tuple[str, EvaluationReport]] = LRUCache(_REPORTS)
+
+    def read(self, name: str, baseline: str) -> EvaluationReport:
+        """Return the report of an evaluation. Raises EvaluationError."""
+        now, known = self._store.signature(name), self._made.get((name, baseline))
+        if known is None or known[0] != now:
+            known = (now, report_evaluation(self._store, name, baseline))
+            self._made[name, baseline] = known
+        return replace(known[1], evaluation=self._store.find(name))
 
 
 def _chosen_questions(

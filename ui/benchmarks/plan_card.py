@@ -34,6 +34,7 @@ def ask_plan(
     for option, is_on in (
         ("--chat-template", settings.chat_template),
         ("--few-shot-as-turns", settings.few_shot_as_turns),
+        ("--prompt-apart", settings.prompt_apart),
         ("--helm", settings.helm),
         ("--run-code", settings.run_code),
     ):

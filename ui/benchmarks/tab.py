@@ -41,6 +41,7 @@ class _Form:
     chat_template: gr.Checkbox
     as_turns: gr.Checkbox
     system: gr.Textbox
+    apart: gr.Checkbox
     helm: gr.Checkbox
     judge: gr.Dropdown
     run_code: gr.Checkbox
@@ -51,7 +52,7 @@ class _Form:
         """Everything that decides what is asked, in the order handlers take it."""
         return [
             self.models, self.suites, self.tasks, self.data, self.limit, self.few_shot,
-            self.chat_template, self.as_turns, self.system, self.helm, self.judge, self.run_code,
+            self.chat_template, self.as_turns, self.system, self.apart, self.helm, self.judge, self.run_code,
         ]  # fmt: skip
 
 
@@ -178,6 +179,10 @@ def _lay_out_advanced(services: Services) -> dict[str, Any]:
         info="A base model with a better prompt may do as well as a tuned one.",
         elem_id="evaluation-system",
     )  # fmt: skip
+    found["apart"] = gr.Checkbox(
+        label="Ask the first model without it, and once more with it",
+        info="Did tuning beat a better prompt?", elem_id="evaluation-apart",
+    )  # fmt: skip
     with gr.Row():
         found["helm"] = gr.Checkbox(
             label="Also HELM's views",
@@ -296,6 +301,7 @@ def _read(  # noqa: PLR0913 - the form's fields, as Gradio hands them over
     chat_template: bool,  # noqa: FBT001
     as_turns: bool,  # noqa: FBT001
     system: str | None,
+    apart: bool,  # noqa: FBT001
     helm: bool,  # noqa: FBT001
     judge: str | None,
     run_code: bool,  # noqa: FBT001
@@ -323,6 +329,7 @@ def _read(  # noqa: PLR0913 - the form's fields, as Gradio hands them over
             chat_template=bool(chat_template),
             few_shot_as_turns=bool(as_turns and chat_template),
             system=(system or "").strip(),
+            prompt_apart=bool(apart),
             helm=bool(helm),
             judge=judge or "",
             run_code=bool(run_code),

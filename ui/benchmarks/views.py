@@ -130,7 +130,8 @@ def _facts(row: EvaluationRow) -> str:
         "in the chat template" if settings.get("chat_template") else "as plain text",
     ]
     if settings.get("system"):
-        parts.append("with a system prompt")
+        apart = "the first model once more with a system prompt"
+        parts.append(apart if settings.get("prompt_apart") else "with a system prompt")
     if versions:
         parts.append(f"lm-eval {versions.get('lm_eval', '')}")
     return ", ".join(parts)

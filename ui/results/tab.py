@@ -10,6 +10,7 @@ import gradio as gr
 
 from core.datasets.readers.read_file import FILE_ENDINGS
 from core.errors import ReviewError
+from core.evaluation.report import sentences_about
 from core.storage.atomic_write import write_file
 from review.domain.rating import TAGS
 from review.exchange.export import export_review
@@ -133,7 +134,9 @@ class _Handlers:
                 {"review": name, **asdict(asked)}
             )
         report = report_review(reviews, name, asked)
-        return pairs_markup(report), json.dumps(
+        names = {one.name for one in reviews.contenders(reviews.find(name)["id"])}
+        benchmarks = sentences_about(self.services.evaluations, names)
+        return pairs_markup(report, benchmarks), json.dumps(
             {"review": name, **asdict(asked), **result_figures(report)}
         )
 

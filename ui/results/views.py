@@ -1,6 +1,7 @@
 """What the Results screen shows of a review, as markup made from a report."""
 
 import json
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
@@ -13,8 +14,10 @@ from ui.markup import fill_template
 _LARGEST_SHOWN = 9_999
 
 
-def pairs_markup(report: Report) -> Markup:
-    """Return the result of a review of pairs."""
+def pairs_markup(report: Report, benchmarks: tuple[str, Sequence[str]] = ("", ())) -> Markup:
+    """Return the result of a review of pairs; beside it what an evaluation, named, says of the same
+    models on benchmarks.
+    """
     told = [
         (name, match)
         for name, found in report.categories
@@ -27,6 +30,8 @@ def pairs_markup(report: Report) -> Markup:
         categories=told,
         no_category=NO_CATEGORY,
         words=text,
+        evaluation=benchmarks[0],
+        sentences=benchmarks[1],
         meeting=_meeting,
         evidence_words=_evidence_words,
     )
