@@ -20,7 +20,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.serving import Server, free_port
 
 DOCS = Path(__file__).parent
-TABS = ("data", "train", "chat", "review", "results")
+TABS = ("data", "train", "chat", "review", "results", "benchmarks")
 _LONG_MS = 300_000
 _README_WIDTH = 900  # pixels, about what a README is shown in
 _MARGIN = 14
@@ -101,6 +101,13 @@ def judge(page: Page, server: Server) -> None:
         page.keyboard.press("4" if "I am" in a and "I am" in b else "1" if len(a) < len(b) else "2")
         expect(progress).to_have_text(f"{number} of 21 judged")
     page.screenshot(path=DOCS / "review.png")
+    page.goto(f"{server.url}/?tab=benchmarks")
+    expect(page.locator("#evaluation-models")).to_contain_text("first-run", timeout=60_000)
+    page.locator("#start-evaluation").click()
+    board = page.locator("#evaluation-board")
+    expect(board.locator("[data-part=state]")).to_contain_text("finished", timeout=_LONG_MS)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=DOCS / "benchmarks.png", full_page=True)
 
 
 def crop(browser: Browser, server: Server) -> None:

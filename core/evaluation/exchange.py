@@ -14,6 +14,7 @@ from typing import Any
 
 from core.errors import EvaluationError
 from core.evaluation.layouts.folder import read_json, read_json_lines
+from core.evaluation.openai_evals import PREFIX as EVALS_PREFIX
 from core.evaluation.report import report_evaluation
 from core.evaluation.rows import EvaluationState, ResultRow, SampleRow
 from core.evaluation.settings import EvaluationSettings
@@ -97,6 +98,46 @@ def _as_sample(row: SampleRow) -> dict[str, Any]:
         "filter": row["filter"], "metrics": list(kept["metrics"]), "doc_hash": kept["doc_hash"],
         "prompt_hash": kept["prompt_hash"], "target_hash": kept["target_hash"], **kept["metrics"],
     }  # fmt: skip
+
+
+def evals_archive(store: EvaluationStore, name: str) -> bytes:
+    """Return a zip archive of logs as OpenAI Evals writes them, one for each eval and model.
+
+    Raises EvaluationError where no eval was asked.
+    """
+    packed, written = io.BytesIO(), 0
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in store.results(name):
+            if not one["task"].startswith(EVALS_PREFIX) or one["message"]:
+                continue
+            spec = one["task"].removeprefix(EVALS_PREFIX)
+            lines = _evals_log(name, spec, one, store.samples(name, one["model"], one["task"]))
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            archive.writestr(f"{_UNFIT.sub('__', one['model'])}/{spec}.jsonl", text)
+            written += 1
+    if not written:
+        raise EvaluationError(f"The evaluation '{name}' asked none of OpenAI's Evals.")
+    return packed.getvalue()
+
+
+def _evals_log(
+    name: str, spec: str, result: ResultRow, samples: list[SampleRow]
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a log: what was run, each sample's answer and match, and the report."""
+    run = {"run_id": f"{name}-{spec}", "created_by": "fuata"}
+    yield {"spec": {**run, "completion_fns": [result["model"]], "eval_name": spec}}
+    number = 0
+    for one in samples:
+        about = {**run, "sample_id": f"{spec}.{one['question']}"}
+        right = None if one["score"] is None else one["score"] == 1
+        for kind, data in (
+            ("sampling", {"prompt": one["prompt"], "sampled": [one["answer"]]}),
+            ("match", {"correct": right, "expected": one["gold"], "sampled": one["answer"]}),
+        ):
+            yield {**about, "event_id": number, "type": kind, "data": data}
+            number += 1
+    metrics = {key.partition(",")[0]: value for key, value in json.loads(result["metrics"]).items()}
+    yield {"final_report": metrics | {"std": result["stderr"]}}
 
 
 def results_csv(store: EvaluationStore, name: str) -> str:

@@ -26,7 +26,12 @@ from core.evaluation.helm.views import add_helm_results
 from core.evaluation.layouts.folder import DataFolder, read_text
 from core.evaluation.own_benchmarks import OwnBenchmark, OwnBenchmarks
 from core.evaluation.rows import EvaluationRow, EvaluationState, ResultRow
-from core.evaluation.samples import as_sample_rows, main_metric, stderr_of
+from core.evaluation.samples import (
+    as_sample_rows,
+    main_metric,
+    normalised_score,
+    stderr_of,
+)
 from core.evaluation.sandbox.run_code import run_programs
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore, lock_file
@@ -37,12 +42,14 @@ from core.models.resolve import ModelSource, tokenizer_identity, weights_identit
 from core.processes.messages import Progress
 from core.storage.process_lock import held
 from core.storage.workspace import Workspace
+from core.text import shortened
 
 if TYPE_CHECKING:
     from core.evaluation.asked_model import AskedModel, Pace
     from core.evaluation.openai_evals import Judge
     from core.evaluation.tasks import LoadedTask, TaskSources
 
+_BIG_BENCH = "bigbench_"
 _PERCENT_TASKS = frozenset({"squadv2"})  # whose script gives 0 to 100
 _LIBRARIES = ("lm_eval", "torch", "transformers", "datasets")
 _BOOTSTRAP = 1000
@@ -199,6 +206,11 @@ class _Run:
         found = _evaluated(loaded, lm, settings, counter)
         metrics = {key: value for key, value in found["results"][loaded.name].items() if "," in key}
         samples = found["samples"][name]
+        if (
+            name.startswith(_BIG_BENCH)
+            and (found_normalised := normalised_score(samples)) is not None
+        ):
+            metrics["normalised,none"] = found_normalised
         metric, used_filter = main_metric(metrics)
         facts = self._facts(loaded, lm, found) | {"seconds": round(time.monotonic() - began, 2)}
         rows = as_sample_rows(samples, empty, metric, used_filter, self._is_seen(model, loaded))
@@ -373,7 +385,9 @@ def _evaluated(
     loaded.task.build_all_requests = counted
     # lm-eval prints what it is doing; ours is a stream of JSON
     with contextlib.redirect_stdout(sys.stderr), _one_process():
-        found: dict[str, Any] = evaluate(
+        found: dict[str, Any] = _told_of_failures(
+            loaded.name,
+            evaluate,
             lm=lm,
             task_dict={"tasks": {loaded.name: loaded.task}, "groups": {}},
             bootstrap_iters=_BOOTSTRAP,
@@ -382,6 +396,33 @@ def _evaluated(
             confirm_run_unsafe_code=True,  # ours alone, which run in the sandbox
         )
     return found
+
+
+def _told_of_failures(name: str, evaluate: Callable[..., Any], **given: Any) -> Any:
+    """Call lm-eval, whose tasks are foreign code: whatever one raises is that task's trouble alone.
+
+    Raises EvaluationError.
+    """
+    try:
+        return evaluate(**given)
+    except UserError:
+        raise
+    except LookupError as error:
+        if "punkt" not in str(error):
+            raise _failure_of(name, error) from error
+        raise EvaluationError(
+            f"'{name}' counts sentences by NLTK's punkt_tab, which is not here: fetch it with "
+            "python -m nltk.downloader punkt_tab."
+        ) from error
+    except Exception as error:
+        raise _failure_of(name, error) from error
+
+
+def _failure_of(name: str, error: Exception) -> EvaluationError:
+    said = shortened(" ".join(str(error).split()), 200)
+    return EvaluationError(
+        f"The task '{name}' failed in its own code ({type(error).__name__}: {said})."
+    )
 
 
 @contextlib.contextmanager

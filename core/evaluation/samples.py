@@ -125,6 +125,17 @@ def _texts(one: Mapping[str, Any]) -> tuple[str, str, str]:
     return prompt[:_LONGEST], answer[:_LONGEST], right[:_LONGEST]
 
 
+def normalised_score(samples: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return accuracy on BIG-bench's scale, 0 for guessing and 100 for all right (Srivastava et al.,
+    arXiv 2206.04615, section 2.1); None where answers are written.
+    """
+    if not samples or not all(map(is_choice, samples)):
+        return None
+    guessing = sum(1 / len(one["arguments"]) for one in samples) / len(samples)
+    accuracy = sum(float(one["acc"]) for one in samples) / len(samples)
+    return 100 * (accuracy - guessing) / (1 - guessing) if guessing < 1 else None
+
+
 def is_choice(one: Mapping[str, Any]) -> bool:
     """Return whether a sample is of choices whose log-probabilities were asked."""
     return all(isinstance(response[0], tuple | list) for response in one["resps"])

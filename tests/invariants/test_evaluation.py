@@ -28,7 +28,7 @@ from core.evaluation.store import EvaluationStore
 from core.evaluation.tasks import TaskSources, expand, load_task, quiet_libraries
 from core.processes.messages import Progress
 from core.storage.workspace import Workspace
-from tests.benchmark_data import SUBJECTS, write_mmlu, write_squad, write_super_glue
+from tests.benchmark_data import SUBJECTS, put, write_mmlu, write_squad, write_super_glue
 from tests.conftest import POCKET, ROOT
 from tests.serving import Server, free_port
 from tests.tabs.conftest import wait_until
@@ -358,3 +358,16 @@ def test_an_evaluation_that_died_with_the_app_is_marked_and_can_go_on(workspace:
             jobs.stop(name)
     finally:
         jobs.close()
+
+
+def test_a_task_that_fails_in_its_own_code_is_nobody_else_s_trouble(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    write_mmlu(tmp_path)
+    odd = {"key": 1, "prompt": "Write.", "instruction_id_list": ["no:such"], "kwargs": [{}]}
+    put(tmp_path, "ifeval/input_data.jsonl", [odd])
+    name = evaluation(workspace, ["ifeval", "mmlu_anatomy"], tmp_path, limit=2)
+    run_evaluation(workspace, name, lambda _: None)
+    found = results(workspace, name)
+    assert "The task 'ifeval' failed in its own code (KeyError" in found["ifeval"]["message"]
+    assert found["mmlu_anatomy"]["value"] is not None

@@ -15,6 +15,7 @@ from core.evaluation.metrics import (
     squad_v2_scores,
     token_f1,
 )
+from core.evaluation.samples import normalised_score
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,16 @@ def test_groups_are_averaged_as_lm_eval_averages_them() -> None:
     assert plain.value == pytest.approx(0.5)
     assert plain.stderr == pytest.approx(unweighted_mean_stderr(errors))
     assert weighted_mean([(0.5, None, 3)]).stderr is None
+
+
+def test_big_bench_counts_guessing_as_nothing() -> None:
+    def one(choices: int, right: float) -> dict[str, object]:
+        return {
+            "arguments": [("q", "a")] * choices,
+            "resps": [[(-1.0, False)]] * choices,
+            "acc": right,
+        }
+
+    # chance (1/2 + 1/4) / 2 = 0.375, accuracy 0.5: 0.125 of 0.625
+    assert normalised_score([one(2, 1.0), one(4, 0.0)]) == pytest.approx(20.0)
+    assert normalised_score([{"arguments": [("q", {})], "resps": [["text"]], "acc": 1}]) is None

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from core.errors import EvaluationError
-from core.evaluation.exchange import import_results, lm_eval_archive, results_csv
+from core.evaluation.exchange import (
+    evals_archive,
+    import_results,
+    lm_eval_archive,
+    results_csv,
+)
 from core.evaluation.store import EvaluationStore
 from core.storage.workspace import Workspace
 
@@ -131,3 +136,21 @@ def test_no_field_of_a_table_is_a_formula(workspace: Workspace, tmp_path: Path) 
     (tmp_path / "results.json").write_text(json.dumps(evil))
     name = import_results(EvaluationStore(workspace), tmp_path / "results.json")
     assert ",'=cmd()," in results_csv(EvaluationStore(workspace), name)
+
+
+def test_openai_evals_are_logged_as_they_log_themselves(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    store = EvaluationStore(workspace)
+    name = import_results(store, lm_eval_files(tmp_path / "in"))
+    with pytest.raises(EvaluationError, match="asked none of OpenAI's Evals"):
+        evals_archive(store, name)
+    [row] = [one for one in store.results(name) if one["task"] == "boolq"]
+    [sample, *_] = store.samples(name, row["model"], "boolq")
+    store.add_result({**row, "task": "evals:sums"}, [{**sample, "task": "evals:sums"}])
+    archive = zipfile.ZipFile(io.BytesIO(evals_archive(store, name)))
+    lines = [json.loads(line) for line in archive.read("some__model/sums.jsonl").splitlines()]
+    assert lines[0]["spec"]["eval_name"] == "sums"
+    assert [line.get("type") for line in lines[1:3]] == ["sampling", "match"]
+    assert lines[2]["data"]["correct"] is True and lines[2]["sample_id"] == "sums.0"
+    assert lines[-1]["final_report"]["std"] == 0.25

@@ -8,7 +8,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from core.errors import EvaluationError
-from core.evaluation.exchange import lm_eval_archive, results_csv
+from core.evaluation.exchange import evals_archive, lm_eval_archive, results_csv
 from core.evaluation.report import EvaluationReport, report_evaluation, title_of
 from core.evaluation.rows import SampleRow
 from core.evaluation.store import EvaluationStore
@@ -31,6 +31,7 @@ class _Export:
 
 EXPORTS = {
     "lm-eval": _Export("lm-eval's files, with every sample (zip)", "-lm-eval.zip"),
+    "evals": _Export("Logs as OpenAI Evals writes them (zip)", "-evals.zip"),
     "csv": _Export("Table (CSV)", ".csv"),
     "html": _Export("Report to print (HTML)", ".html"),
 }
@@ -40,6 +41,8 @@ def export_content(store: EvaluationStore, name: str, wanted: str) -> bytes:
     """Return an evaluation as a file."""
     if wanted == "lm-eval":
         return lm_eval_archive(store, name)
+    if wanted == "evals":
+        return evals_archive(store, name)
     if wanted == "html":
         return str(write_evaluation_report(report_evaluation(store, name))).encode()
     return results_csv(store, name).encode()
