@@ -88,7 +88,7 @@ CREATE TABLE evaluation_samples (
         ) WITHOUT ROWID;
 
 CREATE TABLE evaluations (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given anew: files are named by it
             name TEXT NOT NULL UNIQUE,
             state TEXT NOT NULL,                    -- queued, running, finished, stopped, failed, interrupted
             models TEXT NOT NULL,                   -- JSON: names as the user gave them
@@ -101,6 +101,40 @@ CREATE TABLE evaluations (
             message TEXT NOT NULL DEFAULT '',       -- why it ended
             requested_action TEXT NOT NULL DEFAULT ''   -- "" or stop
         );
+
+CREATE TABLE judge_comparisons (             -- judgements of pairs; no verdicts
+        judge_id INTEGER NOT NULL REFERENCES judges(id) ON DELETE CASCADE,
+        pair_id INTEGER NOT NULL REFERENCES pairs(id) ON DELETE CASCADE,
+        is_turned INTEGER NOT NULL,             -- whether the second response stood first
+        choice TEXT NOT NULL,                   -- first, second, tie, or error where it cannot be read
+        preference REAL,                        -- for the second response, 0 to 1
+        said TEXT NOT NULL,
+        judged_at TEXT NOT NULL,
+        PRIMARY KEY (judge_id, pair_id, is_turned)
+    ) WITHOUT ROWID;
+
+CREATE TABLE judge_scores (                  -- judgements of single responses
+        judge_id INTEGER NOT NULL REFERENCES judges(id) ON DELETE CASCADE,
+        response_id INTEGER NOT NULL REFERENCES responses(id) ON DELETE CASCADE,
+        score REAL,                             -- of the protocol's scale; NULL where it cannot be read
+        levels TEXT NOT NULL,                   -- JSON: of each criterion
+        said TEXT NOT NULL,
+        judged_at TEXT NOT NULL,
+        PRIMARY KEY (judge_id, response_id)
+    ) WITHOUT ROWID;
+
+CREATE TABLE judges (
+        id INTEGER PRIMARY KEY,
+        review_id INTEGER NOT NULL REFERENCES reviews(id) ON DELETE CASCADE,
+        model TEXT NOT NULL,                    -- as the user named it
+        protocol TEXT NOT NULL,                 -- pairwise, alpaca, score or rubric
+        digest TEXT NOT NULL,                   -- of the way it is asked
+        template TEXT NOT NULL,
+        criteria TEXT NOT NULL,                 -- JSON
+        facts TEXT NOT NULL,                    -- JSON: fingerprint or address
+        created_at TEXT NOT NULL,
+        UNIQUE (review_id, model, digest)
+    );
 
 CREATE TABLE "matchup_counts" (                    -- how often two met and how it went: what the next pair is chosen by
         review_id INTEGER NOT NULL REFERENCES reviews(id) ON DELETE CASCADE,
@@ -242,6 +276,8 @@ CREATE TABLE runs (
     elapsed_s REAL NOT NULL DEFAULT 0,
     message TEXT NOT NULL DEFAULT ''        -- why it ended
 , requested_action TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', identity TEXT NOT NULL DEFAULT '');
+
+CREATE TABLE sqlite_sequence(name,seq);
 
 CREATE TABLE verdict_log (                  -- append-only: every rating, change and undo
     id INTEGER PRIMARY KEY,

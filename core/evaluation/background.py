@@ -6,6 +6,7 @@ Knows no screen.
 
 import logging
 import threading
+import time
 
 from core.errors import EvaluationError
 from core.evaluation.own_benchmarks import PREFIX, OwnBenchmarks
@@ -87,8 +88,8 @@ class EvaluationJobs:
                 self._store.request_stop(self._current[0])
             self._changed.notify()
         self._thread.join(_ENDS_WITHIN_S)
-        if self._current is not None:
-            self._current[1].kill()
+        if (current := self._current) is not None:
+            current[1].kill()
 
     def _goes_on(self, row: EvaluationRow) -> bool:
         """Return whether some process runs an evaluation, or is about to."""
@@ -96,11 +97,13 @@ class EvaluationJobs:
         return has_process and row["state"] in _GOING_ON
 
     def _work(self) -> None:
-        while (name := self._next()) is not None:
+        while not self._closed:
             try:
-                self._run(name)
-            except Exception:  # a database that cannot be written: the thread outlives it
-                log.exception("The evaluation %s was disturbed", name)
+                if (name := self._next()) is not None:
+                    self._run(name)
+            except Exception:  # a database that cannot be read or written: the thread outlives it
+                log.exception("Evaluations were disturbed")
+                time.sleep(_LOOK_S)
             finally:
                 self._current, self._taken = None, ""
 

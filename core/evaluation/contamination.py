@@ -7,6 +7,7 @@ a row asks it letter by letter, case and punctuation aside. Knows no model.
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from core.datasets.conversation import Example
 from core.datasets.splits import split_examples
@@ -49,19 +50,24 @@ class TrainingText:
 
 def training_text_of(workspace: Workspace, model: str) -> TrainingText | None:
     """Return what a run was trained on; None for a model that no run of this workspace made, or whose
-    dataset is gone.
+    datasets are gone. A run that stands on another has read that one's rows, too.
     """
     name = model.partition("@")[0]
-    if workspace.database.one("SELECT 1 FROM runs WHERE name = ?", [name]) is None:
-        return None
-    row = RunStore(workspace).find(name)
-    try:
-        dataset = DatasetStore(workspace).load(row["content_hash"])
-    except WorkspaceError:
-        return None
-    return TrainingText(
-        split_examples(dataset.examples, read_settings(row["settings"]).splits).train
-    )
+    examples: list[Example] = []
+    seen: set[str] = set()
+    while name not in seen and _is_run(workspace, name):
+        seen.add(name)
+        row = RunStore(workspace).find(name)
+        settings = read_settings(row["settings"])
+        with suppress(WorkspaceError):  # its dataset may be gone
+            dataset = DatasetStore(workspace).load(row["content_hash"])
+            examples += split_examples(dataset.examples, settings.splits).train
+        name = settings.model.partition("@")[0]  # it may stand on another run
+    return TrainingText(examples) if examples else None
+
+
+def _is_run(workspace: Workspace, name: str) -> bool:
+    return workspace.database.one("SELECT 1 FROM runs WHERE name = ?", [name]) is not None
 
 
 def _words(text: str) -> list[str]:

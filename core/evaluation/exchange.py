@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import EvaluationError
+from core.errors import DataError, EvaluationError
 from core.evaluation.layouts.folder import read_json, read_json_lines
 from core.evaluation.openai_evals import PREFIX as EVALS_PREFIX
 from core.evaluation.report import report_evaluation
 from core.evaluation.rows import EvaluationState, ResultRow, SampleRow
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
+from core.evaluation.suites import PERCENT_TASKS
 from core.text import shortened
 
 _UNFIT = re.compile(r"[^\w.@-]+")
@@ -180,7 +181,13 @@ def import_results(store: EvaluationStore, path: Path, name: str = "") -> str:
     ``path`` is a file `results_….json`, a folder with such files, or with run folders of HELM.
     Raises EvaluationError or DataError where it holds neither.
     """
-    brought = list(_read(path))
+    try:
+        brought = list(_read(path))
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
+        raise DataError(
+            f"{path} holds results in a shape that is not known ({type(error).__name__}: "
+            f"{shortened(str(error), 80)})."
+        ) from error
     if not brought:
         raise EvaluationError(
             f"{path} holds neither results of lm-eval (results_….json) nor a run folder of HELM "
@@ -267,13 +274,16 @@ def _read_lm_eval(path: Path) -> _Brought:
                     "version": str((document.get("versions") or {}).get(task, "")),
                     "few_shot": (document.get("n-shot") or {}).get(task, 0),
                     "notes": [f"from lm-eval {document.get('lm_eval_version', '')}".strip()],
-                    "scale": 100 if abs(float(numbers[main])) > 1 else 1,
+                    "scale": 100 if task in PERCENT_TASKS else 1,
                 },
             }
         )  # fmt: skip
-        for samples in sorted(path.parent.glob(f"samples_{task}_*.jsonl"))[-1:]:
+        ending = path.stem.removeprefix("results")
+        samples = path.with_name(f"samples_{task}{ending}.jsonl")
+        if samples.is_file():
             brought.samples[task] = [
-                _lm_eval_sample(one, metric, used_filter) for one in read_json_lines(samples)
+                _lm_eval_sample(one, metric, used_filter)
+                for one in read_json_lines(samples, ["doc_id", "arguments"])
             ]
     return brought
 
@@ -281,7 +291,8 @@ def _read_lm_eval(path: Path) -> _Brought:
 def _lm_eval_sample(one: Mapping[str, Any], metric: str, used_filter: str) -> dict[str, Any]:
     score = one.get(metric)
     arguments = one.get("arguments") or {}
-    first = next(iter(arguments.values())) if isinstance(arguments, dict) else arguments[0]
+    pairs = [*arguments.values()] if isinstance(arguments, dict) else arguments
+    first = pairs[0]
     prompt = first.get("arg_0", "") if isinstance(first, dict) else first[0]
     said = one.get("filtered_resps") or [""]
     is_main = one.get("filter", "none") == used_filter

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.evaluation.tasks import TaskGroup
 
 # of which GLUE's mean takes the mean first
+_MEANS_OF_METRICS = frozenset({"glue", "super_glue"})  # by their official scores
 _ONE_TASK = {"mnli_mismatch": "mnli"}
 
 
@@ -64,7 +65,12 @@ def add_group_results(
         members = [results[task] for task in group.members if task in results]
         if not members:
             continue
-        pooled = _weighted(members) if group.is_weighted else _of_suite(members)
+        if group.is_weighted:
+            pooled = _weighted(members)
+        elif group.name in _MEANS_OF_METRICS:
+            pooled = _of_suite(members)
+        else:
+            pooled = plain_mean([(one["value"] or 0.0, one["stderr"]) for one in members])
         notes = []
         if len(members) < len(group.members):
             notes = [f"of {len(members)} of its {len(group.members)} tasks"]

@@ -7,8 +7,10 @@ Its checks are those of openai/evals (MIT); the words a judge is asked in are ou
 import json
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ _BASIC = {"Match", "Includes", "FuzzyMatch", "JsonMatch"}
 _GRADED = "ModelBasedClassify"
 _ROLES = {"example_user": "user", "example_assistant": "assistant"}
 _INVALID = "(no choice)"
+_VERDICT = "\n\x1e--- the judge ---\n"  # between an answer and what is said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class EvalSpec:
     registry: Path
 
 
+@lru_cache(maxsize=4)
 def list_evals(folder: DataFolder) -> dict[str, EvalSpec]:
     """Return the evals of the registry in a folder, those that can be asked here, by their names.
 
@@ -174,10 +178,10 @@ def _plain(text: str) -> str:
 
 
 def _words_f1(first: str, second: str) -> float:
-    """Return F1 of two texts' sets of words, as FuzzyMatch counts them."""
-    a, b = set(first.split()), set(second.split())
-    both = len(a & b)
-    return 2 * both / (len(a) + len(b)) if both else 0.0
+    """Return F1 of two texts' words, as FuzzyMatch counts them."""
+    a, b = Counter(first.split()), Counter(second.split())
+    both = (a & b).total()
+    return 2 * both / (a.total() + b.total()) if both else 0.0
 
 
 def _json(said: str, ideal: Sequence[str], _: bool) -> tuple[float, float]:  # noqa: FBT001 - likewise
@@ -289,10 +293,12 @@ def _graded(spec: EvalSpec, judge: Judge | None) -> Config:
             for answer, doc in zip(answers, docs, strict=True)
         ]  # fmt: skip
         said = judge(questions)
-        return [f"{answer}\n---\n{verdict}" for answer, verdict in zip(answers, said, strict=True)]
+        return [
+            f"{answer}{_VERDICT}{verdict}" for answer, verdict in zip(answers, said, strict=True)
+        ]
 
     def counted(_doc: Doc, results: Sequence[str]) -> Doc:
-        choice = rubric.choice(results[0].rpartition("\n---\n")[2])
+        choice = rubric.choice(results[0].partition(_VERDICT)[2])
         shares = {f"chose {one}": float(choice == one) for one in (*rubric.choices, _INVALID)}
         return ({"score": rubric.score(choice)} if rubric.scores else {}) | shares
 

@@ -21,6 +21,7 @@ from core.evaluation.run import (
     data_folder,
     model_fingerprint,
     sources_of,
+    told_of_failures,
     with_perturbations,
 )
 from core.evaluation.settings import EvaluationSettings
@@ -78,7 +79,9 @@ def plan_evaluation(
         spent = 0.0
         for name in names:
             tell(f"{name} with {model}")
-            one = _plan_task(workspace, cache, model, name, settings, may_ask=spent < _MOST_S)
+            one = _plan_task(
+                workspace, cache, model, name, settings, models, may_ask=spent < _MOST_S
+            )
             planned.append(one[0])
             spent += one[1]
         cache.free()
@@ -86,12 +89,13 @@ def plan_evaluation(
     return EvaluationPlan(tasks=tuple(planned), memory_mib=used)
 
 
-def _plan_task(
+def _plan_task(  # noqa: PLR0913 - what a line is made of
     workspace: Workspace,
     cache: ModelCache,
     model: str,
     name: str,
     settings: EvaluationSettings,
+    everyone: Sequence[str],
     *,
     may_ask: bool,
 ) -> tuple[PlannedTask, float]:
@@ -107,11 +111,12 @@ def _plan_task(
         pace = Pace(lambda _kind, _more: None, lambda: False)
         folder = data_folder(settings)
         settings, bare = settings.for_model(model), bare_name(model)
-        loaded = load_task(name, sources_of(workspace, cache, bare, settings, folder, pace))
+        sources = sources_of(workspace, cache, bare, settings, folder, pace, everyone)
+        loaded = told_of_failures(name, load_task, name, sources)
         known = model if is_endpoint(model) else model_fingerprint(cache.find(bare))
         lm = asked_model(cache, bare, AnswerStore(workspace.database, known), pace)
         with contextlib.redirect_stdout(sys.stderr):
-            requests = build_requests(loaded, lm, settings)
+            requests = told_of_failures(name, build_requests, loaded, lm, settings)
     except UserError as error:
         return PlannedTask(**{**empty, "message": str(error)}), 0.0
     step = max(len(requests) // _COUNTED, 1)

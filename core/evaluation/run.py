@@ -5,6 +5,7 @@ Loads lm-eval, so it belongs in a process of its own.
 """
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -34,8 +35,8 @@ from core.evaluation.samples import (
 )
 from core.evaluation.sandbox.run_code import run_programs
 from core.evaluation.settings import EvaluationSettings
-from core.evaluation.store import EvaluationStore, lock_file
-from core.evaluation.suites import BUNDLED_FOLDER
+from core.evaluation.store import OF_EVALUATION, EvaluationStore, lock_file
+from core.evaluation.suites import BUNDLED_FOLDER, PERCENT_TASKS
 from core.generation.model_cache import ModelCache
 from core.generation.openai_endpoint import find_endpoint
 from core.models.resolve import ModelSource, tokenizer_identity, weights_identity
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from core.evaluation.tasks import LoadedTask, TaskSources
 
 _BIG_BENCH = "bigbench_"
-_PERCENT_TASKS = frozenset({"squadv2"})  # whose script gives 0 to 100
 _LIBRARIES = ("lm_eval", "torch", "transformers", "datasets")
 _BOOTSTRAP = 1000
 _JUDGED_TOKENS = 256  # that a judge may write
@@ -161,7 +161,7 @@ class _Run:
         evaluations.
         """
         if is_endpoint(model):
-            return f"{model} in {self.row['name']}"
+            return endpoint_fingerprint(model, self.row)
         return model_fingerprint(self.models.find(bare_name(model)))
 
     def _toxic_words(self) -> frozenset[str]:
@@ -197,10 +197,18 @@ class _Run:
         counter = _Counter(stage, self.tell, self._is_stopped)
         pace = Pace(counter.count, counter.should_stop)
         settings = self.settings.for_model(model)
+        everyone = [bare_name(one) for one in json.loads(self.row["models"])]
         sources = sources_of(
-            self.workspace, self.models, bare_name(model), settings, self.folder, pace
+            self.workspace,
+            self.models,
+            bare_name(model),
+            settings,
+            self.folder,
+            pace,
+            everyone,
+            endpoint_fingerprint(settings.judge, self.row),
         )
-        loaded = load_task(name, sources)
+        loaded = told_of_failures(name, load_task, name, sources)
         answers = AnswerStore(self.workspace.database, empty["fingerprint"])
         lm = asked_model(self.models, bare_name(model), answers, pace)
         found = _evaluated(loaded, lm, settings, counter)
@@ -242,7 +250,7 @@ class _Run:
             "style": lm.tokenizer_name if settings.chat_template or loaded.renders else "",
             "notes": [note for note in (loaded.note, shortened) if note],
             "questions_in_all": found["n-samples"][name]["original"],
-            "scale": 100 if name in _PERCENT_TASKS else 1,
+            "scale": 100 if name in PERCENT_TASKS else 1,
             "seconds_per_request": lm.seconds_per_request,
             "higher_is_better": found["higher_is_better"].get(name, {}),
         }
@@ -252,7 +260,10 @@ class _Run:
         if model not in self.trained_on:
             self.trained_on[model] = training_text_of(self.workspace, bare_name(model))
         text = self.trained_on[model]
-        return lambda doc: text is not None and text.holds(loaded.question(doc))
+        return lambda doc: (
+            text is not None
+            and text.holds(str(told_of_failures(loaded.name, loaded.question, doc)))
+        )
 
     def _is_stopped(self) -> bool:
         return (
@@ -268,15 +279,19 @@ def with_perturbations(tasks: Sequence[str], settings: EvaluationSettings) -> li
     return [f"{task}{end}" for task in tasks for end in ends]
 
 
-def sources_of(
+def sources_of(  # noqa: PLR0913 - what tasks are made of
     workspace: Workspace,
     models: ModelCache,
     model: str,
     settings: EvaluationSettings,
     folder: DataFolder | None,
     pace: "Pace",
+    everyone: Sequence[str],
+    judge_of: str = "",
 ) -> "TaskSources":
-    """Return what tasks for one model are made of."""
+    """Return what tasks for one model are made of; ``everyone`` are all models that are compared, whose
+    test rows must be the same.
+    """
     from core.evaluation.endpoint_model import as_messages
     from core.evaluation.tasks import TaskSources
 
@@ -299,7 +314,7 @@ def sources_of(
 
     def find_own(name: str) -> tuple[OwnBenchmark, Sequence[Example]]:
         benchmark = own.find(name)
-        return benchmark, own.rows(benchmark, [model])
+        return benchmark, own.rows(benchmark, everyone)
 
     return TaskSources(
         folder=folder,
@@ -308,7 +323,7 @@ def sources_of(
         render_messages=render_messages,
         render_turns=render_turns,
         find_own=find_own,
-        judge=_judge(workspace, models, settings.judge, pace) if settings.judge else None,
+        judge=_judge(workspace, models, settings.judge, pace, judge_of) if settings.judge else None,
     )
 
 
@@ -323,13 +338,17 @@ def asked_model(models: ModelCache, name: str, answers: AnswerStore, pace: "Pace
     return FuataLM(models.get(name), answers, pace)
 
 
-def _judge(workspace: Workspace, models: ModelCache, name: str, pace: "Pace") -> "Judge":
-    """Return what asks another model; its answers are kept like all others."""
+def _judge(
+    workspace: Workspace, models: ModelCache, name: str, pace: "Pace", fingerprint: str
+) -> "Judge":
+    """Return what asks another model; its answers are kept like all others, those of an address under
+    ``fingerprint``.
+    """
 
     def ask(questions: Sequence[str]) -> list[str]:
         from lm_eval.api.instance import Instance
 
-        known = name if is_endpoint(name) else model_fingerprint(models.find(name))
+        known = fingerprint if is_endpoint(name) else model_fingerprint(models.find(name))
         lm = asked_model(models, name, AnswerStore(workspace.database, known), pace)
         options = {"until": [], "max_gen_toks": _JUDGED_TOKENS, "do_sample": False}
         requests = [
@@ -352,11 +371,20 @@ def refuse_code(_programs: object) -> list[bool]:
     )
 
 
+def endpoint_fingerprint(address: str, row: EvaluationRow) -> str:
+    """Return what tells the answers of an address in one evaluation from those in another: what stands
+    behind it may have changed.
+    """
+    return f"{address}{OF_EVALUATION}{row['id']} of {row['created_at']}"
+
+
 def model_fingerprint(source: ModelSource) -> str:
     """Return what tells a model's answers from those of others: its weights and its tokenizer."""
     folders = [source.folder, *([source.base_folder] if source.base_folder else [])]
     parts = [weights_identity(folder) for folder in folders]
-    return "-".join([*parts, tokenizer_identity(source.tokenizer_folder)])
+    generation = source.weights_folder / "generation_config.json"  # decides how it is drawn from
+    drawn = hashlib.sha256(generation.read_bytes()).hexdigest()[:8] if generation.is_file() else ""
+    return "-".join([*parts, tokenizer_identity(source.tokenizer_folder), drawn])
 
 
 def data_folder(settings: EvaluationSettings) -> DataFolder | None:
@@ -385,7 +413,7 @@ def _evaluated(
     loaded.task.build_all_requests = counted
     # lm-eval prints what it is doing; ours is a stream of JSON
     with contextlib.redirect_stdout(sys.stderr), _one_process():
-        found: dict[str, Any] = _told_of_failures(
+        found: dict[str, Any] = told_of_failures(
             loaded.name,
             evaluate,
             lm=lm,
@@ -398,13 +426,14 @@ def _evaluated(
     return found
 
 
-def _told_of_failures(name: str, evaluate: Callable[..., Any], **given: Any) -> Any:
-    """Call lm-eval, whose tasks are foreign code: whatever one raises is that task's trouble alone.
+def told_of_failures(name: str, work: Callable[..., Any], *values: Any, **given: Any) -> Any:
+    """Do work for a task, whose code and data are foreign: whatever it raises is that task's trouble
+    alone.
 
     Raises EvaluationError.
     """
     try:
-        return evaluate(**given)
+        return work(*values, **given)
     except UserError:
         raise
     except LookupError as error:
@@ -421,7 +450,7 @@ def _told_of_failures(name: str, evaluate: Callable[..., Any], **given: Any) -> 
 def _failure_of(name: str, error: Exception) -> EvaluationError:
     said = shortened(" ".join(str(error).split()), 200)
     return EvaluationError(
-        f"The task '{name}' failed in its own code ({type(error).__name__}: {said})."
+        f"The task '{name}' failed in its own code or data ({type(error).__name__}: {said})."
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PASSAGES = ("context", "passage", "paragraph")  # that several questions may share
 _DRAWS = 200
+_CORRELATIONS = frozenset({"pearson", "spearman"})
 _LONGEST = 20_000  # characters of a text that is shown
 
 
@@ -90,9 +91,15 @@ def _score(value: object, metric: str) -> float | None:
         return value.exact if metric.endswith("exact") else value.f1
     if isinstance(value, tuple | list):
         *_, gold, said = value
-        if isinstance(gold, float) and isinstance(said, float):
-            return -abs(gold - said)
-        return float(gold == said)
+        if metric in _CORRELATIONS:
+            return -abs(float(gold) - float(said))
+        are_labels = all(isinstance(one, int | str | np.integer) for one in (gold, said))
+        # what is neither, as a text's log-probability with its length, has no part of its own
+        return (
+            float(gold == said)
+            if are_labels and "perplexity" not in metric and "bits" not in metric
+            else None
+        )
     if isinstance(value, bool | int | float | np.number):
         return float(value)
     return None

@@ -10,6 +10,7 @@ from core.evaluation.rows import EvaluationRow, EvaluationState, ResultRow, Samp
 from core.evaluation.settings import EvaluationSettings, read_evaluation_settings
 from core.storage.workspace import Workspace, check_new_name, free_name, now
 
+OF_EVALUATION = " in evaluation "  # in what tells an address in one from others
 _GOING_ON = (EvaluationState.QUEUED, EvaluationState.RUNNING)
 
 
@@ -75,13 +76,16 @@ class EvaluationStore:
         return cast("list[EvaluationRow]", rows)
 
     def set_state(self, name: str, state: EvaluationState, message: str = "") -> None:
-        """Say how far an evaluation is; what was asked of it is answered by that."""
+        """Say how far an evaluation is; what was asked of it is answered by that, but where it begins to
+        run: it may have been asked to stop before.
+        """
         finished_at = None if state in _GOING_ON else now()
         with self._database.transaction() as tables:
             tables.execute(
                 "UPDATE evaluations SET state = ?, message = ?, finished_at = ?, "
-                "requested_action = '' WHERE name = ?",
-                [state, message, finished_at, name],
+                "requested_action = CASE ? WHEN 'running' THEN requested_action ELSE '' END "
+                "WHERE name = ?",
+                [state, message, finished_at, state, name],
             )
 
     def note_versions(self, name: str, versions: Mapping[str, str]) -> None:
@@ -110,8 +114,14 @@ class EvaluationStore:
         """Forget an evaluation with its results; what models answered stays known."""
         if self.find(name)["state"] in _GOING_ON:
             raise EvaluationError(f"The evaluation '{name}' is going on: stop it first.")
+        number = self.find(name)["id"]
         with self._database.transaction() as tables:
             tables.execute("DELETE FROM evaluations WHERE name = ?", [name])
+            # what stood behind an address is not asked for it again
+            tables.execute(
+                "DELETE FROM benchmark_answers WHERE instr(model, ?) > 0",
+                [f"{OF_EVALUATION}{number} of "],
+            )
 
     def add_result(self, row: ResultRow, samples: Sequence[SampleRow]) -> None:
         """Write down what came of a task, with its samples, all at once."""

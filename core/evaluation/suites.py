@@ -5,6 +5,7 @@ done with their data.
 from dataclasses import dataclass
 from pathlib import Path
 
+PERCENT_TASKS = frozenset({"squadv2"})  # whose script gives 0 to 100
 BUNDLED_FOLDER = Path(__file__).parents[2] / "data" / "benchmarks"
 
 
@@ -111,7 +112,7 @@ SUITES = {
         title="IFEval", source="Zhou et al. 2023, arXiv 2311.07911", licence="Apache-2.0",
         metric="instructions followed", questions=541, folders=("ifeval",), few_shot=0,
         prefixes=("ifeval",), reads="ifeval/input_data.jsonl",
-        found_by=(r"(?:ifeval|instruction_following_eval)[^/]*/(?:data/)?input_data\.jsonl",),
+        found_by=(r"(?:ifeval|instruction_following_eval)[^/]*/(?:data/)?(?:ifeval_)?input_data\.jsonl",),
     ),
     "gsm8k": Suite(
         title="GSM8K", source="Cobbe et al. 2021, arXiv 2110.14168", licence="MIT",

@@ -99,6 +99,8 @@ def expand(
             groups |= {one.name: one for one in inner}
         else:
             members = _members(name, groups)
+        if not members:
+            raise EvaluationError(f"'{name}' holds no task: there is none of it in the data.")
         tasks |= dict.fromkeys(members)
     return list(tasks), list(groups.values())
 
@@ -116,8 +118,15 @@ def _members(name: str, groups: dict[str, TaskGroup]) -> list[str]:
         return [name]
     config = entry.cfg or {}
     members: list[str] = []
-    for child in config.get("task", []):
-        members += _members(child["task"] if isinstance(child, dict) else child, groups)
+    children = config.get("task", [])
+    for child in children if isinstance(children, list) else [children]:
+        named = child.get("task", child.get("group")) if isinstance(child, dict) else child
+        for one in named if isinstance(named, list) else [named]:
+            if not isinstance(one, str):
+                raise EvaluationError(
+                    f"'{name}' is put together in a way that is not known here: name its tasks."
+                )
+            members += _members(one, groups)
     if rules := config.get("aggregate_metric_list"):
         rule = rules[0] if isinstance(rules, list) else rules
         groups[name] = TaskGroup(
@@ -273,7 +282,8 @@ def _fit_splits(config: dict[str, Any], splits: Splits, few_shot: int | None) ->
         other = next((one for one in order if one in splits), next(iter(splits)))
         note = f"asked of the {other} rows: the {judged} file is not there"
         config |= {"test_split": other, "validation_split": None}
-        if config.get("fewshot_split") not in splits:
+        named = config.get("fewshot_split")
+        if (named or config.get("training_split")) not in splits:
             config["fewshot_split"] = other
     wanted = few_shot if few_shot is not None else config.get("num_fewshot") or 0
     for key in ("training_split", "fewshot_split"):

@@ -133,7 +133,7 @@ def m008_evaluations(db: Database) -> Any:
     """Keep evaluations on benchmarks, their results, every sample and every answer."""
     db.execute("""
         CREATE TABLE evaluations (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given anew: files are named by it
             name TEXT NOT NULL UNIQUE,
             state TEXT NOT NULL,                    -- queued, running, finished, stopped, failed, interrupted
             models TEXT NOT NULL,                   -- JSON: names as the user gave them

@@ -14,6 +14,12 @@ from review.domain.rating import make_rating
 from review.domain.rubric import NO_RUBRIC, read_rubric
 from review.exchange.export import export_review
 from review.exchange.import_ratings import import_ratings, imported_sentence
+from review.judges.agreement import report_judges
+from review.judges.agreement import report_object as report_object_of_judge
+from review.judges.agreement import report_text as report_text_of_judge
+from review.judges.protocols import find_protocol
+from review.judges.run import judge_review
+from review.judges.store import JudgeStore
 from review.judging.judge import Judge
 from review.results.report import report_review
 from review.results.single_responses import report_singles
@@ -98,6 +104,30 @@ def next_pair(chosen: argparse.Namespace) -> int:
     value = {"pair": pair.id, "prompt": pair.prompt, **responses, "done": done, "total": total}
     show(value, text, as_json=chosen.json)
     return 0
+
+
+def judge(chosen: argparse.Namespace) -> int:
+    """Let a model judge a review, and say how far it agrees with people."""
+    from core.evaluation.layouts.folder import read_text
+
+    workspace = Workspace(chosen.workspace)
+    template = read_text(chosen.prompt_file) if chosen.prompt_file is not None else ""
+    protocol = find_protocol(chosen.protocol, template, chosen.criteria)
+    row = judge_review(
+        workspace, chosen.name, chosen.judge, protocol, _say_judged, most=chosen.most
+    )
+    store = ReviewStore(workspace)
+    reports = report_judges(store, chosen.name)
+    at = [one["id"] for one in JudgeStore(store).of_review(row["review_id"])].index(row["id"])
+    show(
+        report_object_of_judge(reports[at]), report_text_of_judge(reports[at]), as_json=chosen.json
+    )
+    return 0
+
+
+def _say_judged(done: int, total: int) -> None:
+    if done % 20 == 0 or done == total:
+        say(f"{done} of {total} judged")
 
 
 def rate(chosen: argparse.Namespace) -> int:

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli.output import OneLineParser, add_sampling_options, common_options, run_command
+from core.cli.output import (
+    OneLineParser,
+    add_sampling_options,
+    common_options,
+    run_command,
+    whole,
+)
 from core.datasets.conversation import SPLIT_NAMES
 from review.domain.plan import DEFAULT_REPEATS
 from review.domain.rating import ALLOWED, MOST_STARS, TAGS, VERDICTS
 from review.exchange.formats import FORMATS
+from review.judges.protocols import PROTOCOLS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +37,31 @@ def _parser() -> argparse.ArgumentParser:
     _add_plain(commands, "undo", judged, "take the last rating back", "review.cli.commands:undo")
     _add_rate(commands.add_parser("rate", parents=[judged], help="judge a pair"))
     _add_plain(commands, "report", named, "show the result", "review.cli.commands:report")
+    _add_judge(
+        commands.add_parser("judge", parents=[named], help="let a model judge, beside people")
+    )
     _add_import(
         commands.add_parser("import", parents=[named], help="add ratings that were given elsewhere")
     )
     _add_export(commands.add_parser("export", parents=[named], help="write the ratings to a file"))
     return parser
+
+
+def _add_judge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--judge", required=True, metavar="M", help="a model, a run, or http://HOST:PORT/v1#MODEL"
+    )
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="pairwise", help="how it is asked")
+    parser.add_argument(
+        "--most", type=whole, default=0, metavar="N", help="only the first N pairs or responses"
+    )
+    parser.add_argument(
+        "--prompt-file", type=Path, default=None, metavar="FILE", help="words of your own to ask in"
+    )
+    parser.add_argument(
+        "--criteria", nargs="+", default=[], metavar="TEXT", help="of a rubric: It …"
+    )
+    parser.set_defaults(command="review.cli.commands:judge")
 
 
 def _add_plain(

@@ -568,3 +568,45 @@ def m014_provenance(db: Database) -> Any:
                FROM runs WHERE runs.name = json_extract(contenders.facts, '$.run'))
            WHERE kind = 'model' AND json_extract(facts, '$.run') IN (SELECT name FROM runs)"""
     )
+
+
+_JUDGES = (
+    """CREATE TABLE judges (
+        id INTEGER PRIMARY KEY,
+        review_id INTEGER NOT NULL REFERENCES reviews(id) ON DELETE CASCADE,
+        model TEXT NOT NULL,                    -- as the user named it
+        protocol TEXT NOT NULL,                 -- pairwise, alpaca, score or rubric
+        digest TEXT NOT NULL,                   -- of the way it is asked
+        template TEXT NOT NULL,
+        criteria TEXT NOT NULL,                 -- JSON
+        facts TEXT NOT NULL,                    -- JSON: fingerprint or address
+        created_at TEXT NOT NULL,
+        UNIQUE (review_id, model, digest)
+    )""",
+    """CREATE TABLE judge_comparisons (             -- judgements of pairs; no verdicts
+        judge_id INTEGER NOT NULL REFERENCES judges(id) ON DELETE CASCADE,
+        pair_id INTEGER NOT NULL REFERENCES pairs(id) ON DELETE CASCADE,
+        is_turned INTEGER NOT NULL,             -- whether the second response stood first
+        choice TEXT NOT NULL,                   -- first, second, tie, or error where it cannot be read
+        preference REAL,                        -- for the second response, 0 to 1
+        said TEXT NOT NULL,
+        judged_at TEXT NOT NULL,
+        PRIMARY KEY (judge_id, pair_id, is_turned)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE judge_scores (                  -- judgements of single responses
+        judge_id INTEGER NOT NULL REFERENCES judges(id) ON DELETE CASCADE,
+        response_id INTEGER NOT NULL REFERENCES responses(id) ON DELETE CASCADE,
+        score REAL,                             -- of the protocol's scale; NULL where it cannot be read
+        levels TEXT NOT NULL,                   -- JSON: of each criterion
+        said TEXT NOT NULL,
+        judged_at TEXT NOT NULL,
+        PRIMARY KEY (judge_id, response_id)
+    ) WITHOUT ROWID""",
+)
+
+
+@review_tables()
+def m015_judges(db: Database) -> Any:
+    """Keep what models as judges say, apart from people's verdicts."""
+    for statement in _JUDGES:
+        db.execute(statement)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ import pytest
 import torch
 
 from core.datasets.dataset import load_dataset
+from core.datasets.splits import split_examples
 from core.datasets.store import DatasetStore
 from core.errors import EvaluationError, SettingsError, StoppedError
+from core.evaluation.answers import AnswerStore
 from core.evaluation.background import EvaluationJobs
+from core.evaluation.contamination import training_text_of
 from core.evaluation.layouts.folder import DataFolder
 from core.evaluation.own_benchmarks import OwnBenchmark, OwnBenchmarks
 from core.evaluation.rows import EvaluationState
-from core.evaluation.run import run_evaluation
+from core.evaluation.run import endpoint_fingerprint, run_evaluation
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
 from core.evaluation.tasks import TaskSources, expand, load_task, quiet_libraries
@@ -369,5 +373,107 @@ def test_a_task_that_fails_in_its_own_code_is_nobody_else_s_trouble(
     name = evaluation(workspace, ["ifeval", "mmlu_anatomy"], tmp_path, limit=2)
     run_evaluation(workspace, name, lambda _: None)
     found = results(workspace, name)
-    assert "The task 'ifeval' failed in its own code (KeyError" in found["ifeval"]["message"]
+    assert (
+        "The task 'ifeval' failed in its own code or data (KeyError" in found["ifeval"]["message"]
+    )
     assert found["mmlu_anatomy"]["value"] is not None
+
+
+def arc(folder: Path, split: str, count: int, stem: str) -> None:
+    rows = [
+        {"id": f"{stem}{n}", "answerKey": "A", "question": {"stem": f"{stem} {n}?", "choices": [
+            {"text": "red", "label": "A"}, {"text": "blue", "label": "B"},
+        ]}}
+        for n in range(count)
+    ]  # fmt: skip
+    put(folder, f"ARC-Easy/ARC-Easy-{split}.jsonl", rows)
+
+
+def test_examples_are_of_the_training_file_where_the_judged_one_is_away(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    arc(tmp_path, "Train", 5, "train")
+    arc(tmp_path, "Dev", 4, "dev")
+    name = evaluation(workspace, ["arc_easy"], tmp_path, few_shot=3)
+    run_evaluation(workspace, name, lambda _: None)
+    prompts = [
+        one["prompt"] for one in EvaluationStore(workspace).samples(name, "pocket", "arc_easy")
+    ]
+    assert len(prompts) == 4
+    assert all(prompt.count("train") == 3 and prompt.count("dev") == 1 for prompt in prompts)
+
+
+@pytest.mark.parametrize("name", ["flan_held_in", "t0_eval", "blimp_nl"])
+def test_groups_that_are_put_together_oddly_are_expanded_or_refused(name: str) -> None:
+    with suppress(EvaluationError):
+        tasks, _ = expand([name])
+        assert tasks and all(isinstance(task, str) for task in tasks)
+
+
+def test_data_of_another_shape_are_that_task_s_trouble_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    write_mmlu(tmp_path)
+    (tmp_path / "mc_task.json").write_text("5")
+    put(tmp_path, "hellaswag/data/validation.jsonl", [{"a": 1}])
+    tasks = ["truthfulqa_mc1", "hellaswag", "mmlu_anatomy"]
+    name = evaluation(workspace, tasks, tmp_path, limit=2)
+    run_evaluation(workspace, name, lambda _: None)
+    found = results(workspace, name)
+    for task in tasks[:2]:
+        assert found[task]["message"] and "\n" not in found[task]["message"]
+    assert found["mmlu_anatomy"]["value"] is not None
+    with pytest.raises(EvaluationError, match="'openai_evals' holds no task"):
+        expand(["openai_evals"], DataFolder(tmp_path))
+
+
+def test_a_run_and_its_base_are_asked_the_same_rows_of_one_s_own(
+    workspace: Workspace, small_file: Path
+) -> None:
+    dataset = load_dataset(small_file)
+    content_hash = DatasetStore(workspace).keep(dataset)
+    other = replace(settings(POCKET), epochs=1, split_seed=7)
+    run(workspace, small_file, other, name="taught")
+    own = OwnBenchmark(
+        name="mine", content_hash=content_hash, split="test", check="contains", max_new_tokens=2
+    )
+    OwnBenchmarks(workspace).save(own)
+    name = EvaluationStore(workspace).create(
+        "", ["pocket", "taught"], ["own:mine"], EvaluationSettings()
+    )
+    run_evaluation(workspace, name, lambda _: None)
+    golds = [
+        [one["gold"] for one in EvaluationStore(workspace).samples(name, model, "own:mine")]
+        for model in ("pocket", "taught")
+    ]
+    wanted = [one.answer for one in OwnBenchmarks(workspace).rows(own, ["taught"])]
+    assert golds[0] == golds[1] == wanted
+    seen = EvaluationStore(workspace).unseen_scores(name, "taught", "own:mine")[0]
+    assert seen == 0  # test rows were not trained on
+    text = training_text_of(workspace, "taught")
+    trained = split_examples(dataset.examples, other.splits).train[0]
+    assert text is not None and text.holds(trained.prompt_text)
+
+
+def test_a_stop_that_comes_before_the_start_is_obeyed(workspace: Workspace, data: Path) -> None:
+    name = evaluation(workspace, TASKS, data)
+    store = EvaluationStore(workspace)
+    store.request_stop(name)
+    store.set_state(name, EvaluationState.RUNNING)
+    assert store.find(name)["requested_action"] == "stop"
+    with pytest.raises(StoppedError):
+        run_evaluation(workspace, name, lambda _: None)
+    assert store.find(name)["state"] == "stopped" and not store.find(name)["requested_action"]
+
+
+def test_what_an_address_answered_goes_with_its_evaluation(workspace: Workspace) -> None:
+    store = EvaluationStore(workspace)
+    row = store.find(store.create("", ["http://x/v1#m"], ["cb"], EvaluationSettings()))
+    fingerprint = endpoint_fingerprint("http://x/v1#m", row)
+    with AnswerStore(workspace.database, fingerprint).writing() as write:
+        write(b"key", ["said"])
+    store.set_state(row["name"], EvaluationState.FINISHED)
+    store.delete(row["name"])
+    assert AnswerStore(workspace.database, fingerprint).find([b"key"]) == {}
+    again = store.find(store.create("", ["http://x/v1#m"], ["cb"], EvaluationSettings()))
+    assert again["id"] != row["id"]

@@ -261,3 +261,58 @@ def test_bad_data_get_one_sentence_with_file_and_line(
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no folder"):
         DataFolder(tmp_path / "away")
+
+
+def test_both_parts_of_trivia_qa_are_asked(tmp_path: Path) -> None:
+    answer = {"Aliases": ["A"], "NormalizedAliases": ["a"], "Value": "A"}
+    for name in ("web", "wikipedia"):
+        document = {"Data": [{"Question": name, "QuestionId": "1", "Answer": answer}]}
+        put(tmp_path, f"{name}-dev.json", json.dumps(document))
+    rows = read(tmp_path, "mandarjoshi/trivia_qa", "rc.nocontext")["validation"]
+    assert [row["question"] for row in rows] == ["web", "wikipedia"]
+
+
+def test_the_hub_s_folders_are_found_whatever_their_configuration_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "squad" / "plain_text"
+    folder.mkdir(parents=True)
+    pq.write_table(
+        pa.Table.from_pylist([{"id": "1"}]), folder / "validation-00000-of-00001.parquet"
+    )
+    assert read(tmp_path, "rajpurkar/squad") == {"validation": [{"id": "1"}]}
+    row = {"key": 1, "prompt": "p", "instruction_id_list": [], "kwargs": []}
+    put(tmp_path, "IFEval/ifeval_input_data.jsonl", lines(row))
+    assert read(tmp_path, "google/IFEval") == {"train": [row]}
+
+
+def test_spans_of_wsc_are_the_words_that_stand_there(tmp_path: Path) -> None:
+    target = {"span1_index": 0, "span2_index": 3, "span1_text": "the dog", "span2_text": "it"}
+    row = {"text": "The dog ran; It barked.", "target": target, "idx": 0, "label": True}
+    put(tmp_path, "WSC/val.jsonl", lines(row))
+    [fixed] = read(tmp_path, "aps/super_glue", "wsc.fixed")["validation"]
+    assert (fixed["span1_text"], fixed["span2_text"]) == ("The dog", "It")
+    [plain] = read(tmp_path, "aps/super_glue", "wsc")["validation"]
+    assert plain["span1_text"] == "the dog"
+
+
+def test_broken_rows_of_qqp_are_left_out_as_on_the_hub(tmp_path: Path) -> None:
+    text = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\tcut\n4\t5\t6\ta\tb\t1\n"
+    put(tmp_path, "QQP/dev.tsv", text)
+    assert read(tmp_path, "nyu-mll/glue", "qqp") == {
+        "validation": [{"question1": "a", "question2": "b", "label": 1, "idx": 1}]
+    }
+
+
+def test_line_ends_of_unicode_do_not_end_a_line_of_json(tmp_path: Path) -> None:
+    row = '{"goal": "a\u2028b\u0085c", "sol1": "x", "sol2": "y"}\n'
+    put(tmp_path, "piqa/valid.jsonl", row)
+    put(tmp_path, "piqa/valid-labels.lst", "0\n")
+    assert read(tmp_path, "baber/piqa")["validation"][0]["goal"] == "a\u2028b\u0085c"
+
+
+def test_hellaswag_s_rows_have_the_hub_s_order(tmp_path: Path) -> None:
+    row = {"ind": 1, "activity_label": "a", "ctx_a": "a", "ctx_b": "b", "ctx": "c", "split": "val",
+           "split_type": "x", "label": 2, "endings": ["e"] * 4, "source_id": "s"}  # fmt: skip
+    put(tmp_path, "hellaswag_val.jsonl", lines(row))
+    [found] = read(tmp_path, "Rowan/hellaswag")["validation"]
+    assert [*found] == ["ind", "activity_label", "ctx_a", "ctx_b", "ctx", "endings", "source_id",
+                        "split", "split_type", "label"] and found["label"] == "2"  # fmt: skip

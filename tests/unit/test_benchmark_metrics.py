@@ -1,8 +1,10 @@
 """Metrics of public benchmarks, against examples worked by hand from their official scripts."""
 
+import json
+
 import pytest
 
-from core.evaluation.groups import plain_mean, weighted_mean
+from core.evaluation.groups import add_group_results, plain_mean, weighted_mean
 from core.evaluation.metrics import (
     Extracted,
     answers_f1,
@@ -15,7 +17,11 @@ from core.evaluation.metrics import (
     squad_v2_scores,
     token_f1,
 )
-from core.evaluation.samples import normalised_score
+from core.evaluation.samples import as_sample_rows, normalised_score
+from core.evaluation.settings import EvaluationSettings
+from core.evaluation.store import EvaluationStore
+from core.evaluation.tasks import TaskGroup
+from core.storage.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -120,3 +126,39 @@ def test_big_bench_counts_guessing_as_nothing() -> None:
     # chance (1/2 + 1/4) / 2 = 0.375, accuracy 0.5: 0.125 of 0.625
     assert normalised_score([one(2, 1.0), one(4, 0.0)]) == pytest.approx(20.0)
     assert normalised_score([{"arguments": [("q", {})], "resps": [["text"]], "acc": 1}]) is None
+
+
+def test_what_is_no_right_or_wrong_has_no_part_of_a_question() -> None:
+    def score(value: object, metric: str) -> float | None:
+        sample = {
+            "doc_id": 0, "filter": "none", metric: value, "doc": {}, "arguments": [("q", {})],
+            "resps": [["x"]], "filtered_resps": ["x"], "target": "x", "metrics": [metric],
+            "doc_hash": "", "prompt_hash": "", "target_hash": "",
+        }  # fmt: skip
+        result = {"evaluation_id": 1, "model": "m", "task": "t"}
+        [row] = as_sample_rows([sample], result, metric, "none")  # type: ignore[arg-type]
+        return row["score"]
+
+    assert score((1, 1), "mcc") == 1 and score((0, 1), "f1") == 0
+    assert score((-120.5, 37), "word_perplexity") is None
+    assert score((5.0, 4.5), "pearson") == -0.5
+    assert score(("passage", 1, 0), "f1a") == 0
+
+
+def test_a_suite_s_mean_is_of_its_tasks_own_metric(workspace: Workspace) -> None:
+    store = EvaluationStore(workspace)
+    name = store.create("", ["m"], ["ai2_arc"], EvaluationSettings())
+    number = store.find(name)["id"]
+    for task, acc, norm in (("arc_easy", 0.8, 0.4), ("arc_challenge", 0.4, 0.2)):
+        metrics = json.dumps({"acc,none": acc, "acc_norm,none": norm})
+        store.add_result(
+            {"evaluation_id": number, "model": "m", "task": task, "is_group": 0, "metric": "acc",
+             "value": acc, "stderr": 0.1, "questions": 5, "metrics": metrics, "facts": "{}",
+             "fingerprint": "", "message": ""},
+            [],
+        )  # fmt: skip
+    for group, wanted in (("ai2_arc", 0.6), ("glue", (0.6 + 0.3) / 2)):
+        members = TaskGroup(group, ("arc_easy", "arc_challenge"), is_weighted=False)
+        add_group_results(store, store.find(name), "m", "", [members])
+        [found] = [one for one in store.results(name) if one["task"] == group]
+        assert found["value"] == pytest.approx(wanted)

@@ -76,7 +76,7 @@ def _from_samples(samples: Sequence[SampleRow], toxic_words: frozenset[str]) -> 
     counted = [one for one in samples if one["score"] is not None]
     if not counted:
         return []
-    if all(_choice_scores(one) for one in counted):
+    if all(len(_choice_scores(one)) > 1 for one in counted):
         confidences = [_confidence(_choice_scores(one)) for one in counted]
         error = expected_calibration_error(confidences, [one["score"] or 0.0 for one in counted])
         return [("calibration error", error, None, len(counted))]
@@ -99,9 +99,9 @@ def _from_samples(samples: Sequence[SampleRow], toxic_words: frozenset[str]) -> 
 def _choice_scores(one: SampleRow) -> list[float]:
     """Return the log-probabilities of a question's choices, none where it is written."""
     responses = json.loads(one["sample"]).get("resps", [])
-    return [
-        float(response[0][0]) for response in responses if isinstance(response[0], list)
-    ]  # fmt: skip
+    if not all(isinstance(response[0], list) for response in responses):
+        return []
+    return [float(response[0][0]) for response in responses]  # fmt: skip
 
 
 def _confidence(scores: Sequence[float]) -> float:

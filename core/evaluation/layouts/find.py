@@ -49,7 +49,7 @@ _OFFICIAL: dict[str, Callable[[DataFolder, str], Splits]] = {
         {"test": r"pocket_families\.jsonl"}, ["question", "input", "choices", "answer", "family"]
     ),
     "google/IFEval": find_lines(
-        {"train": r"(?:ifeval|instruction_following_eval)[^/]*/(?:data/)?input_data\.jsonl"},
+        {"train": r"(?:ifeval|instruction_following_eval)[^/]*/(?:data/)?(?:ifeval_)?input_data\.jsonl"},
         ["key", "prompt", "instruction_id_list", "kwargs"],
     ),
 }  # fmt: skip

@@ -100,7 +100,7 @@ def read_json_lines(path: Path, needed: Sequence[str] = ()) -> list[Row]:
     field that is ``needed``.
     """
     rows: list[Row] = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -129,11 +129,12 @@ def read_table(path: Path, delimiter: str, *, quoted: bool = True) -> list[list[
 
 
 def read_named_table(
-    path: Path, delimiter: str, needed: Sequence[str]
+    path: Path, delimiter: str, needed: Sequence[str], *, skips_broken: bool = False
 ) -> Iterator[tuple[int, Row]]:
     """Yield a table's rows below its line of names, each with its number in the file.
 
-    Raises DataError where a name that is ``needed`` is missing or a row has too few fields.
+    Raises DataError where a name that is ``needed`` is missing or a row has too few fields, unless it
+    ``skips_broken`` ones.
     """
     names, *rows = read_table(path, delimiter, quoted=delimiter == ",")
     if missing := [name for name in needed if name not in names]:
@@ -142,6 +143,8 @@ def read_named_table(
             f"{shortened(', '.join(names), 120)}; fetch it anew."
         )
     for number, row in enumerate(rows, start=2):
+        if len(row) < len(names) and skips_broken:
+            continue
         if len(row) < len(names):
             raise DataError(
                 f"{path}, line {number}: {len(row)} fields instead of {len(names)}; fetch it anew."
@@ -162,7 +165,7 @@ def as_class(word: object, names: Sequence[str], path: Path, number: int) -> int
     text = str(word).strip()
     if text in names:
         return names.index(text)
-    if text.isdecimal() and int(text) < len(names):
+    if text.isdecimal() and len(text) < 4 and int(text) < len(names):
         return int(text)
     raise DataError(
         f"{path}, line {number}: '{shortened(text, 40)}' is no label; there are {', '.join(names)}."

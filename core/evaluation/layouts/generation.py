@@ -54,12 +54,19 @@ def _read_squad(path: Path) -> list[Row]:
 
 def find_trivia_qa(folder: DataFolder, _config: str) -> Splits:
     """`{web,wikipedia,unfiltered-web}-{train,dev}.json` (Joshi et al., arXiv 1705.03551)."""
-    train = folder.find(r"(?:unfiltered-)?(?:web|wikipedia)-train\.json")
-    dev = folder.find(r"(?:unfiltered-web|web|wikipedia)-dev\.json") or folder.find(
-        r"trivia_?qa[^/]*\.json"
-    )
-    found = {"train": train, "validation": dev}
-    return {split: _reading(_read_trivia_qa, path) for split, path in found.items() if path}
+    found: dict[str, list[Path]] = {}
+    for split, name in (("train", "train"), ("validation", "dev")):
+        # the reading comprehension set is of both; the unfiltered one stands for itself
+        paths = [folder.find(rf"{kind}-{name}\.json") for kind in ("web", "wikipedia")]
+        found[split] = [path for path in paths if path]
+    if not found["validation"]:
+        found["validation"] = list(folder.find_all(r"trivia_?qa[^/]*\.json").values())[:1]
+    return {split: _all_of(paths) for split, paths in found.items() if paths}
+
+
+def _all_of(paths: list[Path]) -> Callable[[], list[Row]]:
+    readers = [_reading(_read_trivia_qa, path) for path in paths]
+    return lambda: [row for read in readers for row in read()]
 
 
 def _read_trivia_qa(path: Path) -> list[Row]:

@@ -100,7 +100,8 @@ def _reading(path: Path, layout: _Layout) -> Callable[[], list[Row]]:
             "label": _label(row[layout.label], layout, path, number),
             "idx": number - 2,
         }
-        for number, row in read_named_table(path, "\t", needed)
+        # the official file of QQP has some broken rows, which the hub leaves out, too
+        for number, row in read_named_table(path, "\t", needed, skips_broken=layout.folder == "QQP")
     ]
 
 

@@ -17,7 +17,7 @@ def find_snapshot(folder: DataFolder, dataset: str, config: str) -> Splits:
     name = re.escape(dataset.rsplit("/", maxsplit=1)[-1])
     owner = re.escape(dataset.replace("/", "--"))
     home = rf"(?:datasets--{owner}|{name})(?:/snapshots/[^/]+)?"
-    part = rf"(?:/{re.escape(config)}|/data|/data/{re.escape(config)})" if config else "(?:/data)?"
+    part = rf"(?:/{re.escape(config)}|/data|/data/{re.escape(config)})" if config else "(?:/[^/]+)?"
     pattern = rf"{home}(?:{part})?/((?:{_SPLITS})(?:-\d+-of-\d+)?)\.(?:parquet|jsonl)"
     if config and config not in {"default", "main"}:
         pattern = rf"{home}{part}/((?:{_SPLITS})(?:-\d+-of-\d+)?)\.(?:parquet|jsonl)"

@@ -93,15 +93,20 @@ def find_hellaswag(folder: DataFolder, _config: str) -> Splits:
     found = {split: folder.find(rf"hellaswag_{name}\.jsonl") for split, name in names.items()}
     return {
         split: _reader(
-            lambda path, _: [
-                {**row, "label": str(row["label"])} for row in read_json_lines(path, needed)
-            ],
+            lambda path, _: [_hellaswag(row) for row in read_json_lines(path, needed)],
             path,
             "",
         )
         for split, path in found.items()
         if path
     }
+
+
+def _hellaswag(row: Row) -> Row:
+    """Return a row as the hub has it, whose order of fields tells its rows from others."""
+    order = ("ind", "activity_label", "ctx_a", "ctx_b", "ctx", "endings", "source_id", "split",
+             "split_type")  # fmt: skip
+    return {name: row.get(name, "") for name in order} | {"label": str(row["label"])}
 
 
 def find_piqa(folder: DataFolder, _config: str) -> Splits:

@@ -24,7 +24,8 @@ def find_super_glue(folder: DataFolder, config: str) -> Splits:
         split: folder.find(rf"{name}/{word}\.jsonl") or folder.find(rf"{name}\.{word}\w*\.jsonl")
         for split, word in (("train", "train"), ("validation", "val"))
     }
-    return {split: _reading(path, _READ[name]) for split, path in found.items() if path}
+    read = _wsc_fixed if config == "wsc.fixed" else _READ[name]
+    return {split: _reading(path, read) for split, path in found.items() if path}
 
 
 def _reading(path: Path, read: _Read) -> Callable[[], list[Row]]:
@@ -121,6 +122,19 @@ def _wsc(row: Row, path: Path, number: int) -> Iterator[Row]:
         "idx": row["idx"],
         "label": _truth(row["label"], path, number),
     }
+
+
+def _wsc_fixed(row: Row, path: Path, number: int) -> Iterator[Row]:
+    """Yield a row whose spans are the words that stand at their places, as the hub's `wsc.fixed`."""
+    for found in _wsc(row, path, number):
+        words = found["text"].split(" ")
+        for span in ("span1", "span2"):
+            wanted, start = found[f"{span}_text"], found[f"{span}_index"]
+            there = " ".join(words[start : start + len(wanted.split(" "))])
+            is_same = there.strip(".,;!?").lower() == wanted.strip(".,;!?").lower()
+            if is_same and there.strip(".,;!?") != wanted:
+                found[f"{span}_text"] = there.strip(".,;!?")
+        yield found
 
 
 _READ: dict[str, _Read] = {

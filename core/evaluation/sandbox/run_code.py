@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,14 +53,33 @@ def run_program(program: str, seconds: int = 5, mebibytes: int = 1024) -> CodeRe
             cwd=folder,
             start_new_session=True,
         )
+        took_too_long = threading.Event()
+        timer = threading.Timer(seconds, _give_up, [process, took_too_long])
+        timer.start()
         try:
-            said, _ = process.communicate(program.encode("utf-8", "surrogatepass"), seconds)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            return CodeResult(False, f"it took longer than {seconds} s", ())
+            said = _exchange(process, program.encode("utf-8", "surrogatepass"))
         finally:
+            timer.cancel()
             _end(process)
+    if took_too_long.is_set():
+        return CodeResult(False, f"it took longer than {seconds} s", ())
     return _read(said, nonce, process.returncode)
+
+
+def _exchange(process: "subprocess.Popen[bytes]", program: bytes) -> bytes:
+    """Hand a program over and return what its guest says, no more than a report has."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):  # it may have ended before it read all
+        process.stdin.write(program)
+        process.stdin.close()
+    # whoever writes without end waits till it is killed
+    return process.stdout.read(_MOST_REPORTED)
+
+
+def _give_up(process: "subprocess.Popen[bytes]", took_too_long: threading.Event) -> None:
+    took_too_long.set()
+    _end(process, wait=False)
 
 
 def protection() -> tuple[str, ...]:
@@ -88,21 +108,24 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in needed if name in os.environ}
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", *, wait: bool = True) -> None:
     """Kill a process and all that it started."""
     if sys.platform == "win32":
         process.kill()
     else:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(Exception):
-        process.communicate(timeout=5)
+    if wait:
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe and pipe.close()
+        process.wait()
 
 
 def _read(said: bytes, nonce: str, status: int) -> CodeResult:
     """Return what a guest said of its program; one that ended before that has not passed."""
     try:
-        found = json.loads(said[:_MOST_REPORTED])
+        found = json.loads(said)
         is_its_own = found["nonce"] == nonce
     except (ValueError, KeyError, TypeError):
         is_its_own = False

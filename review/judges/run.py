@@ -1,0 +1,197 @@
+"""A review judged by a model: every pair in both orders, or every response; what was said before is
+not asked again.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import ReviewError, StoppedError
+from core.generation.model_cache import ModelCache
+from core.storage.workspace import Workspace, now
+from review.domain.states import ReviewState
+from review.judges.ask import AskedJudge, Said, ShouldStop
+from review.judges.protocols import (
+    Material,
+    Protocol,
+    read_choice,
+    read_letter,
+    read_levels,
+    read_score,
+)
+from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow, SideChoice
+from review.store.reviews import ReviewStore
+
+Tell = Callable[[int, int], None]  # questions that are answered, and how many there are
+_AGAIN = "\n\nYour last reply could not be read. Keep to the form that is asked for."
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One thing that a judge is asked."""
+
+    about: int  # a pair's or a response's number
+    is_turned: bool
+    text: str
+
+
+def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
+    workspace: Workspace,
+    name: str,
+    model: str,
+    protocol: Protocol,
+    tell: Tell = lambda _done, _total: None,
+    should_stop: ShouldStop = lambda: False,
+    most: int = 0,
+) -> JudgeRow:
+    """Let a model judge a review, or go on with that; ``most`` are the first so many pairs or
+    responses.
+
+    Raises ReviewError where there is nothing to judge, StoppedError where it was stopped: what is
+    said is kept.
+    """
+    reviews = ReviewStore(workspace)
+    review = reviews.find(name)
+    if review["state"] != ReviewState.READY:
+        raise ReviewError(
+            f"The review '{name}' is not ready to be judged: let it be answered first."
+        )
+    store, asked = JudgeStore(reviews), AskedJudge(model, ModelCache(workspace))
+    questions = (
+        _of_pairs(store.pairs(review["id"]), protocol, most)
+        if protocol.compares
+        else _of_responses(store.responses(review["id"]), protocol, most)
+    )
+    if not questions:
+        raise ReviewError(f"The review '{name}' has nothing that '{protocol.name}' could judge.")
+    judge = store.add(review["id"], model, protocol, asked.facts())
+    known = (
+        {(row["pair_id"], bool(row["is_turned"])) for row in store.comparisons(judge["id"])}
+        if protocol.compares
+        else {(row["response_id"], False) for row in store.scores(judge["id"])}
+    )
+    left = [one for one in questions if (one.about, one.is_turned) not in known]
+    done = len(questions) - len(left)
+    tell(done, len(questions))
+    for one, said, is_read in _answers(asked, protocol, left, should_stop):
+        _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
+        done += 1
+        tell(done, len(questions))
+    if done < len(questions):
+        raise StoppedError("Judging was stopped; what is said is kept.")
+    return judge
+
+
+def _of_pairs(pairs: Sequence[dict[str, Any]], protocol: Protocol, most: int) -> list[_Question]:
+    """Return both orders of every pair, but of those whose responses are the same."""
+    chosen = [pair for pair in pairs if pair["first_text"] != pair["second_text"]]
+    return [
+        _Question(
+            pair["pair_id"],
+            is_turned,
+            protocol.question(
+                Material(
+                    task=pair["prompt"], expected=pair["expected"],
+                    first=pair["second_text" if is_turned else "first_text"],
+                    second=pair["first_text" if is_turned else "second_text"],
+                )
+            ),
+        )
+        for pair in (chosen[:most] if most else chosen)
+        for is_turned in (False, True)
+    ]  # fmt: skip
+
+
+def _of_responses(rows: Sequence[dict[str, Any]], protocol: Protocol, most: int) -> list[_Question]:
+    return [
+        _Question(
+            row["response_id"],
+            False,
+            protocol.question(
+                Material(task=row["prompt"], first=row["text"], expected=row["expected"])
+            ),
+        )
+        for row in (rows[:most] if most else rows)
+    ]
+
+
+def _answers(
+    asked: AskedJudge, protocol: Protocol, questions: Sequence[_Question], should_stop: ShouldStop
+) -> Any:
+    """Yield each question with what was said, and whether that can be read; what cannot is asked once
+    more.
+    """
+    unread: list[_Question] = []
+    for number, said in _ask(asked, protocol, [one.text for one in questions], should_stop):
+        if _is_read(protocol, said):
+            yield questions[number], said, True
+        else:
+            unread.append(questions[number])
+    texts = [one.text + _AGAIN for one in unread]
+    for number, said in _ask(asked, protocol, texts, should_stop):
+        yield unread[number], said, _is_read(protocol, said)
+
+
+def _ask(
+    asked: AskedJudge, protocol: Protocol, texts: Sequence[str], should_stop: ShouldStop
+) -> Any:
+    if not texts:
+        return iter(())
+    if protocol.name == "alpaca":
+        return asked.prefer(texts, should_stop)
+    return asked.write(texts, protocol.longest_answer, should_stop)
+
+
+def _is_read(protocol: Protocol, said: Said) -> bool:
+    readers: dict[str, Callable[[], object]] = {
+        "pairwise": lambda: read_choice(said.text),
+        "alpaca": lambda: (
+            said.preference if said.preference is not None else read_letter(said.text)
+        ),
+        "score": lambda: read_score(said.text),
+        "rubric": lambda: read_levels(said.text, len(protocol.criteria)),
+    }
+    return readers[protocol.name]() is not None
+
+
+def _write_down(
+    store: JudgeStore,
+    judge: JudgeRow,
+    protocol: Protocol,
+    one: _Question,
+    said: Said,
+    is_read: bool,  # noqa: FBT001
+) -> None:
+    if protocol.compares:
+        store.add_comparison(_comparison(judge["id"], protocol, one, said, is_read=is_read))
+        return
+    levels = read_levels(said.text, len(protocol.criteria)) if protocol.name == "rubric" else None
+    score = read_score(said.text) if protocol.name == "score" else None
+    if levels:
+        score = sum(levels) / len(levels)
+    row: ScoreRow = {
+        "judge_id": judge["id"], "response_id": one.about, "score": score if is_read else None,
+        "levels": json.dumps(levels or ()), "said": said.text, "judged_at": now(),
+    }  # fmt: skip
+    store.add_score(row)
+
+
+def _comparison(
+    judge_id: int, protocol: Protocol, one: _Question, said: Said, *, is_read: bool
+) -> ComparisonRow:
+    """Return a judgement from the side of the pair's first response, in whatever order it was asked."""
+    choice: SideChoice = "error"
+    preference = said.preference
+    if is_read:
+        read = read_choice(said.text) if protocol.name == "pairwise" else read_letter(said.text)
+        if preference is not None:
+            read = "tie" if preference == 0.5 else "b" if preference > 0.5 else "a"
+        sides = {"a": "second", "b": "first"} if one.is_turned else {"a": "first", "b": "second"}
+        choice = sides.get(read or "", "tie")  # type: ignore[assignment]
+    if preference is not None and one.is_turned:
+        preference = 1 - preference
+    return {
+        "judge_id": judge_id, "pair_id": one.about, "is_turned": int(one.is_turned),
+        "choice": choice, "preference": preference, "said": said.text, "judged_at": now(),
+    }  # fmt: skip
