@@ -10,8 +10,8 @@ from typing import Any
 
 @contextmanager
 def answering(status: int = 200, body: object = None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An OpenAI-compatible address that repeats the last message in capitals, and what it was
-    asked.
+    """An OpenAI-compatible address that repeats the last message in capitals, or answers as ``body``
+    says, and what it was asked.
     """
     asked: list[dict[str, Any]] = []
 
@@ -19,6 +19,12 @@ def answering(status: int = 200, body: object = None) -> Iterator[tuple[str, lis
         def do_POST(self) -> None:
             question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append({**question, "path": self.path, "key": self.headers.get("Authorization")})
+            if callable(body):
+                status_now, answer = body(question)
+                self.send_response(status_now)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+                return
             said = {
                 "message": {"content": question["messages"][-1]["content"].upper()},
                 "finish_reason": "stop",

@@ -21,7 +21,7 @@ ROOMS = {  # of each floor, the lowest first; those on one level know nothing of
         {"errors", "text"}, {"storage", "processes", "progress"}, {"hub"}, {"datasets"}, {"prompts"}, {"models"}, {"generation", "scoring"}, {"training"}, {"evaluation", "export"}, {"cli"}, {"__main__"},
     ],
     "core.training": [{"distributed", "events", "settings"}, {"kernels"}, {"planning"}, {"loop"}, {"runs"}],
-    "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange", "judges"}, {"cli"}, {"__main__"}],
+    "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange"}, {"judges"}, {"cli"}, {"__main__"}],
     "ui": [
         {"theme", "markup", "svg_chart", "middleware", "uploads", "impatience", "accounts", "scripts"},
         {"gradio_events", "services", "gate"},

@@ -1,7 +1,9 @@
 """What the commands of judging do."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from core.cli.output import say, show
 from core.datasets.prompt_lists import load_prompt_list
@@ -14,14 +16,20 @@ from review.domain.rating import make_rating
 from review.domain.rubric import NO_RUBRIC, read_rubric
 from review.exchange.export import export_review
 from review.exchange.import_ratings import import_ratings, imported_sentence
-from review.judges.agreement import report_judges
+from review.judges.agreement import JudgeReport, report_judges
 from review.judges.agreement import report_object as report_object_of_judge
 from review.judges.agreement import report_text as report_text_of_judge
+from review.judges.annotations import (
+    GradedResult,
+    graded_results,
+    holds_annotations,
+    import_annotations,
+)
 from review.judges.protocols import find_protocol
 from review.judges.run import judge_review
 from review.judges.store import JudgeStore
 from review.judging.judge import Judge
-from review.results.report import report_review
+from review.results.report import Report, report_review
 from review.results.single_responses import report_singles
 from review.results.text import report_object, report_text, singles_object, singles_text
 from review.setup.generate_responses import (
@@ -162,12 +170,49 @@ def report(chosen: argparse.Namespace) -> int:
         show(singles_object(singles), singles_text(singles), as_json=chosen.json)
         return 0
     report = report_review(store, chosen.name)
-    show(report_object(report), report_text(report), as_json=chosen.json)
+    judges, graded = report_judges(store, chosen.name), graded_results(store, chosen.name)
+    text = "\n\n".join(
+        [report_text(report), *map(_graded_text, graded), *map(report_text_of_judge, judges)]
+    )
+    show(report_object(report) | _judged_object(report, judges, graded), text, as_json=chosen.json)
     return 0
+
+
+def _judged_object(
+    report: Report, judges: Sequence[JudgeReport], graded: Sequence[GradedResult]
+) -> dict[str, Any]:
+    """Return what judges say of a review, apart from people's verdicts; where there are none of these,
+    the graded verdicts of a file stand for the win rate, and that is said.
+    """
+    found: dict[str, Any] = {
+        "judges": [report_object_of_judge(one) for one in judges],
+        "graded": [asdict(one) for one in graded],
+    }
+    if graded and not report.ratings:
+        first = graded[-1]
+        found |= {
+            "contender": first.contender, "against": first.against, "win_rate": first.win_rate,
+            "length_controlled_win_rate": first.length_controlled_win_rate,
+            "win_rate_by": first.judge,
+        }  # fmt: skip
+    return found
+
+
+def _graded_text(graded: GradedResult) -> str:
+    controlled = graded.length_controlled_win_rate
+    at_equal = f", {controlled:.1%} at equal lengths" if controlled is not None else ""
+    return (
+        f"{graded.contender} against {graded.against} by {graded.judge}: {graded.win_rate:.1%}{at_equal} "
+        f"of {graded.judged:,} graded verdicts."
+    )
 
 
 def import_file(chosen: argparse.Namespace) -> int:
     """Add ratings that were given elsewhere."""
+    if holds_annotations(chosen.file):
+        graded = import_annotations(Workspace(chosen.workspace), chosen.name, chosen.file)
+        show(asdict(graded), _graded_text(graded), as_json=chosen.json)
+        return 0
     found = import_ratings(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.file)
     show(asdict(found), imported_sentence(found), as_json=chosen.json)
     return 0

@@ -165,7 +165,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="with row, reviewer, a, b and verdict, as exported",
+        help="with row, reviewer, a, b and verdict, as exported; or AlpacaEval's annotations.json",
     )
     parser.set_defaults(command="review.cli.commands:import_file")
 

@@ -88,16 +88,17 @@ def _of_pairs(
     votes: Sequence[Vote],
     names: set[str],
 ) -> JudgeReport:
+    orders = json.loads(judge["facts"]).get("orders", 2)
     by_order: dict[int, dict[int, ComparisonRow]] = defaultdict(dict)
     for row in rows:
         by_order[row["pair_id"]][row["is_turned"]] = row
     whole = {
         pair: both
         for pair, both in by_order.items()
-        if len(both) == 2 and all(one["choice"] != "error" for one in both.values())
+        if len(both) == orders and all(one["choice"] != "error" for one in both.values())
     }
     choices = {pair: _together(both) for pair, both in whole.items()}
-    turned = [both[0]["choice"] != both[1]["choice"] for both in whole.values()]
+    turned = [both[0]["choice"] != both[1]["choice"] for both in whole.values() if len(both) == 2]
     scores = {pair: _score(both, choices[pair]) for pair, both in whole.items()}
     errors = sum(row["choice"] == "error" for row in rows)
     return _report(
@@ -109,8 +110,8 @@ def _of_pairs(
 def _together(both: Mapping[int, ComparisonRow]) -> str:
     """Return what both orders say: with probabilities their mean, else FastChat's rule."""
     preferences = [one["preference"] for one in both.values() if one["preference"] is not None]
-    if len(preferences) == 2:
-        mean = sum(preferences) / 2
+    if len(preferences) == len(both):
+        mean = sum(preferences) / len(preferences)
         return "tie" if mean == 0.5 else "second" if mean > 0.5 else "first"
     # a choice is from the first response's side already, in whatever order it was asked
     letters: dict[str, Any] = {"first": "a", "second": "b", "tie": "tie"}
@@ -122,8 +123,8 @@ def _together(both: Mapping[int, ComparisonRow]) -> str:
 def _score(both: Mapping[int, ComparisonRow], choice: str) -> float:
     """Return 1 where the first response won, 0 where the second did, between them otherwise."""
     preferences = [one["preference"] for one in both.values() if one["preference"] is not None]
-    if len(preferences) == 2:
-        return 1 - sum(preferences) / 2
+    if len(preferences) == len(both):
+        return 1 - sum(preferences) / len(preferences)
     return {"first": 1.0, "second": 0.0, "tie": 0.5}[choice]
 
 
