@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from core.cli.output import emit, say, show
-from core.errors import DataError, SettingsError
+from core.errors import DataError, EvaluationError, SettingsError
 from core.evaluation.choices import is_endpoint
 from core.evaluation.exchange import import_results, lm_eval_archive, results_csv
 from core.evaluation.rows import ResultRow
@@ -48,6 +48,9 @@ def evaluate(chosen: argparse.Namespace) -> int:
     from core.evaluation.run import run_evaluation
 
     run_evaluation(workspace, name, _tell, _stop_on_signal().is_set)
+    results = store.results(name)
+    if results and all(one["message"] for one in results):
+        raise EvaluationError(f"None of the tasks could be run. {results[0]['message']}")
     return _print_results(chosen, store, name)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.cli.main import main
 from core.datasets.dataset import load_dataset
 from core.datasets.splits import split_examples
 from core.datasets.store import DatasetStore
@@ -477,3 +478,15 @@ def test_what_an_address_answered_goes_with_its_evaluation(workspace: Workspace)
     assert AnswerStore(workspace.database, fingerprint).find([b"key"]) == {}
     again = store.find(store.create("", ["http://x/v1#m"], ["cb"], EvaluationSettings()))
     assert again["id"] != row["id"]
+
+
+def test_where_nothing_could_be_run_the_command_says_so(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--model", "pocket", "--tasks", "cb", "--data", str(tmp_path), "--json"]
+    assert main([*words, "--workspace", str(workspace.folder)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "None of the tasks could be run. " in said.err.splitlines()[-1]
+    assert "holds no data of aps/super_glue (cb)" in said.err.splitlines()[-1]
+    assert main(["evaluate", "--model", "pocket", "--workspace", str(workspace.folder)]) == 2
+    assert "tasks: name one task at least" in capsys.readouterr().err

@@ -127,7 +127,7 @@ def _facts(row: EvaluationRow) -> str:
     parts = [
         "each task's own number of examples" if shots is None else f"{shots} examples",
         f"the first {settings['limit']:,} questions" if settings.get("limit") else "all questions",
-        "in the chat template" if settings.get("chat_template") else "as plain text",
+        _how_written(json.loads(row["tasks"]), in_template=bool(settings.get("chat_template"))),
     ]
     if settings.get("system"):
         apart = "the first model once more with a system prompt"
@@ -135,6 +135,16 @@ def _facts(row: EvaluationRow) -> str:
     if versions:
         parts.append(f"lm-eval {versions.get('lm_eval', '')}")
     return ", ".join(parts)
+
+
+def _how_written(tasks: list[str], *, in_template: bool) -> str:
+    """Return how prompts are written: some are in each model's own style whatever is asked for."""
+    own = [
+        task.startswith(("own:", "evals:", "pocket_")) or task == "openai_evals" for task in tasks
+    ]
+    if in_template or all(own):
+        return "in each model's own style"
+    return "as plain text, but for those in each model's own style" if any(own) else "as plain text"
 
 
 def question_view(samples: Mapping[str, SampleRow]) -> Shown:
