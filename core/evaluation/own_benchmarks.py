@@ -246,7 +246,17 @@ def _same_json(answer: str, expected: str) -> float:
             values.append(json.loads(inside.group(1) if inside else text))
         except (ValueError, RecursionError):
             return 0.0
-    return float(values[0] == values[1])
+    # True is no 1, and 1 is 1.0
+    return float(values[0] == values[1] and _kinds(values[0]) == _kinds(values[1]))
+
+
+def _kinds(value: Any) -> Any:
+    """Return a JSON value with booleans marked, which Python takes for numbers."""
+    if isinstance(value, dict):
+        return {name: _kinds(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_kinds(one) for one in value]
+    return isinstance(value, bool)
 
 
 _RULES: dict[str, Callable[[str, str], float]] = {

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from core.evaluation.choices import is_endpoint
+from core.generation.openai_endpoint import find_endpoint
 from review.judges.protocols import both_orders
 from review.judges.store import ComparisonRow, JudgeRow, JudgeStore
 from review.statistics.agreement import cohen_kappa
@@ -177,12 +179,18 @@ def _report(  # noqa: PLR0913 - what a report is made of
         confusion=Counter(f"{labels[pair]}/{choices[pair]}" for pair in shared),
         order_decides=order_decides,
         prefers_longer=_longer(choices, pairs), people_prefer_longer=_longer(labels, pairs),
-        is_contender=judge["model"] in names,
+        is_contender=_as_contender(judge) in names,
         matches=tuple(_matches(scores, human, pairs)),
         disagreements=tuple(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
         ),
     )  # fmt: skip
+
+
+def _as_contender(judge: JudgeRow) -> str:
+    """Return what a judge would be called as a contender."""
+    model = judge["model"]
+    return find_endpoint(model).name if is_endpoint(model) else model
 
 
 def _human_scores(

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from core.evaluation.layouts.folder import read_json
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.atomic_write import write_file
-from core.storage.workspace import Workspace, now
-from core.text import shortened
+from core.storage.workspace import Workspace, check_new_name, now
+from core.text import has_half_character, shortened
 from review.judges.protocols import find_protocol
 from review.judges.store import JudgeStore
 from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
@@ -30,6 +30,8 @@ from review.statistics.length_control import control_length
 from review.store.reviews import ReviewStore
 
 _NEEDED = ("instruction", "output_1", "output_2", "preference")
+_ALIKE = ("annotator", "generator_1", "generator_2")  # in all rows of a file
+_COPY = "-copy-"  # between a model's name and what makes it new
 _UNFIT = re.compile(r"[^\w.-]+")
 
 
@@ -37,6 +39,7 @@ _UNFIT = re.compile(r"[^\w.-]+")
 class GradedResult:
     """What graded verdicts say of the second of two models."""
 
+    number: int  # of the judge
     contender: str
     against: str
     judge: str
@@ -50,7 +53,10 @@ def holds_annotations(path: Path) -> bool:
     """Return whether a file is a list of AlpacaEval's annotations. Raises DataError."""
     if path.suffix.lower() != ".json":
         return False
-    document = read_json(path)
+    try:
+        document = read_json(path)
+    except DataError:  # whoever reads it next says what is wrong with it
+        return False
     first = document[0] if isinstance(document, list) and document else None
     return isinstance(first, dict) and {"preference", "output_1", "output_2"} <= set(first)
 
@@ -58,39 +64,75 @@ def holds_annotations(path: Path) -> bool:
 def import_annotations(workspace: Workspace, name: str, path: Path) -> GradedResult:
     """Add a file's graded verdicts to a review, and make the review where there is none.
 
-    Raises DataError for a file that is broken, ReviewError where it does not fit the review.
+    Outputs that are the same have no pair and count as ties. Raises DataError for a file that is
+    broken, ReviewError where it does not fit the review; nothing of it is kept then.
     """
     rows = _read(path)
     reviews = ReviewStore(workspace)
-    generators = tuple(_named(rows[0], number) for number in (1, 2))
-    known = [row["name"] for row in reviews.all()]
-    if name not in known:
+    generators = (_named(rows[0], 1), _named(rows[0], 2))
+    if name not in {row["name"] for row in reviews.all()}:
         _make_review(workspace, name, rows, generators)
     review = reviews.find(name)
     store = JudgeStore(reviews)
-    pairs = _pairs(store, review["id"], generators, path)
+    sides = _contenders(reviews, review["id"], generators, path)
+    found = _matched(store.pairs(review["id"]), rows, sides, path, name)
+    protocol = replace(find_protocol("alpaca"), template="\0".join(("from a file", *sides)))
     judge = store.add(
-        review["id"], str(rows[0].get("annotator") or "annotator"), find_protocol("alpaca"),
-        {"file": path.name, "orders": 1, "contender": generators[1], "against": generators[0]},
+        review["id"], str(rows[0].get("annotator") or "annotator"), protocol,
+        {"file": path.name, "orders": 1, "contender": sides[1], "against": sides[0],
+         "same": len(rows) - len(found)},
     )  # fmt: skip
-    for number, row in enumerate(rows, start=1):
-        pair = pairs.get((row["instruction"].strip(), row["output_1"], row["output_2"]))
-        if pair is None:
-            raise ReviewError(
-                f"{path.name}, row {number}: the review '{name}' has no such pair of answers."
-            )
-        second = float(row["preference"]) - 1
-        is_turned = pair["first_contender"] != generators[0]
-        preference = 1 - second if is_turned else second
-        store.add_comparison(
+    store.add_comparisons(
+        [
             {
-                "judge_id": judge["id"], "pair_id": pair["pair_id"], "is_turned": int(is_turned),
+                "judge_id": judge["id"], "pair_id": pair, "is_turned": 0,
                 "choice": "tie" if preference == 0.5 else "second" if preference > 0.5 else "first",
                 "preference": preference, "said": "", "judged_at": now(),
             }
-        )  # fmt: skip
-    [found] = [one for one in graded_results(reviews, name) if one.judge == judge["model"]]
+            for pair, preference in found
+        ]
+    )  # fmt: skip
+    [result] = [one for one in graded_results(reviews, name) if one.number == judge["id"]]
+    return result
+
+
+def _matched(
+    pairs: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    sides: tuple[str, str],
+    path: Path,
+    name: str,
+) -> list[tuple[int, float]]:
+    """Return each row's pair with the preference for that pair's second response; rows whose outputs
+    are the same have none. Raises ReviewError for a row that fits no pair.
+    """
+    known: dict[tuple[str, str, str], tuple[int, bool]] = {}
+    for pair in pairs:
+        texts = {
+            pair["first_contender"]: pair["first_text"],
+            pair["second_contender"]: pair["second_text"],
+        }
+        if set(texts) == set(sides):
+            key = (_plain(pair["prompt"]), _plain(texts[sides[0]]), _plain(texts[sides[1]]))
+            known[key] = (pair["pair_id"], pair["second_contender"] == sides[1])
+    found = []
+    for number, row in enumerate(rows, start=1):
+        key = (_plain(row["instruction"]), _plain(row["output_1"]), _plain(row["output_2"]))
+        if key[1] == key[2]:
+            continue
+        if key not in known:
+            raise ReviewError(
+                f"{path.name}, row {number}: the review '{name}' has no such pair of answers."
+            )
+        pair_id, is_same_order = known[key]
+        preference = float(row["preference"]) - 1
+        found.append((pair_id, preference if is_same_order else 1 - preference))
     return found
+
+
+def _plain(text: str) -> str:
+    """Return a text as responses are kept: without other systems' line ends, and blanks around it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
@@ -101,10 +143,12 @@ def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
     found = []
     for judge in store.of_review(review["id"]):
         facts = json.loads(judge["facts"])
-        if facts.get("orders") != 1:
+        rows = store.comparisons(judge["id"]) if facts.get("orders") == 1 else []
+        if not rows:
             continue
-        scores, lengths, prompts = [], [], []
-        for row in store.comparisons(judge["id"]):
+        same = int(facts.get("same", 0))
+        scores, lengths, prompts = [0.5] * same, [(0, 0)] * same, [-n for n in range(1, same + 1)]
+        for row in rows:
             pair = pairs[row["pair_id"]]
             is_first = pair["first_contender"] == facts["contender"]
             preference = row["preference"] or 0.0
@@ -115,8 +159,8 @@ def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
         controlled = control_length(scores, lengths, prompts)
         found.append(
             GradedResult(
-                contender=facts["contender"], against=facts["against"], judge=judge["model"],
-                judged=len(scores), win_rate=sum(scores) / len(scores),
+                number=judge["id"], contender=facts["contender"], against=facts["against"],
+                judge=judge["model"], judged=len(scores), win_rate=sum(scores) / len(scores),
                 standard_error=_standard_error(scores),
                 length_controlled_win_rate=controlled.rate if controlled else None,
             )
@@ -137,18 +181,37 @@ def _read(path: Path) -> list[dict[str, Any]]:
     if not isinstance(document, list) or not document:
         raise DataError(f"{path.name} holds no list of annotations.")
     for number, row in enumerate(document, start=1):
-        missing = [one for one in _NEEDED if not isinstance(row, dict) or row.get(one) is None]
-        if missing:
-            raise DataError(f"{path.name}, row {number}: '{missing[0]}' is missing.")
-        value = row["preference"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
-            raise DataError(
-                f"{path.name}, row {number}: the preference {shortened(str(value), 20)} does not "
-                "lie between 1 and 2."
-            )
-        if not all(isinstance(row[one], str) for one in _NEEDED[:3]):
-            raise DataError(f"{path.name}, row {number}: instruction and outputs must be texts.")
+        fault = _fault_of(row) or _difference(row, document[0])
+        if fault:
+            raise DataError(f"{path.name}, row {number}: {fault}")
     return document
+
+
+def _fault_of(row: object) -> str | None:
+    """Return what is wrong with one annotation, or None."""
+    if not isinstance(row, dict):
+        return "it is no object."
+    missing = [one for one in _NEEDED if row.get(one) is None]
+    if missing:
+        return f"'{missing[0]}' is missing."
+    value = row["preference"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
+        return f"the preference {shortened(str(value), 20)} does not lie between 1 and 2."
+    texts = [row[one] for one in _NEEDED[:3]]
+    if not all(isinstance(one, str) and not has_half_character(one) for one in texts):
+        return "instruction and outputs must be texts."
+    return None if texts[0].strip() else "the instruction is empty."
+
+
+def _difference(row: Mapping[str, Any], first: Mapping[str, Any]) -> str | None:
+    """Return in what an annotation is of another judge or pair of models than the first, or None."""
+    for one in _ALIKE:
+        if row.get(one) != first.get(one):
+            return (
+                f"'{one}' is another than in row 1; bring each judge and each pair of models as a "
+                "file of its own."
+            )
+    return None
 
 
 def _named(row: Mapping[str, Any], number: int) -> str:
@@ -156,31 +219,46 @@ def _named(row: Mapping[str, Any], number: int) -> str:
 
 
 def _make_review(
-    workspace: Workspace, name: str, rows: Sequence[Mapping[str, Any]], generators: Sequence[str]
+    workspace: Workspace, name: str, rows: Sequence[Mapping[str, Any]], generators: tuple[str, str]
 ) -> None:
-    """Make a review of the instructions and of both models' outputs."""
+    """Make a review of the instructions and of both models' outputs; nothing is left where that
+    fails.
+    """
     if generators[0] == generators[1]:
         raise ReviewError("Both outputs are of one model: there is nothing to compare.")
+    check_new_name(name)
     folder = workspace.uploads / secrets.token_hex(8)
     folder.mkdir()
-    prompts = folder / f"{_UNFIT.sub('-', name)[:60]}.jsonl"
-    _write(prompts, [{"prompt": row["instruction"]} for row in rows])
-    words = []
-    for number, generator in enumerate(generators, start=1):
-        file = workspace.responses / f"{generator}.jsonl"
-        if file.exists():
-            file = workspace.responses / f"{generator}-{secrets.token_hex(3)}.jsonl"
-        outputs = [
-            {"row": at, "response": row[f"output_{number}"]} for at, row in enumerate(rows, start=1)
-        ]
-        _write(file, outputs)
-        words.append(f"file:{file}")
-    dataset = load_prompt_list(prompts)
-    DatasetStore(workspace).keep(dataset)
-    shutil.rmtree(folder, ignore_errors=True)
-    plan = plan_review(workspace, dataset, name, words, RowChoice(None), Sampling())
-    create_review(workspace, dataset, plan)
+    files = [_free_file(workspace, generator) for generator in generators]
+    try:
+        prompts = folder / f"{_UNFIT.sub('-', name)[:60]}.jsonl"
+        _write(prompts, [{"prompt": row["instruction"]} for row in rows])
+        for number, file in enumerate(files, start=1):
+            outputs = [
+                {"row": at, "response": row[f"output_{number}"]}
+                for at, row in enumerate(rows, start=1)
+            ]
+            _write(file, outputs)
+        dataset = load_prompt_list(prompts)
+        DatasetStore(workspace).keep(dataset)
+        words = [f"file:{file}" for file in files]
+        plan = plan_review(workspace, dataset, name, words, RowChoice(None), Sampling())
+        create_review(workspace, dataset, plan)
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     answer_review(workspace, name, ModelCache(workspace), lambda: False, lambda _done, _total: None)
+
+
+def _free_file(workspace: Workspace, generator: str) -> Path:
+    """Return where a model's outputs are written, whose name is the contender's."""
+    file = workspace.responses / f"{generator}.jsonl"
+    return (
+        file if not file.exists() else file.with_stem(f"{generator}{_COPY}{secrets.token_hex(3)}")
+    )
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -188,25 +266,21 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_file(path, lines.encode())
 
 
-def _pairs(
-    store: JudgeStore, review_id: int, generators: Sequence[str], path: Path
-) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Return a review's pairs by instruction and both outputs, in the file's order."""
-    found = {}
-    for row in store.pairs(review_id):
-        texts = {
-            row["first_contender"]: row["first_text"],
-            row["second_contender"]: row["second_text"],
-        }
-        named = [
-            next((one for one in texts if one.startswith(generator)), None)
-            for generator in generators
+def _contenders(
+    reviews: ReviewStore, review_id: int, generators: tuple[str, str], path: Path
+) -> tuple[str, str]:
+    """Return the review's contenders of a file's two models. Raises ReviewError."""
+    names = [one.name for one in reviews.contenders(review_id)]
+    found = []
+    for generator in generators:
+        copies = [
+            one
+            for one in names
+            if re.fullmatch(rf"{re.escape(generator)}{_COPY}[0-9a-f]{{6}}", one)
         ]
-        if None in named or named[0] == named[1]:
-            continue
-        found[row["prompt"].strip(), texts[named[0] or ""], texts[named[1] or ""]] = row
-    if not found:
+        found += [generator] if generator in names else copies[:1]
+    if len(set(found)) < 2:
         raise ReviewError(
             f"{path.name} compares {generators[0]} and {generators[1]}, who do not meet in this review."
         )
-    return found
+    return found[0], found[1]

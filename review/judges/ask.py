@@ -1,6 +1,7 @@
 """A judge asked: a model here or behind an address. Knows no table."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from core.generation.model_cache import ModelCache
 from core.generation.openai_endpoint import Endpoint, find_endpoint
 from core.generation.sampling import Sampling
 from core.models.resolve import weights_fingerprint
+from core.text import whole_characters
 
 _LETTERS = ("m", "M")
 ShouldStop = Callable[[], bool]
@@ -104,15 +106,25 @@ def _prefer_there(endpoint: Endpoint, question: str) -> Said:
         },
     )  # fmt: skip
     try:
-        choice = answer["choices"][0]
-        text = str(choice["message"]["content"] or "")
-        tokens = (choice.get("logprobs") or {}).get("content") or [{}]
-        tops = {one["token"].strip(): one["logprob"] for one in tokens[0].get("top_logprobs", [])}
-    except (KeyError, IndexError, TypeError, AttributeError):
+        text = whole_characters(str(answer["choices"][0]["message"]["content"] or ""))
+    except (KeyError, IndexError, TypeError):
         return Said("")
-    known = [tops.get(letter) for letter in _LETTERS]
-    if known[0] is None and known[1] is None:
+    tops = _probabilities(answer["choices"][0])
+    first, second = (tops.get(letter, 0.0) for letter in _LETTERS)
+    if not first + second > 0:
         return Said(text)
-    least = -100.0  # of a letter that is not among the likeliest
-    first, second = (least if one is None else float(one) for one in known)
-    return Said(text, _as_said(first, second).preference)
+    preference = second / (first + second)
+    return Said(text, preference)
+
+
+def _probabilities(choice: Any) -> dict[str, float]:
+    """Return how likely each spelling of a first token is, with " m" and "m" as one; nothing where
+    an address gives none, or none that can be read.
+    """
+    found: dict[str, float] = defaultdict(float)
+    try:
+        for one in choice["logprobs"]["content"][0]["top_logprobs"]:
+            found[one["token"].strip()] += math.exp(min(float(one["logprob"]), 0.0))
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        return {}
+    return found

@@ -17,7 +17,7 @@ PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 Choice = Literal["a", "b", "tie"]
 
 MOST_POINTS = 100  # of the score against the expected answer
-_LEVELS = 5  # of a criterion
+_LONGEST_LINE = 200  # characters of one that says a verdict
 CRITERIA = ("follows the instruction", "is right", "is complete", "is clear")
 _FIRST, _SECOND = "m", "M"  # AlpacaEval's names of both answers
 
@@ -133,14 +133,19 @@ def read_choice(text: str) -> Choice | None:
     """Return which answer a judge of ``pairwise`` chose: its last line must say so; None where it does
     not.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = re.fullmatch(
-        r"\W*VERDICT\W*\s*:?\W*(A|B|TIE)\W*", lines[-1] if lines else "", re.IGNORECASE
-    )
+    lines = [line for line in map(_bare, text.splitlines()) if line]
+    found = re.fullmatch(r"VERDICT ?:? ?(A|B|TIE)", lines[-1] if lines else "", re.IGNORECASE)
     if found is None:
         return None
     word = found[1].lower()
     return "tie" if word == "tie" else "a" if word == "a" else "b"
+
+
+def _bare(line: str) -> str:
+    """Return a line without marks of emphasis, with single blanks; a long one says nothing short."""
+    short = line.strip()[:_LONGEST_LINE]
+    plain = "".join(c for c in short if c not in "*_`#\"'>")
+    return " ".join(plain.split()).strip(" .!,;()[]")
 
 
 def read_letter(text: str) -> Choice | None:
@@ -151,9 +156,8 @@ def read_letter(text: str) -> Choice | None:
 
 def read_score(text: str) -> float | None:
     """Return a score of 0 to 100; None where the answer is not one line that says it."""
-    found = re.fullmatch(
-        r"\W*SCORE\W*\s*:?\s*(\d{1,3})(?:\s*/\s*100)?\W*", text.strip(), re.IGNORECASE
-    )
+    lines = [line for line in map(_bare, text.splitlines()) if line]
+    found = re.fullmatch(r"SCORE ?:? ?(\d{1,3})(?: ?/ ?100)?", " ".join(lines[:2]), re.IGNORECASE)
     value = int(found[1]) if found else -1
     return float(value) if 0 <= value <= MOST_POINTS else None
 
@@ -164,7 +168,7 @@ def read_levels(text: str, count: int) -> tuple[int, ...] | None:
     for line in text.splitlines():
         if not line.strip():
             continue
-        found = re.fullmatch(r"\W*(\d{1,2})\s*[.):]+\s*([1-5])(?:\s*/\s*5)?\W*", line.strip())
+        found = re.fullmatch(r"(\d{1,2}) ?[.):] ?([1-5])(?: ?/ ?5)?", _bare(line))
         if found is None or int(found[1]) in levels:
             return None
         levels[int(found[1])] = int(found[2])

@@ -3,7 +3,7 @@ not asked again.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +57,15 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
         raise ReviewError(
             f"The review '{name}' is not ready to be judged: let it be answered first."
         )
+    if review["response_mode"] != "pairs":
+        raise ReviewError(
+            f"The review '{name}' is of single responses: judges compare those of pairs."
+        )
     store, asked = JudgeStore(reviews), AskedJudge(model, ModelCache(workspace))
+    contenders = reviews.contenders(review["id"])
+    hidden = frozenset(one.name for one in contenders if one.kind == "expected")
     questions = (
-        _of_pairs(store.pairs(review["id"]), protocol, most)
+        _of_pairs(store.pairs(review["id"]), protocol, most, hidden)
         if protocol.compares
         else _of_responses(store.responses(review["id"]), protocol, most)
     )
@@ -83,8 +89,20 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
     return judge
 
 
-def _of_pairs(pairs: Sequence[dict[str, Any]], protocol: Protocol, most: int) -> list[_Question]:
-    """Return both orders of every pair, but of those whose responses are the same."""
+def _reference(pair: Mapping[str, Any], hidden: frozenset[str]) -> str:
+    """Return the expected answer as a judge may see it: not where it is one of the two."""
+    texts = {pair["first_text"].strip(), pair["second_text"].strip()}
+    sides = {pair["first_contender"], pair["second_contender"]}
+    tells = bool(sides & hidden) or pair["expected"].strip() in texts
+    return "" if tells else str(pair["expected"])
+
+
+def _of_pairs(
+    pairs: Sequence[dict[str, Any]], protocol: Protocol, most: int, hidden: frozenset[str]
+) -> list[_Question]:
+    """Return both orders of every pair, but of those whose responses are the same; ``hidden`` are the
+    contenders whose answers are the expected ones.
+    """
     chosen = [pair for pair in pairs if pair["first_text"] != pair["second_text"]]
     return [
         _Question(
@@ -92,7 +110,7 @@ def _of_pairs(pairs: Sequence[dict[str, Any]], protocol: Protocol, most: int) ->
             is_turned,
             protocol.question(
                 Material(
-                    task=pair["prompt"], expected=pair["expected"],
+                    task=pair["prompt"], expected=_reference(pair, hidden),
                     first=pair["second_text" if is_turned else "first_text"],
                     second=pair["first_text" if is_turned else "second_text"],
                 )

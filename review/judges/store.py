@@ -1,9 +1,10 @@
 """Judges and what they said, as rows. Knows no model."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
+from core.errors import ReviewError
 from core.storage.workspace import now
 from review.judges.protocols import Protocol
 from review.store.reviews import ReviewStore
@@ -69,11 +70,20 @@ class JudgeStore:
                 },
                 ignore=True,
             )  # fmt: skip
-        found = self._database.one(
-            "SELECT * FROM judges WHERE review_id = ? AND model = ? AND digest = ?",
-            [review_id, model, protocol.digest],
+        found = cast(
+            "JudgeRow",
+            self._database.one(
+                "SELECT * FROM judges WHERE review_id = ? AND model = ? AND digest = ?",
+                [review_id, model, protocol.digest],
+            ),
         )
-        return cast("JudgeRow", found)
+        known = json.loads(found["facts"])
+        if known.get("fingerprint") != dict(facts).get("fingerprint"):
+            raise ReviewError(
+                f"The judge '{model}' has other weights than when it began to judge this review: what "
+                "both say would be mixed. Judge by it under another name."
+            )
+        return found
 
     def of_review(self, review_id: int) -> list[JudgeRow]:
         """Return a review's judges, the first asked first."""
@@ -86,6 +96,13 @@ class JudgeStore:
         """Write down what a judge said of a pair."""
         with self._database.transaction() as tables:
             tables.table("judge_comparisons").insert(cast("dict[str, Any]", row), replace=True)
+
+    def add_comparisons(self, rows: Sequence[ComparisonRow]) -> None:
+        """Write down what a judge said of many pairs, all at once."""
+        with self._database.transaction() as tables:
+            tables.table("judge_comparisons").insert_all(
+                (cast("dict[str, Any]", row) for row in rows), replace=True
+            )
 
     def add_score(self, row: ScoreRow) -> None:
         """Write down what a judge said of a response."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,12 @@ import pytest
 
 from core.datasets.dataset import load_dataset
 from core.datasets.store import DatasetStore
-from core.errors import DataError, ModelError, ReviewError, StoppedError
+from core.errors import ModelError, ReviewError, StoppedError
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.workspace import Workspace
-from review.cli.main import main
 from review.domain.rating import make_rating
 from review.judges.agreement import JudgeReport, report_judges, report_object, report_text
-from review.judges.annotations import import_annotations
 from review.judges.protocols import (
     PROTOCOLS,
     Material,
@@ -315,56 +314,94 @@ def test_powered_means_cover_and_are_never_much_wider() -> None:
     assert alone is not None and (alone.weight, alone.saved) == (0, 0)
 
 
-def annotations(count: int = 40) -> list[dict[str, Any]]:
-    return [
-        {
-            "instruction": f"Do {n}.", "output_1": "plain " * (2 + n % 5), "generator_1": "base",
-            "output_2": "longer words " * (1 + n % 7), "generator_2": "mine", "annotator": "gpt",
-            "preference": [1.0, 2.0, 1.75, 1.5][n % 4],
-        }
-        for n in range(count)
-    ]  # fmt: skip
+def test_single_responses_are_not_for_judges_of_pairs(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(json.dumps([{"instruction": "Q", "output": "A"}]))
+    (tmp_path / "one.json").write_text(json.dumps([{"row": 1, "response": "said"}]))
+    dataset = load_dataset(tmp_path / "prompts.json")
+    DatasetStore(workspace).keep(dataset)
+    words = [f"file:{tmp_path}/one.json"]
+    plan = plan_review(workspace, dataset, "s", words, RowChoice(None), Sampling())
+    create_review(workspace, dataset, replace(plan, response_mode="pass"))
+    answer_review(workspace, "s", ModelCache(workspace), lambda: False, lambda _done, _total: None)
+    with pytest.raises(ReviewError, match="is of single responses"):
+        judge_review(workspace, "s", "http://127.0.0.1:9/v1#m", find_protocol("pairwise"))
 
 
-def test_alpaca_eval_s_annotations_make_a_review_and_are_reported_apart(
-    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_expected_answer_is_hidden_where_it_is_a_contender(
+    workspace: Workspace, tmp_path: Path
 ) -> None:
-    file = tmp_path / "annotations.json"
-    file.write_text(json.dumps(annotations()))
-    where = ["--workspace", str(workspace.folder), "--name", "alpaca", "--json"]
-    assert main(["import", *where, "--file", str(file)]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["win_rate"] == pytest.approx((0 + 1 + 0.75 + 0.5) / 4)
-    assert (said["contender"], said["against"], said["judge"], said["judged"]) == (
-        "mine",
-        "base",
-        "gpt",
-        40,
-    )
-    assert main(["import", *where, "--file", str(file)]) == 0  # again changes nothing
-    capsys.readouterr()
-    assert main(["report", *where]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["win_rate"] == said["win_rate"] and report["win_rate_by"] == "gpt"
-    assert 0 < report["length_controlled_win_rate"] < 1
-    assert report["ratings"] == 0 and report["judges"][0]["judged"] == 40
+    prompts = [{"instruction": f"Q{n}", "output": f"secret {n}"} for n in range(3)]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    rows = [{"row": n + 1, "response": f"said {n}"} for n in range(3)]
+    (tmp_path / "one.json").write_text(json.dumps(rows))
+    dataset = load_dataset(tmp_path / "prompts.json")
+    DatasetStore(workspace).keep(dataset)
+    words = [f"file:{tmp_path}/one.json", "expected"]
+    plan = plan_review(workspace, dataset, "e", words, RowChoice(None), Sampling())
+    create_review(workspace, dataset, plan)
+    answer_review(workspace, "e", ModelCache(workspace), lambda: False, lambda _done, _total: None)
+    said = {"choices": [{"message": {"content": "VERDICT: A"}, "finish_reason": "stop"}]}
+    with answering(body=said) as (address, asked):
+        judge_review(workspace, "e", f"{address}#j", find_protocol("pairwise"))
+    assert len(asked) == 6
+    for question in asked:  # once, as one of the two answers
+        assert question["messages"][-1]["content"].count("secret") == 1
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("tops", "rate"),
     [
-        ({"preference": 3}, "row 2: the preference 3 does not lie between 1 and 2"),
-        ({"preference": None}, "row 2: 'preference' is missing"),
-        ({"output_1": 5}, "row 2: instruction and outputs must be texts"),
+        ([("m", 0.3), (" m", 0.3), ("M", 0.4)], 0.6),  # spellings of one name add up
+        ([("m", 0.2), (" M", 0.8)], 0.2),
     ],
 )
-def test_bad_annotations_are_refused_and_nothing_is_made(
-    workspace: Workspace, tmp_path: Path, change: dict[str, Any], sentence: str
+def test_probabilities_of_a_name_s_spellings_add_up(
+    workspace: Workspace, review: str, tops: list[tuple[str, float]], rate: float
 ) -> None:
-    rows = annotations(4)
-    rows[1] |= change
-    file = tmp_path / "annotations.json"
-    file.write_text(json.dumps(rows))
-    with pytest.raises(DataError, match=sentence):
-        import_annotations(workspace, "alpaca", file)
-    assert ReviewStore(workspace).all() == []
+    listed = [{"token": token, "logprob": float(np.log(value))} for token, value in tops]
+    said = {
+        "choices": [
+            {"message": {"content": "m"}, "logprobs": {"content": [{"top_logprobs": listed}]}}
+        ]
+    }
+    with answering(body=said) as (address, _):
+        judge_review(workspace, review, f"{address}#a", find_protocol("alpaca"), most=1)
+    for row in _comparisons(workspace, review):
+        second = 1 - rate if not row["is_turned"] else rate
+        assert row["preference"] == pytest.approx(second)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        [], "x", {"content": "x"}, {"content": [7]}, {"content": [{"top_logprobs": "mM"}]},
+        {"content": [{"top_logprobs": [{"token": 3, "logprob": "high"}]}]},
+        {"content": [{"top_logprobs": [{"token": "m", "logprob": None}]}]},
+    ],
+)  # fmt: skip
+def test_probabilities_that_are_none_leave_the_letter(
+    workspace: Workspace, review: str, logprobs: object
+) -> None:
+    said = {"choices": [{"message": {"content": "m"}, "logprobs": logprobs}]}
+    with answering(body=said) as (address, _):
+        judge_review(workspace, review, f"{address}#a", find_protocol("alpaca"), most=1)
+    assert [row["choice"] for row in _comparisons(workspace, review)] == ["first", "second"]
+
+
+def test_hostile_verdicts_are_read_at_once_and_strictly() -> None:
+    assert read_choice("VERDICT" + " " * 200_000 + "C") is None
+    assert read_choice("VERDICT" + "*" * 200_000 + "A") is None
+    assert read_score("SCORE" + " " * 200_000 + "x") is None
+    assert read_score("SCORE: -5") is None
+    assert read_levels("1:" + " " * 200_000 + "9", 1) is None
+
+
+def test_a_judge_whose_weights_changed_is_refused(workspace: Workspace, review: str) -> None:
+    store = ReviewStore(workspace)
+    number = store.find(review)["id"]
+    judges = JudgeStore(store)
+    protocol = find_protocol("pairwise")
+    judges.add(number, "m", protocol, {"fingerprint": "one"})
+    assert judges.add(number, "m", protocol, {"fingerprint": "one"})["model"] == "m"
+    with pytest.raises(ReviewError, match="has other weights than when it began"):
+        judges.add(number, "m", protocol, {"fingerprint": "two"})

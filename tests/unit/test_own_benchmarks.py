@@ -58,6 +58,8 @@ CHECKS: list[tuple[Check, str, str, float]] = [
     ("numeric", "3", "no number", 0),
     ("json", '{"a": [1, 2]}', '```json\n{"a": [1,2]}\n```', 1),
     ("json", '{"a": 1}', '{"a": 1', 0),
+    ("json", '{"a": [1]}', '{"a": [true]}', 0),
+    ("json", '{"a": 1}', '{"a": 1.0}', 1),
     ("regex", r"^\d{4}$", "1984", 1),
     ("regex", r"^\d{4}$", "in 1984", 0),
     ("regex", "(unclosed", "x", 0),

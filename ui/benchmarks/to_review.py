@@ -1,5 +1,6 @@
 """Written answers to a benchmark's questions become a review, to be judged blind by people."""
 
+import hashlib
 import json
 import re
 import secrets
@@ -51,7 +52,8 @@ def review_answers(services: Services, name: str, task: str) -> str:
     )
     words = []
     for model, rows in written.items():
-        file = services.workspace.responses / f"{_UNFIT.sub('-', model)[:40]}-{stem}.jsonl"
+        tag = hashlib.sha256(f"{name} {task} {model}".encode()).hexdigest()[:6]
+        file = services.workspace.responses / f"{_UNFIT.sub('-', model)[:40]}-{tag}.jsonl"
         _write(
             file,
             [
