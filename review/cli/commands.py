@@ -1,7 +1,8 @@
 """What the commands of judging do."""
 
 import argparse
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from review.judges.annotations import (
     import_annotations,
 )
 from review.judges.protocols import find_protocol
-from review.judges.run import judge_review
+from review.judges.run import JudgingPlan, judge_review, plan_judging
 from review.judges.store import JudgeStore
 from review.judging.judge import Judge
 from review.results.report import Report, report_review
@@ -121,8 +122,12 @@ def judge(chosen: argparse.Namespace) -> int:
     workspace = Workspace(chosen.workspace)
     template = read_text(chosen.prompt_file) if chosen.prompt_file is not None else ""
     protocol = find_protocol(chosen.protocol, template, chosen.criteria)
+    if chosen.plan:
+        plan = plan_judging(workspace, chosen.name, chosen.judge, protocol, chosen.most)
+        show(asdict(plan), _plan_text(plan), as_json=chosen.json)
+        return 0
     row = judge_review(
-        workspace, chosen.name, chosen.judge, protocol, _say_judged, most=chosen.most
+        workspace, chosen.name, chosen.judge, protocol, _tell_judged(), most=chosen.most
     )
     store = ReviewStore(workspace)
     reports = report_judges(store, chosen.name)
@@ -133,9 +138,31 @@ def judge(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _say_judged(done: int, total: int) -> None:
-    if done % 20 == 0 or done == total:
-        say(f"{done} of {total} judged")
+def _plan_text(plan: JudgingPlan) -> str:
+    read = f"{plan.characters:,} characters"
+    if plan.tokens_read is not None:
+        read = f"{plan.tokens_read:,} tokens"
+    return (
+        f"{plan.left:,} of {plan.questions:,} questions are left: {read} to read, at most "
+        f"{plan.most_tokens_written:,} tokens to write.\nThe first one:\n\n{plan.first}"
+    )
+
+
+def _tell_judged() -> Callable[[int, int], None]:
+    """Return what says how far a judge is, and about how long the rest takes."""
+    began: list[tuple[float, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        now = time.monotonic()
+        began[:] = began or [(now, done)]
+        since, first = began[0]
+        if done % 20 and done != total:
+            return
+        left = (now - since) / (done - first) * (total - done) if done > first else 0.0
+        rest = f", about {max(1, round(left / 60))} min left" if left else ""
+        say(f"{done} of {total} judged{rest}")
+
+    return tell
 
 
 def rate(chosen: argparse.Namespace) -> int:

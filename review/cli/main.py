@@ -61,6 +61,9 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--criteria", nargs="+", default=[], metavar="TEXT", help="of a rubric: It …"
     )
+    parser.add_argument(
+        "--plan", action="store_true", help="only say what would be asked, and how much that is"
+    )
     parser.set_defaults(command="review.cli.commands:judge")
 
 

@@ -45,6 +45,13 @@ class AskedJudge:
         source = self._models.find(self.name)
         return {"model": self.name, "fingerprint": weights_fingerprint(source)}
 
+    def count_tokens(self, questions: Sequence[str]) -> int | None:
+        """Return how many tokens are read; None behind an address, whose tokenizer is unknown."""
+        if self._endpoint is not None:
+            return None
+        encoder = self._models.get(self.name).encoder
+        return sum(len(encoder.encode_prompt([Turn("user", one)])) for one in questions)
+
     def write(
         self, questions: Sequence[str], longest: int, should_stop: ShouldStop
     ) -> Iterator[tuple[int, Said]]:

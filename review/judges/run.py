@@ -36,6 +36,18 @@ class _Question:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingPlan:
+    """What a judge would be asked, before it is."""
+
+    questions: int  # in all; a pair is two, one for each order
+    left: int  # not answered yet
+    characters: int  # of those that are left, as the numbers below
+    tokens_read: int | None  # by the judge's own tokenizer; None behind an address
+    most_tokens_written: int  # what cannot be read is asked once more, which is not counted
+    first: str  # the first question, word for word but for its random marks
+
+
 def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
     workspace: Workspace,
     name: str,
@@ -51,6 +63,49 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
     Raises ReviewError where there is nothing to judge, StoppedError where it was stopped: what is
     said is kept.
     """
+    store, asked = JudgeStore(ReviewStore(workspace)), AskedJudge(model, ModelCache(workspace))
+    review_id, questions = _questions(workspace, store, name, protocol, most)
+    judge = store.add(review_id, model, protocol, asked.facts())
+    left = _unanswered(store, judge["id"], protocol, questions)
+    done = len(questions) - len(left)
+    tell(done, len(questions))
+    for one, said, is_read in _answers(asked, protocol, left, should_stop):
+        _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
+        done += 1
+        tell(done, len(questions))
+    if done < len(questions):
+        raise StoppedError("Judging was stopped; what is said is kept.")
+    return judge
+
+
+def plan_judging(
+    workspace: Workspace, name: str, model: str, protocol: Protocol, most: int = 0
+) -> JudgingPlan:
+    """Say what a judge would be asked; nothing is asked and nothing is kept.
+
+    Raises ReviewError where there is nothing to judge, ModelError where there is no such model.
+    """
+    store, asked = JudgeStore(ReviewStore(workspace)), AskedJudge(model, ModelCache(workspace))
+    review_id, questions = _questions(workspace, store, name, protocol, most)
+    known = [
+        one["id"]
+        for one in store.of_review(review_id)
+        if (one["model"], one["digest"]) == (model, protocol.digest)
+    ]
+    left = _unanswered(store, known[0], protocol, questions) if known else questions
+    texts = [one.text for one in left]
+    return JudgingPlan(
+        questions=len(questions), left=len(left), characters=sum(map(len, texts)),
+        tokens_read=asked.count_tokens(texts),
+        most_tokens_written=len(left) * (1 if protocol.name == "alpaca" else protocol.longest_answer),
+        first=questions[0].text,
+    )  # fmt: skip
+
+
+def _questions(
+    workspace: Workspace, store: JudgeStore, name: str, protocol: Protocol, most: int
+) -> tuple[int, list[_Question]]:
+    """Return a review's number and what a judge of it is asked in all. Raises ReviewError."""
     reviews = ReviewStore(workspace)
     review = reviews.find(name)
     if review["state"] != ReviewState.READY:
@@ -61,7 +116,6 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
         raise ReviewError(
             f"The review '{name}' is of single responses: judges compare those of pairs."
         )
-    store, asked = JudgeStore(reviews), AskedJudge(model, ModelCache(workspace))
     contenders = reviews.contenders(review["id"])
     hidden = frozenset(one.name for one in contenders if one.kind == "expected")
     questions = (
@@ -71,22 +125,18 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
     )
     if not questions:
         raise ReviewError(f"The review '{name}' has nothing that '{protocol.name}' could judge.")
-    judge = store.add(review["id"], model, protocol, asked.facts())
+    return review["id"], questions
+
+
+def _unanswered(
+    store: JudgeStore, judge_id: int, protocol: Protocol, questions: Sequence[_Question]
+) -> list[_Question]:
     known = (
-        {(row["pair_id"], bool(row["is_turned"])) for row in store.comparisons(judge["id"])}
+        {(row["pair_id"], bool(row["is_turned"])) for row in store.comparisons(judge_id)}
         if protocol.compares
-        else {(row["response_id"], False) for row in store.scores(judge["id"])}
+        else {(row["response_id"], False) for row in store.scores(judge_id)}
     )
-    left = [one for one in questions if (one.about, one.is_turned) not in known]
-    done = len(questions) - len(left)
-    tell(done, len(questions))
-    for one, said, is_read in _answers(asked, protocol, left, should_stop):
-        _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
-        done += 1
-        tell(done, len(questions))
-    if done < len(questions):
-        raise StoppedError("Judging was stopped; what is said is kept.")
-    return judge
+    return [one for one in questions if (one.about, one.is_turned) not in known]
 
 
 def _reference(pair: Mapping[str, Any], hidden: frozenset[str]) -> str:

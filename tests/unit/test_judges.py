@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.datasets.conversation import Turn
 from core.datasets.dataset import load_dataset
 from core.datasets.store import DatasetStore
 from core.errors import ModelError, ReviewError, StoppedError
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.workspace import Workspace
+from review.cli.main import main
 from review.domain.rating import make_rating
 from review.judges.agreement import JudgeReport, report_judges, report_object, report_text
 from review.judges.protocols import (
@@ -27,7 +29,7 @@ from review.judges.protocols import (
     read_levels,
     read_score,
 )
-from review.judges.run import judge_review
+from review.judges.run import judge_review, plan_judging
 from review.judges.store import JudgeStore
 from review.judging.judge import Judge
 from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
@@ -405,3 +407,40 @@ def test_a_judge_whose_weights_changed_is_refused(workspace: Workspace, review: 
     assert judges.add(number, "m", protocol, {"fingerprint": "one"})["model"] == "m"
     with pytest.raises(ReviewError, match="has other weights than when it began"):
         judges.add(number, "m", protocol, {"fingerprint": "two"})
+
+
+def test_a_plan_says_what_is_asked_and_asks_nothing(
+    workspace: Workspace, review: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*more: str) -> dict[str, Any]:
+        where = ["--workspace", str(workspace.folder), "--name", review]
+        assert main(["judge", *where, "--judge", judge, "--most", "4", "--json", *more]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    with answering(body=lambda question: verdict_of(question, "answer A")) as (address, asked):
+        judge = f"{address}#judge"
+        before = run("--plan")
+        assert (before["questions"], before["left"], before["tokens_read"]) == (8, 8, None)
+        longest = find_protocol("pairwise").longest_answer
+        assert before["most_tokens_written"] == 8 * longest
+        assert asked == []
+        store = ReviewStore(workspace)
+        assert JudgeStore(store).of_review(store.find(review)["id"]) == []
+        run()
+        sent = [question["messages"][-1]["content"] for question in asked]
+        assert sum(map(len, sent)) == before["characters"]
+        marks = re.compile(r"[0-9a-f]{8}")
+        assert marks.sub("", before["first"]) in {marks.sub("", one) for one in sent}
+        after = run("--plan")
+        assert (after["questions"], after["left"], after["characters"]) == (8, 0, 0)
+
+
+def test_a_plan_counts_tokens_by_the_judge_s_own_tokenizer(
+    workspace: Workspace, review: str
+) -> None:
+    plan = plan_judging(workspace, review, "pocket", find_protocol("pairwise"), most=2)
+    encoder = ModelCache(workspace).get("pocket").encoder
+    one = len(encoder.encode_prompt([Turn("user", plan.first)]))
+    assert plan.tokens_read is not None
+    assert 0.9 * 4 * one < plan.tokens_read < 1.1 * 4 * one
