@@ -253,15 +253,11 @@ def _when_up(server: Any, address: str, *, open_browser: bool) -> None:
             return
         threading.Event().wait(0.05)
     say(f"Fuata is at {address}  (Ctrl-C stops it)")
-    # what it says to its developers reads like a failure
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if open_browser:
         webbrowser.open(address)
-    import peft
-    import torch
-    import transformers
+    from core.libraries import import_libraries
 
-    _ = peft, torch, transformers.AutoModelForCausalLM
+    import_libraries()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ LAYERS = ["core", "review", "ui", "app"]
 RECIPES = "data"
 ROOMS = {  # of each floor, the lowest first; those on one level know nothing of each other
     "core": [
-        {"errors", "text"}, {"storage", "processes", "progress"}, {"hub"}, {"datasets"}, {"prompts"}, {"models"}, {"generation", "scoring"}, {"training"}, {"evaluation", "export"}, {"cli"}, {"__main__"},
+        {"errors", "libraries", "text"}, {"storage", "processes", "progress"}, {"hub"}, {"datasets"}, {"prompts"}, {"models"}, {"generation", "scoring"}, {"training"}, {"evaluation", "export"}, {"cli"}, {"__main__"},
     ],
     "core.training": [{"distributed", "events", "settings"}, {"kernels"}, {"planning"}, {"loop"}, {"runs"}],
     "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange"}, {"judges"}, {"cli"}, {"__main__"}],

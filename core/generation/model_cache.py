@@ -8,6 +8,7 @@ import threading
 from cachetools import LRUCache
 
 from core.generation.chat_model import ChatModel
+from core.libraries import import_libraries
 from core.models.encoder import encoder_of
 from core.models.resolve import ModelPlaces, ModelSource, find_model
 
@@ -83,6 +84,7 @@ def _key(source: ModelSource, style: str) -> tuple[str, int, str]:
 
 
 def _load(source: ModelSource, style: str) -> ChatModel:
+    import_libraries()
     from core.models.load import load_model
 
     return ChatModel(source, load_model(source), encoder_of(source, style))

@@ -5,6 +5,7 @@ Imports neither torch nor transformers, but for ``check_loadable``.
 """
 
 from core.errors import ModelError, SettingsError
+from core.libraries import import_libraries
 from core.models.resolve import ModelSource, read_config, read_whole_config
 
 # Layouts that transformers loads as causal models though each position sees all others, unless
@@ -94,6 +95,7 @@ def check_ids(source: ModelSource, largest_id: int) -> None:
 
 def check_loadable(source: ModelSource) -> None:
     """Raise ModelError for a layout that transformers has no causal language model for."""
+    import_libraries()
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = str(read_whole_config(source.weights_folder).get("model_type", ""))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from core.errors import ModelError
+from core.libraries import import_libraries
 from core.processes.messages import Progress
 from core.storage.atomic_write import written_aside
 from core.text import shortened
@@ -87,6 +88,7 @@ def _value(reader: "GGUFReader", key: str) -> Any:
 
 
 def _convert(path: Path, folder: Path, facts: dict[str, Any], tell: Tell) -> None:
+    import_libraries()
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.quantization_config import GgufConfig

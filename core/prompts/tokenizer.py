@@ -17,6 +17,7 @@ from unicodedata import normalize
 from tokenizers import Tokenizer as CheckpointTokenizer
 
 from core.errors import ModelError, StyleError
+from core.libraries import import_libraries
 from core.prompts.tiktoken_bpe import ByteLevelEncoding, NotByteLevelError, build_byte_level
 from core.storage.json_object import read_json_object
 from core.text import shortened
@@ -160,6 +161,7 @@ def _load_cached(folder: Path, _stamp: int) -> Tokenizer:
 
 
 def _convert(folder: Path, target: Path) -> None:
+    import_libraries()
     from transformers import AutoTokenizer
 
     try:

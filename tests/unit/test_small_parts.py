@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import check_host, check_port
+from core import libraries
 from core.datasets.dataset import Dataset, load_dataset
 from core.datasets.store import DatasetStore
 from core.errors import SettingsError, WorkspaceError
+from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling, sample_next_token
 from core.models.resolve import bundled_models, max_context
 from core.storage.atomic_write import recover, write_file, written_aside
@@ -394,3 +396,13 @@ def test_accounts_are_read_and_bad_lines_named(tmp_path: Path) -> None:
     path.write_text("# nobody\n")
     with pytest.raises(WorkspaceError, match="names nobody"):
         read_accounts(path)
+
+
+def test_a_model_is_not_loaded_while_its_libraries_are_half_imported() -> None:
+    """They import one another in circles: a chat that began while the app warmed up failed."""
+    with ThreadPoolExecutor(1) as pool:
+        with libraries._LOCK:  # as while the app warms up
+            loading = pool.submit(ModelCache(None).get, "pocket")
+            with pytest.raises(TimeoutError):
+                loading.result(timeout=1)
+        assert loading.result().context > 0
