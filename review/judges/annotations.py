@@ -8,24 +8,21 @@ the responses that they were given for.
 import json
 import re
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.datasets.prompt_lists import load_prompt_list
-from core.datasets.store import DatasetStore
 from core.errors import DataError, ReviewError
 from core.evaluation.layouts.folder import read_json
 from core.generation.model_cache import ModelCache
-from core.generation.sampling import Sampling
-from core.storage.atomic_write import write_file
 from core.storage.workspace import Workspace, check_new_name, now
 from core.text import has_half_character, shortened
 from review.judges.protocols import find_protocol
 from review.judges.store import JudgeStore
-from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
+from review.setup.from_responses import create_from_responses
+from review.setup.generate_responses import answer_review
 from review.statistics.length_control import control_length
 from review.store.reviews import ReviewStore
 
@@ -227,29 +224,13 @@ def _make_review(
     if generators[0] == generators[1]:
         raise ReviewError("Both outputs are of one model: there is nothing to compare.")
     check_new_name(name)
-    folder = workspace.uploads / secrets.token_hex(8)
-    folder.mkdir()
-    files = [_free_file(workspace, generator) for generator in generators]
-    try:
-        prompts = folder / f"{_UNFIT.sub('-', name)[:60]}.jsonl"
-        _write(prompts, [{"prompt": row["instruction"]} for row in rows])
-        for number, file in enumerate(files, start=1):
-            outputs = [
-                {"row": at, "response": row[f"output_{number}"]}
-                for at, row in enumerate(rows, start=1)
-            ]
-            _write(file, outputs)
-        dataset = load_prompt_list(prompts)
-        DatasetStore(workspace).keep(dataset)
-        words = [f"file:{file}" for file in files]
-        plan = plan_review(workspace, dataset, name, words, RowChoice(None), Sampling())
-        create_review(workspace, dataset, plan)
-    except BaseException:
-        for file in files:
-            file.unlink(missing_ok=True)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    responses = {
+        _free_file(workspace, generator): [str(row[f"output_{number}"]) for row in rows]
+        for number, generator in enumerate(generators, start=1)
+    }
+    stem = _UNFIT.sub("-", name)[:60]
+    prompts = [{"prompt": row["instruction"]} for row in rows]
+    create_from_responses(workspace, name, stem, prompts, responses, load_prompt_list)
     answer_review(workspace, name, ModelCache(workspace), lambda: False, lambda _done, _total: None)
 
 
@@ -259,11 +240,6 @@ def _free_file(workspace: Workspace, generator: str) -> Path:
     return (
         file if not file.exists() else file.with_stem(f"{generator}{_COPY}{secrets.token_hex(3)}")
     )
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_file(path, lines.encode())
 
 
 def _contenders(

@@ -3,20 +3,14 @@
 import hashlib
 import json
 import re
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from core.datasets.dataset import load_dataset
 from core.errors import EvaluationError
 from core.evaluation.report import title_of
 from core.evaluation.rows import SampleRow
 from core.evaluation.store import EvaluationStore
-from core.generation.sampling import Sampling
-from core.storage.atomic_write import write_file
-from review.setup.generate_responses import RowChoice, create_review, plan_review
+from review.setup.from_responses import create_from_responses
 from ui.services import Services
 
 _UNFIT = re.compile(r"[^\w.-]+")
@@ -38,36 +32,19 @@ def review_answers(services: Services, name: str, task: str) -> str:
         )
     shared = sorted(set.intersection(*(set(rows) for rows in written.values())))[:_MOST_ROWS]
     services.review_jobs.check_idle()
-    folder = services.workspace.uploads / secrets.token_hex(8)
-    folder.mkdir()
     first = next(iter(written.values()))
     stem = _UNFIT.sub("-", f"{task}-{name}")[:60]
-    prompts = folder / f"{stem}.jsonl"
-    _write(
-        prompts,
-        [
-            {"instruction": first[number]["prompt"], "output": first[number]["gold"] or _NOTHING}
-            for number in shared
-        ],
-    )
-    words = []
+    prompts = [
+        {"instruction": first[number]["prompt"], "output": first[number]["gold"] or _NOTHING}
+        for number in shared
+    ]
+    responses = {}
     for model, rows in written.items():
         tag = hashlib.sha256(f"{name} {task} {model}".encode()).hexdigest()[:6]
         file = services.workspace.responses / f"{_UNFIT.sub('-', model)[:40]}-{tag}.jsonl"
-        _write(
-            file,
-            [
-                {"row": place, "response": rows[number]["answer"] or _NOTHING}
-                for place, number in enumerate(shared, start=1)
-            ],
-        )
-        words.append(f"file:{file}")
-    dataset = load_dataset(prompts)
-    services.datasets.keep(dataset)
-    shutil.rmtree(folder, ignore_errors=True)  # the workspace has its own copy
+        responses[file] = [rows[number]["answer"] or _NOTHING for number in shared]
     review = services.reviews.free_name(stem[:40])
-    plan = plan_review(services.workspace, dataset, review, words, RowChoice(None), Sampling())
-    create_review(services.workspace, dataset, plan)
+    create_from_responses(services.workspace, review, stem, prompts, responses, load_dataset)
     services.review_jobs.start(review)
     return review
 
@@ -89,8 +66,3 @@ def is_written(
 def _is_text(one: SampleRow) -> bool:
     responses = json.loads(one["sample"]).get("resps") or [[""]]
     return all(isinstance(response[0], str) for response in responses)
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_file(path, lines.encode())
