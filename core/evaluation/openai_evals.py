@@ -6,7 +6,6 @@ Its checks are those of openai/evals (MIT); the words a judge is asked in are ou
 
 import json
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import yaml
 
 from core.errors import DataError, EvaluationError
 from core.evaluation.layouts.folder import DataFolder, read_json_lines, read_text
+from core.evaluation.metrics import normalise_squad
 from core.text import shortened
 
 PREFIX = "evals:"
@@ -165,20 +165,14 @@ def _includes(said: str, ideal: Sequence[str], ignore_case: bool) -> tuple[float
 
 
 def _fuzzy(said: str, ideal: Sequence[str], _: bool) -> tuple[float, float]:  # noqa: FBT001 - likewise
-    text = _plain(said)
-    wanted = [_plain(one) for one in ideal]
+    text = normalise_squad(said)
+    wanted = [normalise_squad(one) for one in ideal]
     right = any((one in text or text in one) if one and text else one == text for one in wanted)
     return float(right), max((_words_f1(text, one) for one in wanted), default=0.0)
 
 
-def _plain(text: str) -> str:
-    """Return a text in lower case, without punctuation and articles."""
-    lower = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", lower).split())
-
-
 def _words_f1(first: str, second: str) -> float:
-    """Return F1 of two texts' words, as FuzzyMatch counts them."""
+    """Return F1 of two texts' words, as FuzzyMatch counts them: 0 where both are empty, unlike SQuAD's."""
     a, b = Counter(first.split()), Counter(second.split())
     both = (a & b).total()
     return 2 * both / (a.total() + b.total()) if both else 0.0
