@@ -133,7 +133,27 @@ def test_what_is_wrong_with_a_choice_is_told_in_a_notice_that_goes(
         expect(notices).to_have_count(0)
         page.locator("#test-share input").fill("95")
         page.keyboard.press("Tab")
-        expect(notices).to_contain_text("test share: must lie between 0 and 0.9")
+        expect(notices.filter(has_text="test share: must lie between 0 and 0.9")).to_be_visible()
+
+
+def test_a_closed_notice_does_not_come_back_with_a_late_answer(
+    browser: Browser, calm_server: Server
+) -> None:
+    with browser.new_context() as window:
+        page = window.new_page()
+        page.goto(f"{calm_server.url}/?tab=data")
+        expect(page.locator(".fuata-report")).to_be_visible(timeout=30_000)
+        notices = page.locator("#fuata-notices .fuata-alert")
+        notice = "fuataTell({ error: 'No' })"
+        page.evaluate(notice)
+        notices.get_by_label("Close").click()
+        page.evaluate(notice)  # of an event that was asked for by what the person did before
+        assert notices.count() == 0
+        page.keyboard.press("Tab")
+        page.evaluate("fuataTell({ error: 'No' }, 0)")  # asked for before it was closed
+        assert notices.count() == 0
+        page.evaluate(notice)
+        assert notices.count() == 1
 
 
 def test_a_question_that_could_not_be_asked_goes_back_to_its_box(

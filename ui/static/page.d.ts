@@ -4,7 +4,7 @@ interface Window {
   fuataAskedTab: () => string;
   fuataWriteTab: (tab: string) => void;
   fuataWatchAddress: (navigate: () => void) => void;
-  fuataTell: (failure: { error?: string; duration?: number }) => void;
+  fuataTell: (failure: { error?: string; duration?: number }, askedAt?: number) => void;
   Plotly?: {
     react: (place: HTMLElement, data: object[], layout: object, options: object) => void;
   };

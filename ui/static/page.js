@@ -18,6 +18,10 @@ const MISLABELLED =
 let wanted = tabOfAddress();
 /** @type {Map<string, () => void>} a notice's sentence to what takes it away */
 const notices = new Map();
+/** @type {Map<string, number>} a notice's sentence to when somebody closed it, in ms of the page */
+const closed = new Map();
+/** When the person last did something beside the notices, in ms of the page. */
+let actedAt = 0;
 
 /** The tab that the address names, or "". */
 function tabOfAddress() {
@@ -89,11 +93,13 @@ function removeLabels() {
   for (const button of document.querySelectorAll(MISLABELLED)) button.removeAttribute("aria-label");
 }
 
-// Show what went wrong, in a notice that goes by itself.
-window.fuataTell = ({ error, duration = NOTICE_S }) => {
+// Show what went wrong, in a notice that goes by itself. A notice that somebody closed does not come
+// back before they do something else: several events, one after the other, may ask for one choice.
+window.fuataTell = ({ error, duration = NOTICE_S }, askedAt = performance.now()) => {
   const text = error
     ? (new DOMParser().parseFromString(error, "text/html").body.textContent ?? "")
     : "Something went wrong in Fuata; its terminal says more.";
+  if (Math.min(askedAt, actedAt) < (closed.get(text) ?? 0)) return;
   notices.get(text)?.();
   const notice = make("div", text, "fuata-alert");
   const close = makeButton("×");
@@ -104,10 +110,18 @@ window.fuataTell = ({ error, duration = NOTICE_S }) => {
     notices.delete(text);
   });
   close.setAttribute("aria-label", "Close");
-  close.addEventListener("click", () => notices.get(text)?.());
+  close.addEventListener("click", () => {
+    closed.set(text, performance.now());
+    notices.get(text)?.();
+  });
   notice.append(close);
   placeOfNotices().append(notice);
 };
+
+/** @param {Event} event */
+function noteAction(event) {
+  if (!placeOfNotices().contains(/** @type {Node} */ (event.target))) actedAt = performance.now();
+}
 
 function placeOfNotices() {
   const found = document.getElementById("fuata-notices");
@@ -124,17 +138,23 @@ function placeOfNotices() {
 // looked at where they come in: Gradio has no event for it, and nothing else sees their bodies.
 const usualFetch = window.fetch;
 window.fetch = async (...asked) => {
+  const askedAt = performance.now();
   const response = await usualFetch(...asked);
   if (response.status === 500 && response.url.includes("/gradio_api/run/"))
     response
       .clone()
       .json()
-      .then(window.fuataTell, () => window.fuataTell({}));
+      .then(
+        (told) => window.fuataTell(told, askedAt),
+        () => window.fuataTell({}, askedAt),
+      );
   return response;
 };
 
 for (const kind of ["pointerdown", "keydown"])
   document.addEventListener(kind, () => (wanted = ""), { capture: true });
+for (const kind of ["pointerdown", "keydown", "input"])
+  document.addEventListener(kind, noteAction, { capture: true });
 document.addEventListener("keydown", moveBetweenTabs);
 new MutationObserver(removeLabels).observe(document.documentElement, {
   childList: true,
