@@ -59,6 +59,32 @@ class Watch:
         self.is_stopping = True
 
 
+class TimeLeft:
+    """How long counted work still takes, at its pace since it was first looked at."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._since: tuple[str, int, float] = ("", 0, 0.0)
+
+    def seconds(self, step: str, done: int, total: int) -> float | None:
+        """Return the seconds that a step still takes; None where that is a guess yet."""
+        known, first, since = self._since
+        if step != known:
+            self._since = (step, done, time.monotonic())
+            return None
+        took, more = time.monotonic() - since, done - first
+        if took < _TOLD_AFTER_S or more < 1 or done >= total:
+            return None
+        return took / more * (total - done)
+
+
+def about_time(seconds: float) -> str:
+    """Return a length of time in words, as exact as a guess may be."""
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
 _current: ContextVar[Watch | None] = ContextVar("watch", default=None)
 _ongoing: dict[int, Watch] = {}
 _lock = threading.Lock()

@@ -4,42 +4,36 @@ waiting. They end with the app, and go on where they were.
 Knows no screen.
 """
 
-import logging
-import threading
-import time
-
 from core.errors import EvaluationError
 from core.evaluation.own_benchmarks import PREFIX, OwnBenchmarks
-from core.evaluation.rows import EvaluationRow, EvaluationState
+from core.evaluation.rows import EvaluationState
 from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore, lock_file
 from core.processes.messages import Progress
 from core.processes.supervisor import ChildProcess
+from core.processes.work_queue import WorkQueue
 from core.storage.process_lock import is_held
 from core.storage.workspace import Workspace, free_name
 from core.training.runs.states import RunState
 from core.training.runs.store import RunStore
 from core.training.settings import read_settings
 
-log = logging.getLogger(__name__)
 _ENDS_WITHIN_S = 20.0
-_LOOK_S = 0.3
 _GOING_ON = frozenset({EvaluationState.QUEUED, EvaluationState.RUNNING})
-_RUNS_S = 2.0  # how often it is looked whether a run has finished
 
 
-class EvaluationJobs:
+class EvaluationJobs(WorkQueue):
     """The evaluations of one workspace."""
+
+    kind, error = "evaluation", EvaluationError
+    look_s = 2.0  # how often it is looked whether a run has finished
 
     def __init__(self, workspace: Workspace) -> None:
         """Mark what an earlier process left half done, and start the thread that waits for work."""
+        super().__init__()
         self._workspace = workspace
         self._store = EvaluationStore(workspace)
-        self._waiting: list[str] = []
-        self._changed = threading.Condition()
-        self._closed = False
-        self._taken = ""  # the one that is run now
-        self._current: tuple[str, ChildProcess] | None = None
+        self._process: ChildProcess | None = None
         for row in self._store.all():
             if row["state"] in _GOING_ON and not is_held(lock_file(workspace, row["id"])):
                 self._store.set_state(
@@ -47,75 +41,38 @@ class EvaluationJobs:
                 )
         self._own, self._runs = OwnBenchmarks(workspace), RunStore(workspace)
         self._finished = {run["name"] for run in self._runs.in_states({RunState.FINISHED})}
-        self._thread = threading.Thread(target=self._work, name="evaluation", daemon=True)
-        self._thread.start()
-
-    def submit(self, name: str) -> None:
-        """Queue an evaluation that is written down already. Raises EvaluationError for one that is
-        going on.
-        """
-        with self._changed:
-            row = self._store.find(name)
-            # one that has come to rest may have a process that is ending: it is waited for
-            if name in self._waiting or self._goes_on(row):
-                raise EvaluationError(f"The evaluation '{name}' is going on already.")
-            self._store.set_state(name, EvaluationState.QUEUED)
-            self._waiting.append(name)
-            self._changed.notify()
-
-    def stop(self, name: str) -> None:
-        """Stop an evaluation; what is answered stays. Raises EvaluationError for one that rests."""
-        with self._changed:
-            if name in self._waiting:
-                self._waiting.remove(name)
-                self._store.set_state(name, EvaluationState.STOPPED, "Taken out of the queue.")
-                return
-        if not self._goes_on(self._store.find(name)):
-            raise EvaluationError(f"The evaluation '{name}' is not going on.")
-        self._store.request_stop(name)
+        self.begin()
 
     def progress(self, name: str) -> Progress | None:
         """Return what an evaluation is doing; None where it waits or rests."""
-        current = self._current
-        return current[1].progress() if current and current[0] == name else None
+        process = self._process
+        return process.progress() if process and self._current == name else None
 
-    def close(self) -> None:
+    def close(self, timeout_s: float = _ENDS_WITHIN_S) -> None:
         """Stop what is going on, keeping what is answered, and end the thread."""
-        with self._changed:
-            self._closed = True
-            self._waiting.clear()
-            if self._current is not None:
-                self._store.request_stop(self._current[0])
-            self._changed.notify()
-        self._thread.join(_ENDS_WITHIN_S)
-        if (current := self._current) is not None:
-            current[1].kill()
+        super().close(timeout_s)
+        if self._process is not None and self._process.is_running:
+            self._process.kill()
 
-    def _goes_on(self, row: EvaluationRow) -> bool:
+    def goes_on(self, name: str) -> bool:
         """Return whether some process runs an evaluation, or is about to."""
-        has_process = row["name"] == self._taken or is_held(lock_file(self._workspace, row["id"]))
+        row = self._store.find(name)
+        has_process = name == self._current or is_held(lock_file(self._workspace, row["id"]))
         return has_process and row["state"] in _GOING_ON
 
-    def _work(self) -> None:
-        while not self._closed:
-            try:
-                if (name := self._next()) is not None:
-                    self._run(name)
-            except Exception:  # a database that cannot be read or written: the thread outlives it
-                log.exception("Evaluations were disturbed")
-                time.sleep(_LOOK_S)
-            finally:
-                self._current, self._taken = None, ""
+    def note_queued(self, name: str) -> None:
+        """Write down that an evaluation waits."""
+        self._store.set_state(name, EvaluationState.QUEUED)
 
-    def _next(self) -> str | None:
-        with self._changed:
-            while not self._waiting and not self._closed:
-                self._changed.wait(_RUNS_S)
-                self._waiting += self._after_runs()
-            self._taken = "" if self._closed else self._waiting.pop(0)
-            return self._taken or None
+    def note_removed(self, name: str) -> None:
+        """Write down that an evaluation was taken out of the queue."""
+        self._store.set_state(name, EvaluationState.STOPPED, "Taken out of the queue.")
 
-    def _after_runs(self) -> list[str]:
+    def request_stop(self, name: str) -> None:
+        """Ask an evaluation to end; what is answered stays."""
+        self._store.request_stop(name)
+
+    def find_more(self) -> list[str]:
         """Write down evaluations of runs that have finished since we began, on the benchmarks that
         are to be asked then, and return them.
         """
@@ -132,15 +89,13 @@ class EvaluationJobs:
             made.append(self._store.create(name, [base, run["name"]], wanted, EvaluationSettings()))
         return made
 
-    def _run(self, name: str) -> None:
+    def run(self, name: str) -> None:
+        """Run an evaluation, in a process of its own."""
         folder = self._workspace.folder.resolve()
         words = ["evaluate", "--resume", "--name", name, "--workspace", str(folder)]
         log_file = folder / "evaluations" / f"{self._store.find(name)['id']}.log"
-        process = ChildProcess(words, log_file)
-        self._current = (name, process)
-        while process.is_running:
-            with self._changed:
-                self._changed.wait(_LOOK_S)
+        process = self._process = ChildProcess(words, log_file)
+        process.wait()
         with self._changed:
             if name in self._waiting:  # it had come to rest, and is to go on
                 return

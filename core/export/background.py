@@ -5,7 +5,6 @@ Knows no screen.
 
 import shutil
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from core.export.export_model import (
     needed_bytes,
 )
 from core.models.resolve import find_model
-from core.processes.messages import Progress
 from core.processes.supervisor import ChildProcess
+from core.progress import TimeLeft, about_time
 from core.storage.atomic_write import aside_of
 from core.storage.process_lock import is_held
 from core.storage.workspace import Workspace
@@ -52,8 +51,7 @@ class _Export:
     target: Path
     weights_mib: float  # in memory
     expected_mib: float  # of what is written
-    stage: str = ""  # what it was doing when it was looked at last
-    since: float = field(default_factory=time.monotonic)  # it does that
+    left: TimeLeft = field(default_factory=TimeLeft)
     end: str = ""  # what is to be said of it, once it has ended without a model
 
 
@@ -161,20 +159,11 @@ class ExportJobs:
         if now == WRITING and export.expected_mib:
             written = min(_written_mib(export.target), export.expected_mib)
             return f"{now}: {written:,.0f} of {export.expected_mib:,.0f} MiB"
-        return f"{now}{_time_left(export, now)}"
+        left = export.left.seconds(now.stage, now.done, now.total)
+        return f"{now}{f', {about_time(left)} left' if left is not None else ''}"
 
     def _forget_half(self, export: _Export) -> None:
         shutil.rmtree(aside_of(export.target), ignore_errors=True)
-
-
-def _time_left(export: _Export, now: Progress) -> str:
-    """Return how long a step that is counted will still take, at its pace since we saw it first."""
-    if export.stage != now.stage:
-        export.stage, export.since = now.stage, time.monotonic()
-    took = time.monotonic() - export.since
-    if not 0 < now.done < now.total or took < 1.0:
-        return ""
-    return f", about {took / now.done * (now.total - now.done):.0f} s left"
 
 
 def _written_mib(target: Path) -> float:

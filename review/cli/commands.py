@@ -1,7 +1,6 @@
 """What the commands of judging do."""
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,6 +10,9 @@ from core.datasets.prompt_lists import load_prompt_list
 from core.datasets.samples import find_file
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
+from core.processes.messages import Progress
+from core.processes.messages import report as report_progress
+from core.progress import TimeLeft, about_time
 from core.storage.atomic_write import told_by_path, write_file
 from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
@@ -150,17 +152,14 @@ def _plan_text(plan: JudgingPlan) -> str:
 
 def _tell_judged() -> Callable[[int, int], None]:
     """Return what says how far a judge is, and about how long the rest takes."""
-    began: list[tuple[float, int]] = []
+    pace = TimeLeft()
 
     def tell(done: int, total: int) -> None:
-        now = time.monotonic()
-        began[:] = began or [(now, done)]
-        since, first = began[0]
-        if done % 20 and done != total:
-            return
-        left = (now - since) / (done - first) * (total - done) if done > first else 0.0
-        rest = f", about {max(1, round(left / 60))} min left" if left else ""
-        say(f"{done} of {total} judged{rest}")
+        report_progress(Progress(stage="Judging", done=done, total=total, unit="question"))
+        left = pace.seconds("judging", done, total)
+        if done % 20 == 0 or done == total:
+            rest = f", {about_time(left)} left" if left is not None else ""
+            say(f"{done} of {total} judged{rest}")
 
     return tell
 

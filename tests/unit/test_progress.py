@@ -11,7 +11,7 @@ from core.datasets.dataset import load_dataset
 from core.errors import StoppedError
 from core.models.encoder import encoder_of
 from core.models.resolve import find_model
-from core.progress import counted, ongoing, watched
+from core.progress import TimeLeft, about_time, counted, ongoing, watched
 from core.prompts.encoded_dataset import report_on
 
 
@@ -66,3 +66,23 @@ def test_a_long_check_is_stopped_and_can_be_made_again(tmp_path: Path) -> None:
     stopper.join()
     assert not ongoing()
     assert report_on(dataset, encoder, 512).usable == 3000
+
+
+def test_the_time_left_of_counted_steps_goes_by_the_pace_since_it_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("core.progress.time.monotonic", lambda: clock[0])
+    left = TimeLeft()
+    assert left.seconds("answering", 40, 100) is None  # nothing is known of its pace
+    clock[0] += 10
+    assert left.seconds("answering", 60, 100) == pytest.approx(20)
+    assert left.seconds("scoring", 0, 10) is None  # another step has a pace of its own
+    clock[0] += 10
+    assert left.seconds("scoring", 10, 10) is None
+
+
+def test_a_time_is_told_as_exactly_as_it_is_known() -> None:
+    assert [about_time(seconds) for seconds in (0.2, 42.4, 240, 9000)] == [
+        "about 1 s", "about 42 s", "about 4 min", "about 2.5 h",
+    ]  # fmt: skip

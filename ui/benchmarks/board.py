@@ -1,6 +1,7 @@
 """The board's server side: what board.js asks for and what its buttons do. Knows no component."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,9 +13,10 @@ from core.evaluation.exchange import evals_archive, lm_eval_archive, results_csv
 from core.evaluation.report import EvaluationReport, report_evaluation, title_of
 from core.evaluation.rows import SampleRow
 from core.evaluation.store import EvaluationStore
+from core.progress import TimeLeft
 from ui.benchmarks.evaluation_report import write_evaluation_report
 from ui.benchmarks.to_review import is_written, review_answers
-from ui.benchmarks.views import GOING_ON, Pace, evaluation_view, question_view
+from ui.benchmarks.views import GOING_ON, evaluation_view, question_view
 from ui.error_messages import answers_errors, text, whole_number
 from ui.services import Services
 
@@ -50,7 +52,8 @@ def export_content(store: EvaluationStore, name: str, wanted: str) -> bytes:
 
 def board_functions(services: Services) -> list[Callable[[Question], Any]]:
     """Return the functions that board.js calls by name."""
-    store, jobs, pace = services.evaluations, services.evaluation_jobs, Pace()
+    store, jobs = services.evaluations, services.evaluation_jobs
+    paces: dict[str, TimeLeft] = defaultdict(TimeLeft)
     reports = _Reports(store)
 
     @answers_errors
@@ -58,7 +61,9 @@ def board_functions(services: Services) -> list[Callable[[Question], Any]]:
         name = text(question, "name")
         report = reports.read(name, text(question, "baseline"))
         progress = jobs.progress(name) if report.evaluation["state"] in GOING_ON else None
-        left = pace.seconds_left(name, progress) if progress else None
+        left = None
+        if progress:
+            left = paces[name].seconds(progress.stage, progress.done, progress.total)
         return evaluation_view(report, progress, left)
 
     @answers_errors

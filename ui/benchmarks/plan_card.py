@@ -11,6 +11,7 @@ from core.errors import EvaluationError
 from core.evaluation.report import title_of
 from core.evaluation.settings import EvaluationSettings
 from core.processes.supervisor import ChildProcess
+from core.progress import about_time
 from core.storage.workspace import Workspace
 from ui.markup import fill_template
 
@@ -84,8 +85,4 @@ def _refused(tasks: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "not tried"
-    if seconds < 90:
-        return f"about {max(seconds, 1):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+    return "not tried" if seconds is None else about_time(seconds)

@@ -1,13 +1,13 @@
 """What the Benchmarks screen shows of an evaluation, as plain values. Knows no component."""
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from core.evaluation.report import Cell, EvaluationReport, title_of
 from core.evaluation.rows import EvaluationRow, EvaluationState, SampleRow
 from core.processes.messages import Progress
+from core.progress import about_time
 from ui.benchmarks.charts import draw_differences, draw_radar, draw_scores
 
 Shown = dict[str, Any]  # what a page is told, as JSON
@@ -22,24 +22,6 @@ _STATE_WORDS = {
 }
 _LONGEST_SHOWN = 4000  # characters of a prompt or an answer
 _PERCENT_METRICS = ("acc", "exact", "em", "f1", "pass", "mean", "prompt_level", "inst_level")
-
-
-class Pace:
-    """How fast the requests of a task are answered, as the page sees it."""
-
-    def __init__(self) -> None:
-        self._since: dict[str, tuple[str, int, float]] = {}
-
-    def seconds_left(self, name: str, progress: Progress) -> float | None:
-        """Return how long the task at hand will still take at its pace since we saw it first."""
-        stage, first, since = self._since.get(name, ("", 0, 0.0))
-        if stage != progress.stage:
-            self._since[name] = (progress.stage, progress.done, time.monotonic())
-            return None
-        took, done = time.monotonic() - since, progress.done - first
-        if took < 1 or done < 1 or progress.done >= progress.total:
-            return None
-        return took / done * (progress.total - progress.done)
 
 
 def evaluation_choice(row: EvaluationRow) -> tuple[str, str]:
@@ -86,14 +68,7 @@ def evaluation_view(
 def _progress(progress: Progress | None, seconds_left: float | None) -> Shown | None:
     if progress is None:
         return None
-    left = ""
-    if seconds_left is not None:
-        left = (
-            f"about {seconds_left:.0f} s"
-            if seconds_left < 90
-            else f"about {seconds_left / 60:.0f} min"
-        )
-        left = f"{left} left for this task"
+    left = "" if seconds_left is None else f"{about_time(seconds_left)} left for this task"
     return {
         "text": str(progress), "left": left,
         "share": progress.done / progress.total if progress.total else None,

@@ -18,7 +18,7 @@ const MISLABELLED =
 let wanted = tabOfAddress();
 /** @type {Map<string, () => void>} a notice's sentence to what takes it away */
 const notices = new Map();
-/** @type {Map<string, number>} a notice's sentence to when somebody closed it, in ms of the page */
+/** @type {Map<string, number>} a notice's sentence to when somebody closed it, in ms */
 const closed = new Map();
 /** When the person last did something beside the notices, in ms of the page. */
 let actedAt = 0;
@@ -93,8 +93,8 @@ function removeLabels() {
   for (const button of document.querySelectorAll(MISLABELLED)) button.removeAttribute("aria-label");
 }
 
-// Show what went wrong, in a notice that goes by itself. A notice that somebody closed does not come
-// back before they do something else: several events, one after the other, may ask for one choice.
+// Show what went wrong, in a notice that goes by itself. One that somebody closed stays away until
+// they do something else: several events, one after the other, may ask for one choice.
 window.fuataTell = ({ error, duration = NOTICE_S }, askedAt = performance.now()) => {
   const text = error
     ? (new DOMParser().parseFromString(error, "text/html").body.textContent ?? "")
