@@ -36,6 +36,12 @@ def answering(status: int = 200, body: object = None) -> Iterator[tuple[str, lis
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
+        def do_GET(self) -> None:
+            served = {"data": [{"id": "first"}, {"id": "second"}, {"name": "none"}, 3]}
+            self.send_response(200 if self.path.endswith("/models") else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(served).encode())
+
         def log_message(self, *_: object) -> None:
             return
 

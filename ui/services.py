@@ -22,6 +22,7 @@ from core.training.runs.queue import TrainingQueue
 from core.training.runs.runner import mark_interrupted
 from core.training.runs.store import RunStore
 from review.domain.states import ReviewState
+from review.judges.background import JudgingJobs
 from review.setup.background import ReviewJobs
 from review.store.reviews import ReviewStore
 from review.store.rows import ReviewRow
@@ -45,6 +46,7 @@ class Services:
     model_cache: ModelCache
     reviews: ReviewStore
     review_jobs: ReviewJobs
+    judging_jobs: JudgingJobs
     fetches: ModelFetches
     evaluations: EvaluationStore
     evaluation_jobs: EvaluationJobs
@@ -90,6 +92,7 @@ class Services:
         self.queue.close()
         self.exports.close()
         self.review_jobs.close()
+        self.judging_jobs.close()
         self.evaluation_jobs.close()
         self.workspace.close()
 
@@ -117,6 +120,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         model_cache=model_cache,
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, model_cache),
+        judging_jobs=JudgingJobs(workspace),
         fetches=ModelFetches(),
         evaluations=EvaluationStore(workspace),
         evaluation_jobs=EvaluationJobs(workspace),

@@ -25,6 +25,8 @@ KEY_VARIABLE = "FUATA_API_KEY"
 ADDRESSES_VARIABLE = "FUATA_API_ADDRESSES"  # those that the key belongs to, with blanks between
 _AT_ONCE = 4
 _TIMEOUT_S = 180.0
+_LISTING_S = 10.0
+_MOST_LISTED = 200
 _TRIES = 3
 _BUSY = {429, 500, 502, 503, 504}
 _FINISHED = {"length": "length", "stop": "end"}
@@ -102,18 +104,37 @@ class Endpoint:
 
         Raises ModelError when the address does not answer as it should.
         """
+        return self._send("POST", path, _TIMEOUT_S, question)
+
+    def served(self) -> list[str]:
+        """Return the names of the models that are served there, as ``ADDRESS#MODEL``.
+
+        Raises ModelError when the address does not say.
+        """
+        found = self._send("GET", "models", _LISTING_S).get("data")
+        named = (
+            [one.get("id") for one in found if isinstance(one, dict)]
+            if isinstance(found, list)
+            else []
+        )
+        names = [whole_characters(name) for name in named if isinstance(name, str) and name]
+        if not names:
+            raise ModelError(f"{self.address} names no model: write {self.address}#MODEL.")
+        return [f"{self.address}#{name}" for name in names[:_MOST_LISTED]]
+
+    def _send(
+        self, method: str, path: str, timeout_s: float, question: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         import httpx
 
         key = os.environ.get(KEY_VARIABLE)
         headers = {"Authorization": f"Bearer {key}"} if key and self._owns_key() else {}
         for further in range(_TRIES - 1, -1, -1):
             try:
-                answer = httpx.post(
-                    f"{self.address}/{path}",
-                    json=question,
-                    headers=headers,
-                    timeout=_TIMEOUT_S,
-                )
+                answer = httpx.request(
+                    method, f"{self.address}/{path}", json=question, headers=headers,
+                    timeout=timeout_s,
+                )  # fmt: skip
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
                 raise ModelError(
                     f"{self.address} does not answer ({error}): check the address and that it runs."
@@ -150,19 +171,39 @@ class Endpoint:
 def find_endpoint(words: str) -> Endpoint:
     """Return the endpoint that ``ADDRESS#MODEL`` names. Raises ModelError when it names none."""
     address, _, model = words.partition("#")
+    if not _is_address(address) or not model.strip():
+        raise ModelError(
+            f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write "
+            "http://HOST:PORT/v1#MODEL."
+        )
+    return Endpoint(_base(address), model.strip())
+
+
+def models_served(address: str) -> list[str]:
+    """Return the models that an address serves, as ``ADDRESS#MODEL``.
+
+    Raises ModelError when it is no address, or does not answer as it should.
+    """
+    if not _is_address(address):
+        raise ModelError(
+            f"'{address.rpartition('@')[2]}' is no address: write http://HOST:PORT/v1."
+        )
+    return Endpoint(_base(address), "").served()
+
+
+def _is_address(address: str) -> bool:
     try:
         parts = urlsplit(address)
         is_whole = (
             parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
         )
     except ValueError:
-        is_whole = False
-    if not is_whole or not model.strip() or "@" in address:
-        raise ModelError(
-            f"'{address.rpartition('@')[2]}#{model}' is no endpoint: write "
-            "http://HOST:PORT/v1#MODEL."
-        )
-    return Endpoint(address.rstrip("/").removesuffix("/chat/completions"), model.strip())
+        return False
+    return is_whole and "@" not in address
+
+
+def _base(address: str) -> str:
+    return address.rstrip("/").removesuffix("/chat/completions")
 
 
 def _plain(address: str) -> str:

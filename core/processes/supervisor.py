@@ -1,4 +1,4 @@
-"""Starts commands of `python -m core` beside us and knows how they are and how they ended.
+"""Starts commands of our own command lines beside us and knows how they are and how they ended.
 
 Each has lower priority and is first to go when memory runs out; its output goes to a log, which can
 never block it, and what it reports to a file of messages. Knows no command in particular.
@@ -34,13 +34,13 @@ _MIB = 2**20
 class ChildProcess:
     """One command that was started. Ctrl-C in our terminal does not reach it."""
 
-    def __init__(self, arguments: Sequence[str], log: Path) -> None:
-        """Start `python -m core` with arguments; ``log`` is written anew, its messages beside it."""
+    def __init__(self, arguments: Sequence[str], log: Path, program: str = "core") -> None:
+        """Start `python -m PROGRAM` with arguments; ``log`` is written anew, its messages beside it."""
         self.log = log
         self.messages = log.with_suffix(".messages")
         log.parent.mkdir(parents=True, exist_ok=True)
         self.messages.unlink(missing_ok=True)
-        self._process = _start(arguments, log, self.messages)
+        self._process = _start([program, *arguments], log, self.messages)
 
     @property
     def pid(self) -> int:
@@ -102,7 +102,7 @@ def _start(arguments: Sequence[str], log: Path, messages: Path) -> "subprocess.P
     ours = {"PYTHONPATH": search, "PYTHONSAFEPATH": "1", VARIABLE: str(messages)}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own arguments
-            [sys.executable, "-m", "core", *arguments],
+            [sys.executable, "-m", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -82,6 +82,11 @@ class Workspace:
         return self.folder / "responses"
 
     @property
+    def judges(self) -> Path:
+        """Where the words that judges are asked in lie while they are asked, and their logs."""
+        return self.folder / "judges"
+
+    @property
     def styles(self) -> Path:
         """Prompt styles that a user wrote on the page."""
         return self.folder / "styles"

@@ -20,8 +20,6 @@ from review.domain.rubric import NO_RUBRIC, read_rubric
 from review.exchange.export import export_review
 from review.exchange.import_ratings import import_ratings, imported_sentence
 from review.judges.agreement import JudgeReport, report_judges
-from review.judges.agreement import report_object as report_object_of_judge
-from review.judges.agreement import report_text as report_text_of_judge
 from review.judges.annotations import (
     GradedResult,
     graded_results,
@@ -31,6 +29,8 @@ from review.judges.annotations import (
 from review.judges.protocols import find_protocol
 from review.judges.run import JudgingPlan, judge_review, plan_judging
 from review.judges.store import JudgeStore
+from review.judges.text import report_object as report_object_of_judge
+from review.judges.text import report_text as report_text_of_judge
 from review.judging.judge import Judge
 from review.results.report import Report, report_review
 from review.results.single_responses import report_singles

@@ -12,8 +12,8 @@ import numpy as np
 
 from core.evaluation.choices import is_endpoint
 from core.generation.openai_endpoint import find_endpoint
-from review.judges.protocols import both_orders
-from review.judges.store import ComparisonRow, JudgeRow, JudgeStore
+from review.judges.protocols import COMPARING, both_orders
+from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow
 from review.statistics.agreement import cohen_kappa
 from review.statistics.intervals import wilson_interval
 from review.statistics.prediction_powered import PoweredMean, powered_mean
@@ -21,7 +21,6 @@ from review.store.reviews import ReviewStore
 from review.store.verdicts import Vote, by_pair, decisive, read_votes
 
 _FEWEST_LABELS, _ENOUGH_LABELS = 50, 100
-_SAID_FROM = 0.1  # a share of verdicts saved; below, nothing is said of it
 _CHANCE_KAPPA, _GOOD_KAPPA = 0.2, 0.6
 _DRAWS = 2000
 
@@ -44,9 +43,12 @@ class JudgedMatch:
 class JudgeReport:
     """What is to be known of a judge before its judgements count for anything."""
 
+    id: int
     model: str
     protocol: str
-    judged: int  # pairs in both orders, or responses
+    possible: int  # pairs or responses that it could judge; as many as it was given, where imported
+    asked: int  # of them, in both orders, whether its answers could be read or not
+    judged: int  # pairs whose answers could be read in both orders, or responses
     errors: int  # questions whose answer could not be read
     compared: int  # pairs that people judged, too
     agreement: float | None  # share of those on which both say the same
@@ -75,36 +77,52 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
     votes = [vote for vote in read_votes(reviews, review["id"]) if not vote.unblinded]
     names = {one.name for one in reviews.contenders(review["id"])}
     pairs = {row["pair_id"]: row for row in store.pairs(review["id"])}
-    return [
-        _of_pairs(judge, store.comparisons(judge["id"]), pairs, votes, names)
-        if judge["protocol"] in {"pairwise", "alpaca"}
-        else _of_scores(judge, store, votes, pairs, names)
-        for judge in store.of_review(review["id"])
-    ]
+    responses = len(store.responses(review["id"]))
+    found = []
+    for judge in store.of_review(review["id"]):
+        said = (
+            _of_pairs(judge, store.comparisons(judge["id"]), pairs)
+            if judge["protocol"] in COMPARING
+            else _of_scores(store.scores(judge["id"]), pairs, responses)
+        )
+        found.append(_report(judge, said, pairs, votes, names))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What a judge said, put together."""
+
+    choices: Mapping[int, str]  # of a pair's number: first, second or tie
+    scores: Mapping[int, float]  # of the pair's first response: 1 where it won, 0 where it lost
+    possible: int
+    asked: int
+    judged: int
+    errors: int
+    order_decides: float | None = None
 
 
 def _of_pairs(
-    judge: JudgeRow,
-    rows: Sequence[ComparisonRow],
-    pairs: Mapping[int, Mapping[str, Any]],
-    votes: Sequence[Vote],
-    names: set[str],
-) -> JudgeReport:
+    judge: JudgeRow, rows: Sequence[ComparisonRow], pairs: Mapping[int, Mapping[str, Any]]
+) -> _Judged:
     orders = json.loads(judge["facts"]).get("orders", 2)
     by_order: dict[int, dict[int, ComparisonRow]] = defaultdict(dict)
     for row in rows:
         by_order[row["pair_id"]][row["is_turned"]] = row
+    asked = [pair for pair, both in by_order.items() if len(both) == orders]
     whole = {
-        pair: both
-        for pair, both in by_order.items()
-        if len(both) == orders and all(one["choice"] != "error" for one in both.values())
+        pair: by_order[pair]
+        for pair in asked
+        if all(one["choice"] != "error" for one in by_order[pair].values())
     }
     choices = {pair: _together(both) for pair, both in whole.items()}
     turned = [both[0]["choice"] != both[1]["choice"] for both in whole.values() if len(both) == 2]
-    scores = {pair: _score(both, choices[pair]) for pair, both in whole.items()}
-    errors = sum(row["choice"] == "error" for row in rows)
-    return _report(
-        judge, scores, choices, pairs, votes, names, errors=errors,
+    differing = sum(pair["first_text"] != pair["second_text"] for pair in pairs.values())
+    return _Judged(
+        choices=choices,
+        scores={pair: _score(both, choices[pair]) for pair, both in whole.items()},
+        possible=differing if orders == 2 else len(asked), asked=len(asked), judged=len(whole),
+        errors=sum(row["choice"] == "error" for row in rows),
         order_decides=sum(turned) / len(turned) if turned else None,
     )  # fmt: skip
 
@@ -131,56 +149,49 @@ def _score(both: Mapping[int, ComparisonRow], choice: str) -> float:
 
 
 def _of_scores(
-    judge: JudgeRow,
-    store: JudgeStore,
-    votes: Sequence[Vote],
-    pairs: Mapping[int, Mapping[str, Any]],
-    names: set[str],
-) -> JudgeReport:
-    """Compare scores of single responses with people's verdicts on their pairs."""
-    rows = store.scores(judge["id"])
+    rows: Sequence[ScoreRow], pairs: Mapping[int, Mapping[str, Any]], possible: int
+) -> _Judged:
+    """Compare scores of single responses, as people compare their pairs."""
     known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
     choices: dict[int, str] = {}
     for pair, row in pairs.items():
         first, second = (known.get(row[f"{side}_response_id"]) for side in ("first", "second"))
         if first is not None and second is not None:
             choices[pair] = "tie" if first == second else "first" if first > second else "second"
-    scores = {pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()}
-    errors = sum(row["score"] is None for row in rows)
-    found = _report(judge, scores, choices, pairs, votes, names, errors=errors, order_decides=None)
-    return JudgeReport(
-        **{field: getattr(found, field) for field in found.__slots__} | {"judged": len(rows)}
-    )
+    return _Judged(
+        choices=choices,
+        scores={pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()},
+        possible=possible, asked=len(rows), judged=len(rows),
+        errors=sum(row["score"] is None for row in rows),
+    )  # fmt: skip
 
 
-def _report(  # noqa: PLR0913 - what a report is made of
+def _report(
     judge: JudgeRow,
-    scores: Mapping[int, float],
-    choices: Mapping[int, str],
+    said: _Judged,
     pairs: Mapping[int, Mapping[str, Any]],
     votes: Sequence[Vote],
     names: set[str],
-    *,
-    errors: int,
-    order_decides: float | None,
 ) -> JudgeReport:
     human = _human_scores(votes, pairs)
     labels = {pair: _label(score) for pair, score in human.items()}
+    choices = said.choices
     shared = sorted(set(labels) & set(choices))
     same = [labels[pair] == choices[pair] for pair in shared]
     prompts = [pairs[pair]["prompt_id"] for pair in shared]
     low, high = _clustered_interval(same, prompts)
     return JudgeReport(
-        model=judge["model"], protocol=judge["protocol"], judged=len(scores), errors=errors,
+        id=judge["id"], model=judge["model"], protocol=judge["protocol"], possible=said.possible,
+        asked=said.asked, judged=said.judged, errors=said.errors,
         compared=len(shared), agreement=sum(same) / len(same) if same else None,
         agreement_low=low, agreement_high=high,
         kappa=cohen_kappa([(labels[pair], choices[pair]) for pair in shared]),
         human_agreement=_human_agreement(votes),
         confusion=Counter(f"{labels[pair]}/{choices[pair]}" for pair in shared),
-        order_decides=order_decides,
+        order_decides=said.order_decides,
         prefers_longer=_longer(choices, pairs), people_prefer_longer=_longer(labels, pairs),
         is_contender=_as_contender(judge) in names,
-        matches=tuple(_matches(scores, human, pairs)),
+        matches=tuple(_matches(said.scores, human, pairs)),
         disagreements=tuple(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
         ),
@@ -286,63 +297,3 @@ def _trust(report: JudgeReport) -> str:
         more = "" if report.compared >= _ENOUGH_LABELS else f" {_ENOUGH_LABELS} would tell more."
         return f"{agrees}{between}: of some use beside people, not in their place.{more}"
     return f"{agrees}{between}: it agrees."
-
-
-def report_object(report: JudgeReport) -> dict[str, Any]:
-    """Return a report as JSON has it."""
-    found: dict[str, Any] = {
-        "judge": report.model, "protocol": report.protocol, "judged": report.judged,
-        "errors": report.errors,
-        "agreement": {
-            "pairs": report.compared, "share": report.agreement,
-            "interval": [report.agreement_low, report.agreement_high], "kappa": report.kappa,
-            "people": report.human_agreement, "confusion": dict(report.confusion),
-        },
-        "order_decides": report.order_decides, "prefers_longer": report.prefers_longer,
-        "people_prefer_longer": report.people_prefer_longer,
-        "is_contender": report.is_contender, "sentence": report.sentence,
-        "matches": [],
-    }  # fmt: skip
-    for match in report.matches:
-        powered = match.powered
-        found["matches"].append(
-            {
-                "contender": match.contender, "against": match.against, "pairs": match.pairs,
-                "win_rate": match.win_rate, "interval": [match.low, match.high],
-                "with_people": None if powered is None else {
-                    "win_rate": powered.value, "interval": [powered.low, powered.high],
-                    "people_alone": [powered.people_low, powered.people_high],
-                    "verdicts": match.human_pairs, "saved": powered.saved,
-                },
-            }
-        )  # fmt: skip
-    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
-
-
-def report_text(report: JudgeReport) -> str:
-    """Return a report as text for a terminal or a page."""
-    lines = [
-        f"{report.model}, {report.protocol}: {report.judged:,} judged, {report.errors:,} could not be read."
-    ]
-    lines.append(report.sentence)
-    if report.order_decides is not None:
-        lines.append(f"The order of the answers decided {report.order_decides:.0%} of its pairs.")
-    if report.is_contender:
-        lines.append("It is a contender itself, and judges its own answers.")
-    for match in report.matches:
-        lines.append(
-            f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "
-            f"({match.low:.0%} to {match.high:.0%}, {match.pairs:,} pairs)."
-        )
-        if (powered := match.powered) is not None:
-            saved = (
-                f" It saves about {powered.saved:.0%} of people's verdicts."
-                if powered.saved >= _SAID_FROM
-                else ""
-            )
-            lines.append(
-                f"With {match.human_pairs:,} verdicts of people: {powered.value:.0%} "
-                f"({powered.low:.0%} to {powered.high:.0%}; people alone {powered.people_low:.0%} to "
-                f"{powered.people_high:.0%}).{saved}"
-            )
-    return "\n".join(lines)

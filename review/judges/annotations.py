@@ -58,6 +58,20 @@ def holds_annotations(path: Path) -> bool:
     return isinstance(first, dict) and {"preference", "output_1", "output_2"} <= set(first)
 
 
+def holds_pairs_of(reviews: ReviewStore, name: str, path: Path) -> bool:
+    """Return whether a file's first row is about a pair of a review.
+
+    Raises DataError for a file that is broken, ReviewError for a review that there is not.
+    """
+    row = _read(path)[0]
+    asked = {_plain(row["output_1"]), _plain(row["output_2"])}
+    return any(
+        _plain(pair["prompt"]) == _plain(row["instruction"])
+        and {_plain(pair["first_text"]), _plain(pair["second_text"])} == asked
+        for pair in JudgeStore(reviews).pairs(reviews.find(name)["id"])
+    )
+
+
 def import_annotations(workspace: Workspace, name: str, path: Path) -> GradedResult:
     """Add a file's graded verdicts to a review, and make the review where there is none.
 

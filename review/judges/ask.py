@@ -12,6 +12,7 @@ from core.generation.chat_model import ChatModel
 from core.generation.model_cache import ModelCache
 from core.generation.openai_endpoint import Endpoint, find_endpoint
 from core.generation.sampling import Sampling
+from core.models.encoder import encoder_of
 from core.models.resolve import weights_fingerprint
 from core.text import whole_characters
 
@@ -49,7 +50,7 @@ class AskedJudge:
         """Return how many tokens are read; None behind an address, whose tokenizer is unknown."""
         if self._endpoint is not None:
             return None
-        encoder = self._models.get(self.name).encoder
+        encoder = encoder_of(self._models.find(self.name))
         return sum(len(encoder.encode_prompt([Turn("user", one)])) for one in questions)
 
     def write(

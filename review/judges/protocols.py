@@ -14,6 +14,7 @@ from core.errors import ReviewError
 
 ProtocolName = Literal["pairwise", "alpaca", "score", "rubric"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
+COMPARING: frozenset[ProtocolName] = frozenset({"pairwise", "alpaca"})  # put two side by side
 Choice = Literal["a", "b", "tie"]
 
 MOST_POINTS = 100  # of the score against the expected answer
@@ -80,7 +81,7 @@ class Protocol:
     @property
     def compares(self) -> bool:
         """Whether two answers are put side by side."""
-        return self.name in {"pairwise", "alpaca"}
+        return self.name in COMPARING
 
     @property
     def longest_answer(self) -> int:
@@ -119,10 +120,11 @@ def find_protocol(name: str, template: str = "", criteria: Sequence[str] = ()) -
         raise ReviewError(f"There is no protocol '{name[:40]}': choose {', '.join(PROTOCOLS)}.")
     known: ProtocolName = name
     text = template or _TEMPLATES[known]
-    needed = {"task", "first"} | ({"second"} if known in {"pairwise", "alpaca"} else set())
+    needed = {"task", "first"} | ({"second"} if known in COMPARING else set())
     if missing := sorted(needed - set(re.findall(r"\{(\w+)\}", text))):
         raise ReviewError(f"The judge's prompt has no place for {{{missing[0]}}}: add it.")
-    return Protocol(name=known, template=text, criteria=tuple(criteria) or CRITERIA)
+    own = tuple(filter(None, (one.strip().lstrip("-*•").strip() for one in criteria)))
+    return Protocol(name=known, template=text, criteria=own or CRITERIA)
 
 
 def _between(name: str, number: str, text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import ReviewError, StoppedError
 from core.generation.model_cache import ModelCache
+from core.storage.process_lock import held
 from core.storage.workspace import Workspace, now
 from review.domain.states import ReviewState
 from review.judges.ask import AskedJudge, Said, ShouldStop
@@ -66,13 +67,15 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
     store, asked = JudgeStore(ReviewStore(workspace)), AskedJudge(model, ModelCache(workspace))
     review_id, questions = _questions(workspace, store, name, protocol, most)
     judge = store.add(review_id, model, protocol, asked.facts())
-    left = _unanswered(store, judge["id"], protocol, questions)
-    done = len(questions) - len(left)
-    tell(done, len(questions))
-    for one, said, is_read in _answers(asked, protocol, left, should_stop):
-        _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
-        done += 1
+    refusal = f"The judge '{model}' is judging '{name}' already: wait for it, or stop it."
+    with held(workspace.judges / f"{judge['id']}.lock", refusal):
+        left = _unanswered(store, judge["id"], protocol, questions)
+        done = len(questions) - len(left)
         tell(done, len(questions))
+        for one, said, is_read in _answers(asked, protocol, left, should_stop):
+            _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
+            done += 1
+            tell(done, len(questions))
     if done < len(questions):
         raise StoppedError("Judging was stopped; what is said is kept.")
     return judge

@@ -92,6 +92,18 @@ class JudgeStore:
         )
         return cast("list[JudgeRow]", rows)
 
+    def find(self, review_id: int, judge_id: int) -> JudgeRow:
+        """Return one judge of a review. Raises ReviewError where it has no such judge."""
+        for row in self.of_review(review_id):
+            if row["id"] == judge_id:
+                return row
+        raise ReviewError("This review has no such judge; the page may be old: reload it.")
+
+    def forget(self, judge_id: int) -> None:
+        """Delete a judge with all that it said."""
+        with self._database.transaction() as tables:
+            tables.table("judges").delete(judge_id)
+
     def add_comparison(self, row: ComparisonRow) -> None:
         """Write down what a judge said of a pair."""
         with self._database.transaction() as tables:

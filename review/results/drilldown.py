@@ -17,6 +17,7 @@ _OUTCOMES = ("", "first", "second", "tie", "both_bad")
 class JudgedPair:
     """One pair with its contenders' names, and who judged it how."""
 
+    number: int
     row: int
     category: str
     prompt: str
@@ -75,11 +76,22 @@ def disputed_pairs(store: ReviewStore, name: str, asked_by: str = "") -> Drilldo
         "SELECT id FROM pairs WHERE review_id = ? AND is_disputed = 1 ORDER BY shuffle_key",
         [review["id"]],
     )
+    votes = read_votes(store, review["id"])
+    settled = [vote.pair for vote in votes if vote.adjudicates and not vote.unblinded]
+    return chosen_pairs(store, name, [*(row["id"] for row in rows), *settled], asked_by)
+
+
+def chosen_pairs(
+    store: ReviewStore, name: str, pairs: Iterable[int], asked_by: str = ""
+) -> Drilldown:
+    """Return pairs by their numbers, in their order, with all verdicts on them; those without one are
+    left out.
+
+    Raises ReviewError when there is no such review.
+    """
+    review = store.find(name)
     votes = [vote for vote in read_votes(store, review["id"]) if not vote.unblinded]
-    pairs = dict.fromkeys(
-        [*(row["id"] for row in rows), *(vote.pair for vote in votes if vote.adjudicates)]
-    )
-    place = {pair: number for number, pair in enumerate(pairs)}
+    place = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
     found = sorted(
         (vote for vote in votes if vote.pair in place), key=lambda vote: place[vote.pair]
     )
@@ -114,7 +126,7 @@ def _judged(store: ReviewStore, pair: int, votes: list[Vote]) -> JudgedPair:
     is_single = row["first_response_id"] == row["second_response_id"]
     responses = tuple(sides[:1] if is_single else sides)
     return JudgedPair(
-        row["data_row"], row["category"], row["prompt"], row["expected"], responses, said
+        pair, row["data_row"], row["category"], row["prompt"], row["expected"], responses, said
     )
 
 

@@ -18,7 +18,7 @@ from core.generation.sampling import Sampling
 from core.storage.workspace import Workspace
 from review.cli.main import main
 from review.domain.rating import make_rating
-from review.judges.agreement import JudgeReport, report_judges, report_object, report_text
+from review.judges.agreement import JudgeReport, report_judges
 from review.judges.protocols import (
     PROTOCOLS,
     Material,
@@ -31,6 +31,7 @@ from review.judges.protocols import (
 )
 from review.judges.run import judge_review, plan_judging
 from review.judges.store import JudgeStore
+from review.judges.text import report_object, report_text
 from review.judging.judge import Judge
 from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
 from review.statistics.prediction_powered import powered_mean
@@ -283,7 +284,7 @@ def test_a_judge_is_compared_with_people_and_adds_to_them(
 
 def report_with(**changes: Any) -> JudgeReport:
     fields = {
-        "model": "m", "protocol": "pairwise", "judged": 200, "errors": 0, "compared": 120,
+        "id": 1, "model": "m", "protocol": "pairwise", "possible": 200, "asked": 200, "judged": 200, "errors": 0, "compared": 120,
         "agreement": 0.85, "agreement_low": 0.78, "agreement_high": 0.9, "kappa": 0.7,
         "human_agreement": None, "confusion": {}, "order_decides": 0.1, "prefers_longer": None,
         "people_prefer_longer": None, "is_contender": False, "matches": (), "disagreements": (),

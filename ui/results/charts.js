@@ -28,7 +28,7 @@ import { canDraw, drawFigure, onPlotly, whenSeen } from "../static/lib/plotly_th
  * @property {[who: string, verdict: string, comment: string][]} said
  */
 
-const PRESSED = "#result :is([data-behind], [data-disputed])";
+const PRESSED = "#result :is([data-behind], [data-disputed]), #judges [data-judge]";
 
 /**
  * What Gradio calls when the component is on the page.
@@ -91,7 +91,8 @@ class Charts {
 
   /**
    * Show pairs in a dialog.
-   * @param {{ category?: string, meeting?: string[], outcome?: string, disputed?: boolean }} asked
+   * @param {{ category?: string, meeting?: string[], outcome?: string, disputed?: boolean,
+   *   judge?: number }} asked
    */
   async open(asked) {
     if (!this.shown) return;
@@ -118,7 +119,8 @@ class Charts {
  * Which pairs a button of the result stands for.
  * @param {DOMStringMap} button
  */
-export function pairsBehind({ behind, meeting, category }) {
+export function pairsBehind({ behind, meeting, category, judge }) {
+  if (judge) return { judge: Number(judge) };
   if (!meeting) return { disputed: true };
   return { meeting: JSON.parse(meeting), outcome: behind, category };
 }

@@ -12,19 +12,23 @@ from core.datasets.readers.read_file import FILE_ENDINGS
 from core.errors import ReviewError
 from core.evaluation.report import sentences_about
 from core.storage.atomic_write import write_file
+from core.storage.workspace import free_name
 from review.domain.rating import TAGS
 from review.exchange.export import export_review
 from review.exchange.formats import EXPORT_FORMATS
 from review.exchange.import_ratings import import_ratings, imported_sentence
+from review.judges.annotations import holds_annotations, holds_pairs_of, import_annotations
+from review.judges.disagreements import judged_otherwise
 from review.results.drilldown import Drilldown, disputed_pairs, drill_down
 from review.results.report import report_review
 from review.results.single_responses import report_singles
 from review.store.verdicts import Filters
-from ui.error_messages import answers_errors, shows_user_errors, text
+from ui.error_messages import answers_errors, shows_user_errors, text, whole_number
 from ui.gate import signed_in_user
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files, when_opened
 from ui.markup import paragraph
 from ui.results.charts import result_figures
+from ui.results.judges import lay_out_judges, wire_judges
 from ui.results.review_report import write_result
 from ui.results.views import pairs_markup, singles_markup
 from ui.services import Choice, Services
@@ -75,9 +79,10 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
         apply_default_css=False,
         elem_id="result-charts",
     )
-    files, handlers = _lay_out_files(), _Handlers(services)
+    judges, files, handlers = lay_out_judges(services), _lay_out_files(), _Handlers(services)
     offered = [filters.reviewer, filters.category, filters.split, files.shared]
     opened = when_opened(tab, handlers.refresh, [filters.review, *offered], "refresh_results")
+    wire_judges(judges, services, filters.review, opened)
     asked, shown = (
         [filters.review, filters.reviewer, filters.tag, filters.category, filters.split],
         [result, charts],
@@ -97,7 +102,11 @@ def build_results_tab(services: Services, tab: gr.Tab | None = None) -> None:
     follow(opened, triggers, handlers.show, asked, shown, api_name="show_result", **FOLLOWING)
     given = [filters.review, files.ratings]
     brought = files.ratings.upload(
-        handlers.bring, given, files.imported, api_name="import_ratings", concurrency_limit=None
+        handlers.bring,
+        given,
+        [filters.review, files.imported],
+        api_name="import_ratings",
+        concurrency_limit=None,
     )
     brought.then(handlers.show, asked, shown, api_name="show_imported", **private, **FOLLOWING)
     files.shared.input(
@@ -159,11 +168,21 @@ class _Handlers:
         return gr.File(str(_write_export(self.services, name or "", wanted)), visible=True)
 
     @shows_user_errors
-    def bring(self, name: str | None, path: str) -> str:
+    def bring(self, name: str | None, path: str) -> tuple[Any, str]:
         with taken(path, self.services.workspace) as file:
-            return paragraph(
-                imported_sentence(import_ratings(self.services.reviews, name or "", file))
-            )
+            if holds_annotations(file):
+                return self._bring_annotations(name, file)
+            found = import_ratings(self.services.reviews, name or "", file)
+            return gr.Dropdown(), paragraph(imported_sentence(found))
+
+    def _bring_annotations(self, name: str | None, file: Path) -> tuple[Any, str]:
+        """Bring graded verdicts into the review that is chosen, or else into one made of them."""
+        workspace, known = self.services.workspace, self.services.reviews.all()
+        fits = name and holds_pairs_of(self.services.reviews, name, file)
+        target = name if name and fits else free_name("annotations", (row["name"] for row in known))
+        found = import_annotations(workspace, target, file)
+        said = f"{found.judged:,} graded verdicts by {found.judge} are in the review {target}."
+        return gr.Dropdown(self.services.review_choices(), value=target), paragraph(said)
 
     @shows_user_errors
     def share(self, name: str | None, wanted: bool) -> None:  # noqa: FBT001 - Gradio hands a checkbox over by position
@@ -246,6 +265,9 @@ def _asked_pairs(
         question.get("meeting"),
         text(question, "outcome"),
     )
+    if question.get("judge") is not None:
+        found = judged_otherwise(services.reviews, name, whole_number(question, "judge"), person)
+        return found, "Where people and the judge name different winners"
     if question.get("disputed"):
         return disputed_pairs(services.reviews, name, person), "Where reviewers differ, or did"
     if not isinstance(meeting, list) or len(meeting) != 2:

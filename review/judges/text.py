@@ -1,0 +1,68 @@
+"""A judge's report as words and as an object."""
+
+import json
+from typing import Any
+
+from review.judges.agreement import JudgeReport
+
+_SAID_FROM = 0.1  # a share of verdicts saved; below, nothing is said of it
+
+
+def report_object(report: JudgeReport) -> dict[str, Any]:
+    """Return a report as JSON has it."""
+    found: dict[str, Any] = {
+        "judge": report.model, "protocol": report.protocol, "judged": report.judged,
+        "errors": report.errors,
+        "agreement": {
+            "pairs": report.compared, "share": report.agreement,
+            "interval": [report.agreement_low, report.agreement_high], "kappa": report.kappa,
+            "people": report.human_agreement, "confusion": dict(report.confusion),
+        },
+        "order_decides": report.order_decides, "prefers_longer": report.prefers_longer,
+        "people_prefer_longer": report.people_prefer_longer,
+        "is_contender": report.is_contender, "sentence": report.sentence,
+        "matches": [],
+    }  # fmt: skip
+    for match in report.matches:
+        powered = match.powered
+        found["matches"].append(
+            {
+                "contender": match.contender, "against": match.against, "pairs": match.pairs,
+                "win_rate": match.win_rate, "interval": [match.low, match.high],
+                "with_people": None if powered is None else {
+                    "win_rate": powered.value, "interval": [powered.low, powered.high],
+                    "people_alone": [powered.people_low, powered.people_high],
+                    "verdicts": match.human_pairs, "saved": powered.saved,
+                },
+            }
+        )  # fmt: skip
+    return json.loads(json.dumps(found))  # type: ignore[no-any-return]
+
+
+def report_text(report: JudgeReport) -> str:
+    """Return a report as text for a terminal."""
+    lines = [
+        f"{report.model}, {report.protocol}: {report.judged:,} judged, {report.errors:,} could not be read."
+    ]
+    lines.append(report.sentence)
+    if report.order_decides is not None:
+        lines.append(f"The order of the answers decided {report.order_decides:.0%} of its pairs.")
+    if report.is_contender:
+        lines.append("It is a contender itself, and judges its own answers.")
+    for match in report.matches:
+        lines.append(
+            f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "
+            f"({match.low:.0%} to {match.high:.0%}, {match.pairs:,} pairs)."
+        )
+        if (powered := match.powered) is not None:
+            saved = (
+                f" It saves about {powered.saved:.0%} of people's verdicts."
+                if powered.saved >= _SAID_FROM
+                else ""
+            )
+            lines.append(
+                f"With {match.human_pairs:,} verdicts of people: {powered.value:.0%} "
+                f"({powered.low:.0%} to {powered.high:.0%}; people alone {powered.people_low:.0%} to "
+                f"{powered.people_high:.0%}).{saved}"
+            )
+    return "\n".join(lines)
