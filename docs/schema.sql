@@ -17,6 +17,36 @@ CREATE TABLE answers (
     PRIMARY KEY (run_id, step, data_row)
 ) WITHOUT ROWID;
 
+CREATE TABLE arena (                         -- one row: what battles are drawn from
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        models TEXT NOT NULL,                   -- JSON: as the owner named them
+        sampling TEXT NOT NULL,                 -- JSON
+        shared INTEGER NOT NULL                 -- whether reviewers who signed in may battle
+    );
+
+CREATE TABLE arena_battles (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,               -- by which the page knows it; it tells nothing
+        person TEXT NOT NULL,
+        model_a TEXT NOT NULL,                  -- as it was shown, on the left
+        model_b TEXT NOT NULL,
+        facts TEXT NOT NULL,                    -- JSON: fingerprints or addresses, and the sampling
+        verdict TEXT NOT NULL,                  -- a, b, tie or both_bad; '' before it is given
+        leak TEXT NOT NULL,                     -- words by which a reply names a model: not counted
+        source TEXT NOT NULL,                   -- the file that it came from; '' for battles fought here
+        created_at TEXT NOT NULL,
+        voted_at TEXT NOT NULL
+    );
+
+CREATE TABLE arena_turns (
+        battle_id INTEGER NOT NULL REFERENCES arena_battles(id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        prompt TEXT NOT NULL,
+        response_a TEXT NOT NULL,
+        response_b TEXT NOT NULL,
+        PRIMARY KEY (battle_id, number)
+    ) WITHOUT ROWID;
+
 CREATE TABLE benchmark_answers (
             model TEXT NOT NULL,                    -- fingerprint of weights and tokenizer
             request BLOB NOT NULL,                  -- hash of its kind, texts and settings
@@ -329,6 +359,8 @@ CREATE VIEW verdict_sides AS
                CASE b_response_id WHEN second_response_id THEN second_text
                                   ELSE first_text END AS b_text
         FROM verdicts JOIN pair_sides USING (pair_id);
+
+CREATE INDEX arena_battles_by_verdict ON arena_battles (verdict);
 
 CREATE INDEX disputed_pairs ON pairs(review_id, shuffle_key) WHERE is_disputed = 1;
 

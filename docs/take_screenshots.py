@@ -20,7 +20,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.serving import Server, free_port
 
 DOCS = Path(__file__).parent
-TABS = ("data", "train", "chat", "review", "results", "benchmarks")
+TABS = ("data", "train", "chat", "review", "results", "benchmarks", "arena")
 _LONG_MS = 300_000
 _README_WIDTH = 900  # pixels, about what a README is shown in
 _MARGIN = 14
@@ -60,6 +60,7 @@ def walk(page: Page, server: Server) -> None:
     page.screenshot(path=DOCS / "train.png", full_page=True)
     chat(page, server)
     judge(page, server)
+    battle(page, server)
     page.goto(f"{server.url}/?tab=results")
     expect(page.locator("#result [data-ratings]")).to_be_visible(timeout=60_000)
     page.screenshot(path=DOCS / "results.png")
@@ -108,6 +109,36 @@ def judge(page: Page, server: Server) -> None:
     expect(board.locator("[data-part=state]")).to_contain_text("finished", timeout=_LONG_MS)
     page.wait_for_timeout(1500)
     page.screenshot(path=DOCS / "benchmarks.png", full_page=True)
+
+
+def battle(page: Page, server: Server) -> None:
+    """Let the tuned model and its base meet in the arena."""
+    page.goto(f"{server.url}/?tab=arena")
+    expect(page.locator("#leaderboard .fuata-result")).to_be_visible(timeout=60_000)
+    models = page.locator("#arena-models input")
+    for name in ("pocket", "first-run"):
+        models.fill(name)
+        models.press("Enter")
+        expect(page.locator("#arena-models")).to_contain_text(name)
+    page.get_by_label("Your name").last.fill("Amina")
+    page.wait_for_timeout(1000)
+    prompt, notice = (page.locator(f"#arena-battle {part}") for part in ("textarea", ".notice"))
+    questions = (
+        "Name three fruits.", "What is the capital of Kenya?", "Give the past tense of buy.",
+        "What is the opposite of hot?", "Sort the words alphabetically: sun, apple, dog",
+        "How many legs has a spider?", "What kind of thing is a sock?", "Name a colour.",
+        "What is the capital of Peru?", "Give the plural of child.", "Translate water to Swahili.",
+    )  # fmt: skip
+    for question in questions:
+        prompt.fill(question)
+        prompt.press("Enter")
+        expect(notice).to_contain_text("Which is better?", timeout=60_000)
+        a, b = page.locator("#arena-battle .text").all_inner_texts()
+        page.keyboard.press("1" if len(a) < len(b) else "2")
+        expect(notice).to_contain_text("A was")
+    expect(page.locator("#leaderboard")).to_contain_text("11 battles")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=DOCS / "arena.png", full_page=True)
 
 
 def crop(browser: Browser, server: Server) -> None:

@@ -13,6 +13,7 @@ import plotly
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 
+from ui.arena.tab import build_arena_tab
 from ui.benchmarks.tab import build_benchmarks_tab
 from ui.chat.tab import build_chat_tab
 from ui.data.tab import build_data_tab
@@ -41,6 +42,7 @@ _TABS: tuple[tuple[str, str, Callable[[Services, gr.Tab | None], None]], ...] = 
     ("review", "Review", build_review_tab),
     ("results", "Results", build_results_tab),
     ("benchmarks", "Benchmarks", build_benchmarks_tab),
+    ("arena", "Arena", build_arena_tab),
 )
 _TAGLINE = (
     "Teach a model to follow instructions, here on this machine, and judge the result yourself."

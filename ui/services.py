@@ -21,6 +21,7 @@ from core.text import LONGEST_SENTENCE, shortened
 from core.training.runs.queue import TrainingQueue
 from core.training.runs.runner import mark_interrupted
 from core.training.runs.store import RunStore
+from review.arena.battles import ArenaBattles
 from review.domain.states import ReviewState
 from review.judges.background import JudgingJobs
 from review.setup.background import ReviewJobs
@@ -47,6 +48,7 @@ class Services:
     reviews: ReviewStore
     review_jobs: ReviewJobs
     judging_jobs: JudgingJobs
+    arena: ArenaBattles
     fetches: ModelFetches
     evaluations: EvaluationStore
     evaluation_jobs: EvaluationJobs
@@ -93,6 +95,7 @@ class Services:
         self.exports.close()
         self.review_jobs.close()
         self.judging_jobs.close()
+        self.arena.close()
         self.evaluation_jobs.close()
         self.workspace.close()
 
@@ -121,6 +124,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         reviews=ReviewStore(workspace),
         review_jobs=ReviewJobs(workspace, model_cache),
         judging_jobs=JudgingJobs(workspace),
+        arena=ArenaBattles(workspace, model_cache),
         fetches=ModelFetches(),
         evaluations=EvaluationStore(workspace),
         evaluation_jobs=EvaluationJobs(workspace),

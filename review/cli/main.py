@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(
         commands.add_parser("import", parents=[named], help="add ratings that were given elsewhere")
     )
+    _add_arena(
+        commands.add_parser(
+            "arena", parents=[common_options()], help="what battles of hidden models say"
+        )
+    )
     _add_export(commands.add_parser("export", parents=[named], help="write the ratings to a file"))
     return parser
 
@@ -65,6 +70,22 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "--plan", action="store_true", help="only say what would be asked, and how much that is"
     )
     parser.set_defaults(command="review.cli.commands:judge")
+
+
+def _add_arena(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--without-style", action="store_true",
+        help="without what length, headings, lists and bold explain",
+    )  # fmt: skip
+    parser.add_argument(
+        "--import", dest="brought", type=Path, default=None, metavar="FILE",
+        help="first add battles of a file, as FastChat's arena writes them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--export", dest="out", type=Path, default=None, metavar="FILE",
+        help="write all battles to a file, as FastChat's arena does",
+    )  # fmt: skip
+    parser.set_defaults(command="review.cli.arena:arena")
 
 
 def _add_plain(

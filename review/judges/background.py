@@ -89,7 +89,7 @@ class JudgingJobs(WorkQueue):
         """Say no more of a task that has come to an end."""
         with self._changed:
             if name in self._ends:
-                del self._ends[name], self._tasks[name]
+                self._ends[name] = ""
 
     def close(self, timeout_s: float = _ENDS_WITHIN_S) -> None:
         """End what is going on, keeping what is said, and end the thread."""

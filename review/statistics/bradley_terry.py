@@ -47,15 +47,25 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What something beside the contenders does to verdicts, in log odds."""
+
+    value: float
+    low: float  # 95 % interval
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """All contenders, the strongest first, or why they cannot be ranked yet."""
 
     standings: tuple[Standing, ...]
     obstacle: str = ""
     note: str = ""  # what the verdicts say nothing of
+    effects: tuple[Effect, ...] = ()  # of each covariate
 
 
-def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
+def rank(names: Sequence[str], bouts: Sequence[Bout], covariates: Array | None = None) -> Ranking:
     """Return the contenders' strengths with intervals that count each prompt, not each verdict, as
     independent.
 
@@ -64,6 +74,10 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     they repeat a prompt the wider of the posterior's and the clustered errors counts. Ranks hold
     for all pairs of contenders together (the maximum of the standardised differences, as Tukey's
     range), for one look.
+
+    ``covariates``, (N, C) differences of something between the two of each bout, take what they
+    explain out of the strengths; their effects have a normal prior of standard deviation 1. The
+    errors are then the sandwich's where it is the wider, whatever repeats.
     """
     if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
         return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
@@ -72,15 +86,19 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
     for row, bout in enumerate(bouts):
         features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
     prompts, scores = [bout.prompt for bout in bouts], np.array([bout.score for bout in bouts])
-    fit = _fit_strengths(features, scores, prompts)
-    ratings = _MEAN + _SCALE * (fit.coefficients - fit.coefficients.mean())
-    covariances = [_centred(fit.posterior)]
-    if fit.clustered is not None and len(
-        set(zip(prompts, map(tuple, np.abs(features)), strict=True))
-    ) < len(bouts):
-        covariances.append(_centred(fit.clustered))
+    size, has_covariates = len(names), covariates is not None
+    if covariates is not None:
+        features = np.hstack([features, covariates])
+    fit = _fit_strengths(features, scores, prompts, size)
+    strengths = fit.coefficients[:size]
+    ratings = _MEAN + _SCALE * (strengths - strengths.mean())
+    covariances, errors = [_centred(fit.posterior[:size, :size])], [fit.posterior]
+    repeats = len(set(zip(prompts, map(tuple, np.abs(features)), strict=True))) < len(bouts)
+    if fit.clustered is not None and (repeats or has_covariates):
+        covariances.append(_centred(fit.clustered[:size, :size]))
+        errors.append(fit.clustered)
     halves = Z95 * _SCALE * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
-    better = _surely_better(fit.coefficients, covariances)
+    better = _surely_better(strengths, covariances)
     standings = [
         Standing(
             name,
@@ -94,29 +112,39 @@ def rank(names: Sequence[str], bouts: Sequence[Bout]) -> Ranking:
         for name, at in place.items()
     ]
     return Ranking(
-        tuple(sorted(standings, key=lambda standing: -standing.rating)), note=_islands(names, bouts)
+        tuple(sorted(standings, key=lambda standing: -standing.rating)),
+        note=_islands(names, bouts),
+        effects=_effects(fit.coefficients[size:], [one[size:, size:] for one in errors]),
     )
 
 
-def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int]) -> Fit:
-    """Return strengths and their covariances under a normal prior whose width is not known: a mean
-    over widths.
+def _effects(values: Array, covariances: Sequence[Array]) -> tuple[Effect, ...]:
+    halves = Z95 * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
+    return tuple(
+        Effect(float(value), float(value - half), float(value + half))
+        for value, half in zip(values, halves, strict=True)
+    )
+
+
+def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int], strengths: int) -> Fit:
+    """Return strengths, the first so many coefficients, and their covariances under a normal prior
+    whose width is not known: a mean over widths.
 
     Each width counts by the evidence for it, the likelihood with the strengths integrated out
     (Laplace's approximation; MacKay, Neural Computation 4, 1992, 415-447), under a uniform prior on
     the standard deviation (Gelman, Bayesian Analysis 1, 2006, section 7.1). A fixed width does not
     hold for contenders that are nearly equal and for one that is far off.
     """
-    size = features.shape[1]
+    others = np.ones(features.shape[1] - strengths)
     fits, evidences = [], []
     for spread in _SPREADS:
-        fit = fit_logistic(features, scores, prompts, prior_precision=np.full(size, spread**-2))
+        precision = np.concatenate([np.full(strengths, spread**-2), others])
+        fit = fit_logistic(features, scores, prompts, prior_precision=precision)
         assert fit is not None  # with a prior there is always one
         odds = features @ fit.coefficients
         likelihood = float(np.sum(scores * odds - np.logaddexp(0.0, odds)))
-        prior = -0.5 * float(fit.coefficients @ fit.coefficients) / spread**2 - size * math.log(
-            spread
-        )
+        squares = float(precision @ fit.coefficients**2)
+        prior = -0.5 * squares - strengths * math.log(spread)
         evidences.append(likelihood + prior + 0.5 * float(np.linalg.slogdet(fit.posterior)[1]))
         fits.append(fit)
     weights = np.exp(np.array(evidences) - max(evidences))

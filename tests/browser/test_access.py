@@ -43,6 +43,8 @@ def test_no_tab_has_a_serious_obstacle(
         expect(window.locator(".pending")).to_have_count(0)
         if tab == "review":
             open_details(window)
+        if tab == "results":
+            window.locator("#judges-section .label-wrap").first.click()
         if tab == "data":
             for box in window.locator("#tab-data .label-wrap, [id$=-box] .label-wrap").all():
                 box.click()
@@ -75,6 +77,8 @@ TABS = {
     "chat": "#tab-chat",
     "review": "#review",
     "results": "#result .fuata-result",
+    "benchmarks": "#evaluation-models",
+    "arena": "#leaderboard .fuata-result",
 }
 
 

@@ -12,6 +12,7 @@ import gradio as gr
 from review.domain.rating import check_reviewer
 from review.results.report import report_review
 from review.results.single_responses import report_singles
+from ui.arena.tab import lay_out_battle
 from ui.error_messages import shows_user_errors
 from ui.gate import signed_in_user
 from ui.gradio_events import QUIET, static_files, when_opened
@@ -68,6 +69,8 @@ def build_judging(services: Services) -> None:
     with gr.Accordion("The result, where it is shared", open=False):
         result = gr.HTML("", elem_id="shared-result")
         show = gr.Button("Show", scale=0, min_width=110, elem_id="show-shared")
+    with gr.Accordion("The arena, where it is shared", open=False, elem_id="shared-arena"):
+        lay_out_battle(services, is_shared=True)
 
     @shows_user_errors
     def show_shared(chosen: str | None) -> str:
