@@ -17,7 +17,6 @@ from core.storage.atomic_write import told_by_path, write_file
 from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
 from review.domain.rubric import NO_RUBRIC, read_rubric
-from review.exchange.export import export_review
 from review.exchange.import_ratings import import_ratings, imported_sentence
 from review.judges.agreement import JudgeReport, report_judges
 from review.judges.annotations import (
@@ -26,6 +25,7 @@ from review.judges.annotations import (
     holds_annotations,
     import_annotations,
 )
+from review.judges.export import export_any
 from review.judges.protocols import find_protocol
 from review.judges.run import JudgingPlan, judge_review, plan_judging
 from review.judges.store import JudgeStore
@@ -226,7 +226,9 @@ def _judged_object(
 
 def _graded_text(graded: GradedResult) -> str:
     controlled = graded.length_controlled_win_rate
-    at_equal = f", {controlled:.1%} at equal lengths" if controlled is not None else ""
+    at_equal = ""
+    if controlled is not None:
+        at_equal = f", {controlled:.1%} at equal lengths by {graded.length_controlled_by},"
     return (
         f"{graded.contender} against {graded.against} by {graded.judge}: {graded.win_rate:.1%}{at_equal} "
         f"of {graded.judged:,} graded verdicts."
@@ -236,7 +238,9 @@ def _graded_text(graded: GradedResult) -> str:
 def import_file(chosen: argparse.Namespace) -> int:
     """Add ratings that were given elsewhere."""
     if holds_annotations(chosen.file):
-        graded = import_annotations(Workspace(chosen.workspace), chosen.name, chosen.file)
+        graded = import_annotations(
+            Workspace(chosen.workspace), chosen.name, chosen.file, chosen.difficulties
+        )
         show(asdict(graded), _graded_text(graded), as_json=chosen.json)
         return 0
     found = import_ratings(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.file)
@@ -246,7 +250,8 @@ def import_file(chosen: argparse.Namespace) -> int:
 
 def export(chosen: argparse.Namespace) -> int:
     """Write the ratings to a file."""
-    text = export_review(ReviewStore(Workspace(chosen.workspace)), chosen.name, chosen.form)
+    store = ReviewStore(Workspace(chosen.workspace))
+    text = export_any(store, chosen.name, chosen.form, chosen.of)
     with told_by_path(chosen.out):
         write_file(chosen.out, text.encode())
     lines = text.count("\n")

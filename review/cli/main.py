@@ -191,10 +191,18 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with row, reviewer, a, b and verdict, as exported; or AlpacaEval's annotations.json",
     )
+    parser.add_argument(
+        "--difficulties", type=Path, default=None, metavar="FILE",
+        help="AlpacaEval's df_gamed.csv, for annotations: its own length-controlled win rate",
+    )  # fmt: skip
     parser.set_defaults(command="review.cli.commands:import_file")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="form", choices=FORMATS, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--of", default="", metavar="NAME",
+        help="the judge or contender whose it shall be, of what is not people's",
+    )  # fmt: skip
     parser.set_defaults(command="review.cli.commands:export")

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from core.datasets.conversation import Turn, turn_text
 from core.errors import ReviewError
-from review.exchange.formats import EXPORT_FORMATS, FORMATS
+from review.exchange.formats import EXPORT_FORMATS
 from review.exchange.spreadsheets import guard
 from review.store.reviews import ReviewStore
 from review.store.rows import Row
@@ -55,8 +55,9 @@ def export_review(store: ReviewStore, name: str, form: str) -> str:
     Raises ReviewError for an unknown review or format.
     """
     found = EXPORT_FORMATS.get(form)
-    if found is None:
-        raise ReviewError(f"There is no format '{form}': use {', '.join(FORMATS)}.")
+    if found is None or not found.is_of_people:
+        known = (name for name, one in EXPORT_FORMATS.items() if one.is_of_people)
+        raise ReviewError(f"There is no format '{form}': use {', '.join(known)}.")
     ratings = _ratings(store, name)
     if form == "csv":
         return _as_csv(ratings)

@@ -10,6 +10,7 @@ class ExportFormat:
     title: str  # on the page
     ending: str  # of the file
     nothing: str = ""  # of rows for training: what they are made of, for when there are none
+    is_of_people: bool = True  # whether it holds people's ratings, and nothing of models as judges
 
     @property
     def is_for_training(self) -> bool:
@@ -34,6 +35,15 @@ EXPORT_FORMATS = {
         title="KTO rows",
         ending="jsonl",
         nothing="they are verdicts for or against a response that no other contradicts",
+    ),
+    "judgements": ExportFormat(
+        title="What models as judges said (JSON lines)", ending="jsonl", is_of_people=False
+    ),
+    "annotations": ExportFormat(
+        title="AlpacaEval: annotations.json of a judge", ending="json", is_of_people=False
+    ),
+    "outputs": ExportFormat(
+        title="AlpacaEval: model_outputs.json", ending="json", is_of_people=False
     ),
 }
 FORMATS = tuple(EXPORT_FORMATS)

@@ -102,19 +102,36 @@ class _Judged:
     order_decides: float | None = None
 
 
-def _of_pairs(
-    judge: JudgeRow, rows: Sequence[ComparisonRow], pairs: Mapping[int, Mapping[str, Any]]
-) -> _Judged:
+def together(judge: JudgeRow, rows: Sequence[ComparisonRow]) -> dict[int, float]:
+    """Return by a pair's number what all orders say together of its first response: 1 where it won, 0
+    where it lost; pairs with an order that is not asked, or could not be read, are left out.
+    """
+    whole = _whole(judge, rows)[1]
+    return {pair: _score(both, _together(both)) for pair, both in whole.items()}
+
+
+def _whole(
+    judge: JudgeRow, rows: Sequence[ComparisonRow]
+) -> tuple[list[int], dict[int, dict[int, ComparisonRow]]]:
+    """Return the pairs that were asked in all orders, and of those that could be read what was said."""
     orders = json.loads(judge["facts"]).get("orders", 2)
     by_order: dict[int, dict[int, ComparisonRow]] = defaultdict(dict)
     for row in rows:
         by_order[row["pair_id"]][row["is_turned"]] = row
     asked = [pair for pair, both in by_order.items() if len(both) == orders]
-    whole = {
+    read = {
         pair: by_order[pair]
         for pair in asked
         if all(one["choice"] != "error" for one in by_order[pair].values())
     }
+    return asked, read
+
+
+def _of_pairs(
+    judge: JudgeRow, rows: Sequence[ComparisonRow], pairs: Mapping[int, Mapping[str, Any]]
+) -> _Judged:
+    asked, whole = _whole(judge, rows)
+    orders = json.loads(judge["facts"]).get("orders", 2)
     choices = {pair: _together(both) for pair, both in whole.items()}
     turned = [both[0]["choice"] != both[1]["choice"] for both in whole.values() if len(both) == 2]
     differing = sum(pair["first_text"] != pair["second_text"] for pair in pairs.values())

@@ -1,8 +1,9 @@
 """Annotations as AlpacaEval writes them (`annotations.json`) brought in: graded verdicts of a judge, with
 the responses that they were given for.
 
-`preference` is 1 for the first output, 2 for the second, between them otherwise (Dubois et al., arXiv
-2305.14387); the win rate is the second's mean preference.
+`preference` is 1 for the first output, 2 for the second, between them otherwise, 0 for a draw in older
+files, null where the judge said nothing (Dubois et al., arXiv 2305.14387); the win rate is the second's
+mean preference.
 """
 
 import json
@@ -23,10 +24,12 @@ from review.judges.protocols import find_protocol
 from review.judges.store import JudgeStore
 from review.setup.from_responses import create_from_responses
 from review.setup.generate_responses import answer_review
+from review.statistics.alpaca_length_control import length_controlled_win_rate, read_difficulties
 from review.statistics.length_control import control_length
 from review.store.reviews import ReviewStore
 
-_NEEDED = ("instruction", "output_1", "output_2", "preference")
+_TEXTS = ("instruction", "output_1", "output_2")
+_NEEDED = (*_TEXTS, "preference")
 _ALIKE = ("annotator", "generator_1", "generator_2")  # in all rows of a file
 _COPY = "-copy-"  # between a model's name and what makes it new
 _UNFIT = re.compile(r"[^\w.-]+")
@@ -44,6 +47,7 @@ class GradedResult:
     win_rate: float  # mean preference, 0 to 1
     standard_error: float | None
     length_controlled_win_rate: float | None  # None where lengths cannot be told from quality
+    length_controlled_by: str  # whose formula that is, and with which file; '' where there is none
 
 
 def holds_annotations(path: Path) -> bool:
@@ -72,13 +76,18 @@ def holds_pairs_of(reviews: ReviewStore, name: str, path: Path) -> bool:
     )
 
 
-def import_annotations(workspace: Workspace, name: str, path: Path) -> GradedResult:
+def import_annotations(
+    workspace: Workspace, name: str, path: Path, difficulties: Path | None = None
+) -> GradedResult:
     """Add a file's graded verdicts to a review, and make the review where there is none.
 
-    Outputs that are the same have no pair and count as ties. Raises DataError for a file that is
-    broken, ReviewError where it does not fit the review; nothing of it is kept then.
+    Outputs that are the same have no pair and count as ties. With AlpacaEval's file of
+    ``difficulties`` its own length-controlled win rate is kept, else ours is reckoned. Raises
+    DataError for a file that is broken, ReviewError where it does not fit the review; nothing of it
+    is kept then.
     """
     rows = _read(path)
+    controlled = _length_controlled(rows, difficulties)
     reviews = ReviewStore(workspace)
     generators = (_named(rows[0], 1), _named(rows[0], 2))
     if name not in {row["name"] for row in reviews.all()}:
@@ -88,11 +97,13 @@ def import_annotations(workspace: Workspace, name: str, path: Path) -> GradedRes
     sides = _contenders(reviews, review["id"], generators, path)
     found = _matched(store.pairs(review["id"]), rows, sides, path, name)
     protocol = replace(find_protocol("alpaca"), template="\0".join(("from a file", *sides)))
-    judge = store.add(
-        review["id"], str(rows[0].get("annotator") or "annotator"), protocol,
-        {"file": path.name, "orders": 1, "contender": sides[1], "against": sides[0],
-         "same": len(rows) - len(found)},
-    )  # fmt: skip
+    same = sum(_is_same(row) and row["preference"] is not None for row in rows)
+    facts = {
+        "file": path.name, "orders": 1, "contender": sides[1], "against": sides[0], "same": same,
+    }  # fmt: skip
+    judge = store.add(review["id"], str(rows[0].get("annotator") or "annotator"), protocol, facts)
+    if controlled:
+        store.set_facts(judge["id"], {**json.loads(judge["facts"]), **controlled})
     store.add_comparisons(
         [
             {
@@ -105,6 +116,28 @@ def import_annotations(workspace: Workspace, name: str, path: Path) -> GradedRes
     )  # fmt: skip
     [result] = [one for one in graded_results(reviews, name) if one.number == judge["id"]]
     return result
+
+
+def _length_controlled(rows: Sequence[Mapping[str, Any]], path: Path | None) -> dict[str, Any]:
+    """Return the facts of AlpacaEval's own length-controlled win rate. Raises DataError."""
+    if path is None:
+        return {}
+    rate = length_controlled_win_rate(
+        [None if row["preference"] is None else _share(row) for row in rows],
+        [(len(row["output_1"]), len(row["output_2"])) for row in rows],
+        read_difficulties(path),
+    )
+    return {"length_controlled_win_rate": rate, "difficulties": path.name}
+
+
+def _share(row: Mapping[str, Any]) -> float:
+    """Return a preference for the second output, 0 to 1."""
+    value = float(row["preference"])
+    return value - 1 if value else 0.5
+
+
+def _is_same(row: Mapping[str, Any]) -> bool:
+    return _plain(row["output_1"]) == _plain(row["output_2"])
 
 
 def _matched(
@@ -129,14 +162,14 @@ def _matched(
     found = []
     for number, row in enumerate(rows, start=1):
         key = (_plain(row["instruction"]), _plain(row["output_1"]), _plain(row["output_2"]))
-        if key[1] == key[2]:
+        if _is_same(row) or row["preference"] is None:
             continue
         if key not in known:
             raise ReviewError(
                 f"{path.name}, row {number}: the review '{name}' has no such pair of answers."
             )
         pair_id, is_same_order = known[key]
-        preference = float(row["preference"]) - 1
+        preference = _share(row)
         found.append((pair_id, preference if is_same_order else 1 - preference))
     return found
 
@@ -167,13 +200,17 @@ def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
             sides = (len(pair["first_text"]), len(pair["second_text"]))
             lengths.append(sides if is_first else sides[::-1])
             prompts.append(pair["prompt_id"])
-        controlled = control_length(scores, lengths, prompts)
+        rate, by = facts.get("length_controlled_win_rate"), "AlpacaEval's formula"
+        if rate is None:
+            ours = control_length(scores, lengths, prompts)
+            rate, by = ours.rate if ours else None, "a prior on the effect of length"
         found.append(
             GradedResult(
                 number=judge["id"], contender=facts["contender"], against=facts["against"],
                 judge=judge["model"], judged=len(scores), win_rate=sum(scores) / len(scores),
                 standard_error=_standard_error(scores),
-                length_controlled_win_rate=controlled.rate if controlled else None,
+                length_controlled_win_rate=rate,
+                length_controlled_by="" if rate is None else by,
             )
         )  # fmt: skip
     return found
@@ -202,13 +239,14 @@ def _fault_of(row: object) -> str | None:
     """Return what is wrong with one annotation, or None."""
     if not isinstance(row, dict):
         return "it is no object."
-    missing = [one for one in _NEEDED if row.get(one) is None]
+    missing = [one for one in _NEEDED if one not in row or (row[one] is None and one in _TEXTS)]
     if missing:
         return f"'{missing[0]}' is missing."
     value = row["preference"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 2:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and (value == 0 or 1 <= value <= 2)):
         return f"the preference {shortened(str(value), 20)} does not lie between 1 and 2."
-    texts = [row[one] for one in _NEEDED[:3]]
+    texts = [row[one] for one in _TEXTS]
     if not all(isinstance(one, str) and not has_half_character(one) for one in texts):
         return "instruction and outputs must be texts."
     return None if texts[0].strip() else "the instruction is empty."

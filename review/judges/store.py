@@ -99,6 +99,11 @@ class JudgeStore:
                 return row
         raise ReviewError("This review has no such judge; the page may be old: reload it.")
 
+    def set_facts(self, judge_id: int, facts: Mapping[str, Any]) -> None:
+        """Keep other facts of a judge."""
+        with self._database.transaction() as tables:
+            tables.table("judges").update(judge_id, {"facts": json.dumps(dict(facts))})
+
     def forget(self, judge_id: int) -> None:
         """Delete a judge with all that it said."""
         with self._database.transaction() as tables:

@@ -14,11 +14,11 @@ from core.evaluation.report import sentences_about
 from core.storage.atomic_write import write_file
 from core.storage.workspace import free_name
 from review.domain.rating import TAGS
-from review.exchange.export import export_review
 from review.exchange.formats import EXPORT_FORMATS
 from review.exchange.import_ratings import import_ratings, imported_sentence
 from review.judges.annotations import holds_annotations, holds_pairs_of, import_annotations
 from review.judges.disagreements import judged_otherwise
+from review.judges.export import export_any
 from review.results.drilldown import Drilldown, disputed_pairs, drill_down
 from review.results.report import report_review
 from review.results.single_responses import report_singles
@@ -286,7 +286,7 @@ def _write_export(services: Services, name: str, wanted: str) -> Path:
     if wanted == _REPORT:
         content, ending = str(write_result(reviews, name)), _REPORT
     else:
-        content, ending = export_review(reviews, name, wanted), EXPORT_FORMATS[wanted].ending
+        content, ending = export_any(reviews, name, wanted), EXPORT_FORMATS[wanted].ending
     target = services.workspace.exports / f"{name}-{wanted}.{ending}"
     write_file(target, content.encode())
     return target
