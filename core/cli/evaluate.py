@@ -42,7 +42,7 @@ def evaluate(chosen: argparse.Namespace) -> int:
             check_writable(chosen.out)  # before models have answered for an hour
     if chosen.brought is not None:
         name = import_results(store, chosen.brought.expanduser(), chosen.name)
-        return _print_results(chosen, store, name)
+        return print_results(chosen, store, name)
     name = _evaluation(chosen, workspace, store)
     _stay_offline(store.settings(name))
     from core.evaluation.run import run_evaluation
@@ -51,13 +51,13 @@ def evaluate(chosen: argparse.Namespace) -> int:
     results = store.results(name)
     if results and all(one["message"] for one in results):
         raise EvaluationError(f"None of the tasks could be run. {results[0]['message']}")
-    return _print_results(chosen, store, name)
+    return print_results(chosen, store, name)
 
 
-def _print_results(chosen: argparse.Namespace, store: EvaluationStore, name: str) -> int:
+def print_results(chosen: argparse.Namespace, store: EvaluationStore, name: str) -> int:
     """Print an evaluation's results, and write them where that is asked for."""
     results = store.results(name)
-    if chosen.out is not None:
+    if getattr(chosen, "out", None) is not None:
         is_table = chosen.out.suffix.lower() == ".csv"
         content = results_csv(store, name).encode() if is_table else lm_eval_archive(store, name)
         with told_by_path(chosen.out):

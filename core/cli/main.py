@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
             "evaluate", parents=[common], help="ask models the questions of benchmarks"
         )
     )
+    _add_helm(
+        known.add_parser("helm", parents=[common], help="run the real HELM against an address")
+    )
     _add_benchmark(
         known.add_parser("benchmark", parents=[common], help="keep a benchmark of your own rows")
     )
@@ -239,6 +242,31 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--list", dest="list_suites", action="store_true", help="say which suites there are"
     )
     parser.set_defaults(command="core.cli.evaluate:evaluate")
+
+
+def _add_helm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", required=True, metavar="ADDRESS", help="http://HOST:PORT/v1#MODEL"
+    )
+    parser.add_argument(
+        "--entries", nargs="+", required=True, metavar="E",
+        help="HELM's run entries, without a model: mmlu:subject=anatomy",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, default=None, metavar="DIR", help="a folder with MMLU's files"
+    )
+    parser.add_argument(
+        "--limit", type=whole, default=100, metavar="N", help="the first N instances of each"
+    )
+    parser.add_argument(
+        "--environment", type=Path, default=None, metavar="DIR",
+        help="where HELM is installed (default: in the workspace)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--install", action="store_true", help="install HELM there first, from the package index"
+    )
+    parser.add_argument("--name", default="", help="the evaluation's name")
+    parser.set_defaults(command="core.cli.helm:helm")
 
 
 def _add_benchmark(parser: argparse.ArgumentParser) -> None:

@@ -315,7 +315,7 @@ def _read_helm(folder: Path) -> _Brought:
     metric = next((name for name in _HELM_METRICS if name in plain), None)
     if metric is None:
         return brought
-    task = shortened(str(spec.get("name", folder.name)).split(",model=")[0], _LONGEST_NAME)
+    task = shortened(re.split(r"[,:]model=", str(spec.get("name", folder.name)))[0], _LONGEST_NAME)
     found = plain[metric]
     questions = int(plain.get("num_instances", {}).get("mean", found.get("count", 0)))
     numbers = {name: one.get("mean") for name, one in plain.items() if one.get("count")}

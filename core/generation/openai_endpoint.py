@@ -127,8 +127,7 @@ class Endpoint:
     ) -> dict[str, Any]:
         import httpx
 
-        key = os.environ.get(KEY_VARIABLE)
-        headers = {"Authorization": f"Bearer {key}"} if key and self._owns_key() else {}
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         for further in range(_TRIES - 1, -1, -1):
             try:
                 answer = httpx.request(
@@ -143,6 +142,12 @@ class Endpoint:
                 break
             time.sleep(2.0 ** (_TRIES - further))
         return self._read(answer.status_code, answer.text)
+
+    @property
+    def key(self) -> str:
+        """The key that was given for this very address, or ''."""
+        key = os.environ.get(KEY_VARIABLE)
+        return key if key and self._owns_key() else ""
 
     def _owns_key(self) -> bool:
         """Return whether the key was given for this very address: scheme, host, port and path."""

@@ -134,6 +134,25 @@ def test_several_prompts_and_choices_are_answered_together_as_each_would_be_alon
     assert together["usage"]["completion_tokens"] == counted
 
 
+def test_the_likeliest_of_several_tries_are_given(served: tuple[TestClient, str]) -> None:
+    sampled = {**TEXT, "temperature": 1.2, "seed": 7, "logprobs": 1}
+    all_of = ask(served, "completions", {**sampled, "n": 5}).json()["choices"]
+    best = ask(served, "completions", {**sampled, "n": 2, "best_of": 5}).json()["choices"]
+
+    def mean(choice: Any) -> float:
+        found = choice["logprobs"]["token_logprobs"]
+        return sum(found) / len(found) if found else 0.0
+
+    assert [one["text"] for one in best] == [
+        one["text"] for one in sorted(all_of, key=mean, reverse=True)[:2]
+    ]
+    greedy = ask(served, "completions", {**TEXT, "best_of": 5}).json()
+    assert len(greedy["choices"]) == 1 and greedy["usage"]["completion_tokens"] <= 6
+    for body in ({**TEXT, "n": 3, "best_of": 2}, {**TEXT, "best_of": 17},
+                 {**TEXT, "best_of": 2, "stream": True}):  # fmt: skip
+        assert ask(served, "completions", body).status_code == 400
+
+
 def test_an_echoed_prompt_has_its_probabilities_as_a_plain_pass_has_them(
     served: tuple[TestClient, str],
 ) -> None:

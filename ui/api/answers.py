@@ -70,7 +70,9 @@ def completion_answer(model: ChatModel, asked: CompletionAsked, is_gone: Gone) -
     ``is_gone``.
     """
     prompts = [_tokens(model, prompt) for prompt in asked.prompts]
-    wanted = [(place, number) for place in range(len(prompts)) for number in range(asked.choices)]
+    # without chance all tries would be the same
+    tries = asked.tries if asked.sampling.temperature else asked.choices
+    wanted = [(place, number) for place in range(len(prompts)) for number in range(tries)]
     if asked.generates:
         made = model.continue_all(
             [prompts[place] for place, _ in wanted], asked.sampling,
@@ -78,14 +80,37 @@ def completion_answer(model: ChatModel, asked: CompletionAsked, is_gone: Gone) -
         )  # fmt: skip
     else:
         made = [Generated() for _ in wanted]
+    replies = [(place, reply) for (place, _), reply in zip(wanted, made, strict=True)]
+    if tries > asked.choices:
+        replies = _likeliest(model, prompts, replies, asked.choices)
     choices: list[Object] = []
-    for (place, _), reply in zip(wanted, made, strict=True):
+    for place, reply in replies:
         choice = _completion(model, asked.prompts[place], prompts[place], reply.ids, asked)
         reason = _REASONS[reply.finish_reason]
         choices.append({"index": len(choices), "finish_reason": reason, **choice})
     written = sum(len(reply.ids) for reply in made)
     counts = _usage(sum(map(len, prompts)), written)
     return {**head("text_completion", asked.model), "choices": choices, "usage": counts}
+
+
+def _likeliest(
+    model: ChatModel,
+    prompts: Sequence[list[int]],
+    replies: Sequence[tuple[int, Generated]],
+    count: int,
+) -> list[tuple[int, Generated]]:
+    """Return the ``count`` replies to each prompt whose tokens are the likeliest in the mean."""
+
+    def mean(place: int, reply: Generated) -> float:
+        found = _explained(model, prompts[place], reply.ids, 1)
+        return sum(one.log_probability for one in found) / len(found) if found else 0.0
+
+    kept: list[tuple[int, Generated]] = []
+    for place in range(len(prompts)):
+        of_prompt = [(mean(place, reply), reply) for at, reply in replies if at == place]
+        of_prompt.sort(key=lambda one: -one[0])
+        kept += [(place, reply) for _, reply in of_prompt[:count]]
+    return kept
 
 
 def completion_stream(model: ChatModel, asked: CompletionAsked) -> Iterator[Object]:

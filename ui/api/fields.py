@@ -21,7 +21,7 @@ _SAMPLING = {
 }  # fmt: skip
 _ALWAYS = {"model", "n", "stream", "stream_options", "user", "logprobs", *_SAMPLING}
 _CHAT = {*_ALWAYS, "messages", "max_completion_tokens", "top_logprobs"}
-_COMPLETION = {*_ALWAYS, "prompt", "echo"}
+_COMPLETION = {*_ALWAYS, "prompt", "echo", "best_of"}
 # fields that say nothing with these values, as many clients send them
 _NEUTRAL: dict[str, Sequence[object]] = {
     "presence_penalty": (0, None), "frequency_penalty": (0, None), "logit_bias": (None, {}),
@@ -67,6 +67,7 @@ class CompletionAsked(Asked):
 
     prompts: tuple[Prompt, ...]
     echo: bool
+    tries: int  # answers written to each prompt, of which the likeliest are given
     generates: bool  # False where ``max_tokens`` is 0, and only the prompt's probabilities count
 
 
@@ -97,10 +98,14 @@ def read_completion(body: object) -> CompletionAsked:
         if not echo:
             raise ApiError("max_tokens: must be 1 or more without echo", param="max_tokens")
         fields["max_tokens"] = 1
+    common = _common(fields, 16, logprobs)
+    choices = common["choices"]
     asked = CompletionAsked(
-        **_common(fields, 16, logprobs), prompts=_prompts(fields.get("prompt")), echo=echo,
-        generates=generates,
+        **common, prompts=_prompts(fields.get("prompt")), echo=echo, generates=generates,
+        tries=_whole(fields, "best_of", choices, choices, _MOST_CHOICES),
     )  # fmt: skip
+    if asked.streams and asked.tries > 1:
+        raise ApiError("stream: goes with best_of = 1", param="stream")
     if asked.streams and (asked.echo or len(asked.prompts) > 1):
         raise ApiError("stream: goes with one prompt, and without echo", param="stream")
     return asked

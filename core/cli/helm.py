@@ -1,0 +1,25 @@
+"""The command that runs HELM."""
+
+import argparse
+
+from core.cli.evaluate import print_results
+from core.cli.output import say
+from core.evaluation.exchange import import_results
+from core.evaluation.helm.run_helm import HelmEnvironment, run_helm
+from core.evaluation.store import EvaluationStore
+from core.generation.openai_endpoint import find_endpoint
+from core.storage.workspace import Workspace
+
+
+def helm(chosen: argparse.Namespace) -> int:
+    """Ask a model HELM's own scenarios by HELM itself, and bring the result in."""
+    endpoint = find_endpoint(chosen.model)
+    workspace = Workspace(chosen.workspace)
+    environment = HelmEnvironment(
+        chosen.environment or workspace.folder.resolve() / "helm-environment"
+    )
+    if chosen.install:
+        environment.install(say)
+    folder = run_helm(workspace, environment, endpoint, chosen.entries, chosen.limit, chosen.data)
+    store = EvaluationStore(workspace)
+    return print_results(chosen, store, import_results(store, folder, chosen.name))
