@@ -16,7 +16,7 @@ from core.models.encoder import encoder_of
 from core.models.resolve import weights_fingerprint
 from core.text import whole_characters
 
-_LETTERS = ("m", "M")
+_MOST_LIKELIEST = 20  # tokens that an address is asked to tell the probabilities of
 ShouldStop = Callable[[], bool]
 
 
@@ -25,7 +25,8 @@ class Said:
     """What a judge said to one question."""
 
     text: str
-    preference: float | None = None  # P(M) / (P(m) + P(M)) of the first token, where it is known
+    # of words to choose from the share of each in the probability of all, where that is known
+    shares: tuple[float, ...] | None = None
 
 
 class AskedJudge:
@@ -64,65 +65,71 @@ class AskedJudge:
             if response.finish_reason != "stopped":
                 yield number, Said(response.text)
 
-    def prefer(
-        self, questions: Sequence[str], should_stop: ShouldStop
+    def choose(
+        self, questions: Sequence[str], words: Sequence[str], should_stop: ShouldStop
     ) -> Iterator[tuple[int, Said]]:
-        """Yield how likely a judge is to name the second of two models, by one token."""
+        """Yield how likely a judge is to say each of some short words, by one token where it can be."""
         if self._endpoint is None:
-            yield from _prefer_here(self._models.get(self.name), questions, should_stop)
+            yield from _choose_here(self._models.get(self.name), questions, words, should_stop)
             return
         for number, question in enumerate(questions):
             if should_stop():
                 return
-            yield number, _prefer_there(self._endpoint, question)
+            yield number, _choose_there(self._endpoint, question, words)
 
 
-def _prefer_here(
-    chat_model: ChatModel, questions: Sequence[str], should_stop: ShouldStop
+def _choose_here(
+    chat_model: ChatModel,
+    questions: Sequence[str],
+    words: Sequence[str],
+    should_stop: ShouldStop,
 ) -> Iterator[tuple[int, Said]]:
     from core.scoring.score import Request, score_all
 
     tokenizer = chat_model.encoder.tokenizer
-    letters = [tuple(tokenizer.encode(letter)) for letter in _LETTERS]
+    ids = [tuple(tokenizer.encode(word)) for word in words]
     requests = []
     for question in questions:
         prompt = tuple(chat_model.encoder.encode_prompt([Turn("user", question)]))
-        requests += [Request(prompt, letter) for letter in letters]
-    found: dict[int, float] = {}
+        requests += [Request(prompt, one) for one in ids]
+    found: dict[int, dict[int, float]] = defaultdict(dict)
     with chat_model.lock:
         for place, score in score_all(chat_model.model, requests, chat_model.context, should_stop):
-            found[place] = score.log_probability
-            number = place // 2
-            if {2 * number, 2 * number + 1} <= set(found):
-                yield number, _as_said(found[2 * number], found[2 * number + 1])
+            number, word = divmod(place, len(words))
+            found[number][word] = score.log_probability
+            if len(found[number]) == len(words):
+                logs = found.pop(number)
+                yield number, _as_said([logs[one] for one in range(len(words))], words)
 
 
-def _as_said(first: float, second: float) -> Said:
-    preference = 1 / (1 + math.exp(min(first - second, 700.0)))
-    return Said(_LETTERS[int(preference > 0.5)], preference)
+def _as_said(logs: Sequence[float], words: Sequence[str]) -> Said:
+    most = max(logs)
+    weights = [math.exp(one - most) for one in logs]
+    shares = tuple(one / sum(weights) for one in weights)
+    return Said(words[shares.index(max(shares))], shares)
 
 
-def _prefer_there(endpoint: Endpoint, question: str) -> Said:
-    """Return a preference by the probabilities of the first token, or by the letter where an address
-    gives none.
+def _choose_there(endpoint: Endpoint, question: str, words: Sequence[str]) -> Said:
+    """Return shares by the probabilities of the first token, or what is said where an address gives
+    none.
     """
     answer = endpoint.ask(
         "chat/completions",
         {
             "model": endpoint.model, "messages": [{"role": "user", "content": question}],
-            "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": 5,
+            "max_tokens": 1, "temperature": 0, "logprobs": True,
+            "top_logprobs": _MOST_LIKELIEST,
         },
     )  # fmt: skip
     try:
         text = whole_characters(str(answer["choices"][0]["message"]["content"] or ""))
     except (KeyError, IndexError, TypeError):
         return Said("")
-    tops = _probabilities(answer["choices"][0])
-    first, second = (tops.get(letter, 0.0) for letter in _LETTERS)
-    if not first + second > 0:
+    likeliest = _probabilities(answer["choices"][0])
+    weights = [likeliest.get(word, 0.0) for word in words]
+    if not sum(weights) > 0:
         return Said(text)
-    preference = second / (first + second)
-    return Said(text, preference)
+    return Said(text, tuple(one / sum(weights) for one in weights))
 
 
 def _probabilities(choice: Any) -> dict[str, float]:

@@ -67,8 +67,8 @@ def _outcome(row: ComparisonRow, sides: dict[str, Any]) -> str:
 def _points(row: ScoreRow) -> str:
     if row["score"] is None:
         return "could not be read"
-    levels = json.loads(row["levels"])
-    return f"{row['score']:g}{f' ({levels})' if levels else ''}"
+    levels = ", ".join(f"{level:.1f}" for level in json.loads(row["levels"]))
+    return f"{row['score']:.1f} ({levels})" if levels else f"{row['score']:g}"
 
 
 def _words(text: str) -> str:

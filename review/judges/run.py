@@ -3,7 +3,8 @@ not asked again.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,10 @@ from review.judges.ask import AskedJudge, Said, ShouldStop
 from review.judges.protocols import (
     Material,
     Protocol,
+    expected_level,
     read_choice,
     read_letter,
-    read_levels,
+    read_level,
     read_score,
 )
 from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow, SideChoice
@@ -34,7 +36,7 @@ class _Question:
 
     about: int  # a pair's or a response's number
     is_turned: bool
-    text: str
+    texts: tuple[str, ...]  # of a rubric one for each criterion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,8 @@ def judge_review(  # noqa: PLR0913 - where, what, who, how, and whom to tell
         left = _unanswered(store, judge["id"], protocol, questions)
         done = len(questions) - len(left)
         tell(done, len(questions))
-        for one, said, is_read in _answers(asked, protocol, left, should_stop):
-            _write_down(store, judge, protocol, one, said if is_read else Said(said.text), is_read)
+        for one, said in _answers(asked, protocol, left, should_stop):
+            _write_down(store, judge, protocol, one, said)
             done += 1
             tell(done, len(questions))
     if done < len(questions):
@@ -96,12 +98,12 @@ def plan_judging(
         if (one["model"], one["digest"]) == (model, protocol.digest)
     ]
     left = _unanswered(store, known[0], protocol, questions) if known else questions
-    texts = [one.text for one in left]
+    texts = [text for one in left for text in one.texts]
     return JudgingPlan(
         questions=len(questions), left=len(left), characters=sum(map(len, texts)),
         tokens_read=asked.count_tokens(texts),
-        most_tokens_written=len(left) * (1 if protocol.name == "alpaca" else protocol.longest_answer),
-        first=questions[0].text,
+        most_tokens_written=len(texts) * protocol.longest_answer,
+        first=questions[0].texts[0],
     )  # fmt: skip
 
 
@@ -161,7 +163,7 @@ def _of_pairs(
         _Question(
             pair["pair_id"],
             is_turned,
-            protocol.question(
+            protocol.questions(
                 Material(
                     task=pair["prompt"], expected=_reference(pair, hidden),
                     first=pair["second_text" if is_turned else "first_text"],
@@ -179,7 +181,7 @@ def _of_responses(rows: Sequence[dict[str, Any]], protocol: Protocol, most: int)
         _Question(
             row["response_id"],
             False,
-            protocol.question(
+            protocol.questions(
                 Material(task=row["prompt"], first=row["text"], expected=row["expected"])
             ),
         )
@@ -189,72 +191,72 @@ def _of_responses(rows: Sequence[dict[str, Any]], protocol: Protocol, most: int)
 
 def _answers(
     asked: AskedJudge, protocol: Protocol, questions: Sequence[_Question], should_stop: ShouldStop
-) -> Any:
-    """Yield each question with what was said, and whether that can be read; what cannot is asked once
-    more.
-    """
-    unread: list[_Question] = []
-    for number, said in _ask(asked, protocol, [one.text for one in questions], should_stop):
-        if _is_read(protocol, said):
-            yield questions[number], said, True
-        else:
-            unread.append(questions[number])
-    texts = [one.text + _AGAIN for one in unread]
-    for number, said in _ask(asked, protocol, texts, should_stop):
-        yield unread[number], said, _is_read(protocol, said)
+) -> Iterator[tuple[_Question, list[Said]]]:
+    """Yield each question with what was said to its texts; what cannot be read is asked once more."""
+    said: dict[int, dict[int, Said]] = defaultdict(dict)
+    places = [(n, k) for n, one in enumerate(questions) for k in range(len(one.texts))]
+    for again in ("", _AGAIN):
+        texts = [questions[n].texts[k] + again for n, k in places]
+        unread = []
+        for number, answer in _ask(asked, protocol, texts, should_stop):
+            n, k = places[number]
+            if not again and not _is_read(protocol, answer):
+                unread.append((n, k))
+                continue
+            said[n][k] = answer
+            if len(said[n]) == len(questions[n].texts):
+                yield questions[n], [said[n][at] for at in sorted(said[n])]
+        places = sorted(unread)
 
 
 def _ask(
     asked: AskedJudge, protocol: Protocol, texts: Sequence[str], should_stop: ShouldStop
-) -> Any:
+) -> Iterator[tuple[int, Said]]:
     if not texts:
         return iter(())
-    if protocol.name == "alpaca":
-        return asked.prefer(texts, should_stop)
+    if protocol.words:
+        return asked.choose(texts, protocol.words, should_stop)
     return asked.write(texts, protocol.longest_answer, should_stop)
 
 
 def _is_read(protocol: Protocol, said: Said) -> bool:
     readers: dict[str, Callable[[], object]] = {
         "pairwise": lambda: read_choice(said.text),
-        "alpaca": lambda: (
-            said.preference if said.preference is not None else read_letter(said.text)
-        ),
+        "alpaca": lambda: said.shares or read_letter(said.text),
         "score": lambda: read_score(said.text),
-        "rubric": lambda: read_levels(said.text, len(protocol.criteria)),
+        "rubric": lambda: said.shares or read_level(said.text),
     }
     return readers[protocol.name]() is not None
 
 
 def _write_down(
-    store: JudgeStore,
-    judge: JudgeRow,
-    protocol: Protocol,
-    one: _Question,
-    said: Said,
-    is_read: bool,  # noqa: FBT001
+    store: JudgeStore, judge: JudgeRow, protocol: Protocol, one: _Question, said: Sequence[Said]
 ) -> None:
     if protocol.compares:
-        store.add_comparison(_comparison(judge["id"], protocol, one, said, is_read=is_read))
+        store.add_comparison(_comparison(judge["id"], protocol, one, said[0]))
         return
-    levels = read_levels(said.text, len(protocol.criteria)) if protocol.name == "rubric" else None
-    score = read_score(said.text) if protocol.name == "score" else None
-    if levels:
-        score = sum(levels) / len(levels)
+    levels: list[float | None] = []
+    if protocol.name == "rubric":
+        levels = [
+            expected_level(answer.shares) if answer.shares else read_level(answer.text)
+            for answer in said
+        ]
+    scores = levels if protocol.name == "rubric" else [read_score(said[0].text)]
+    known = [value for value in scores if value is not None]
     row: ScoreRow = {
-        "judge_id": judge["id"], "response_id": one.about, "score": score if is_read else None,
-        "levels": json.dumps(levels or ()), "said": said.text, "judged_at": now(),
+        "judge_id": judge["id"], "response_id": one.about,
+        "score": sum(known) / len(known) if len(known) == len(scores) else None,
+        "levels": json.dumps(levels), "said": "\n".join(answer.text for answer in said),
+        "judged_at": now(),
     }  # fmt: skip
     store.add_score(row)
 
 
-def _comparison(
-    judge_id: int, protocol: Protocol, one: _Question, said: Said, *, is_read: bool
-) -> ComparisonRow:
+def _comparison(judge_id: int, protocol: Protocol, one: _Question, said: Said) -> ComparisonRow:
     """Return a judgement from the side of the pair's first response, in whatever order it was asked."""
     choice: SideChoice = "error"
-    preference = said.preference
-    if is_read:
+    preference = said.shares[1] if said.shares else None
+    if _is_read(protocol, said):
         read = read_choice(said.text) if protocol.name == "pairwise" else read_letter(said.text)
         if preference is not None:
             read = "tie" if preference == 0.5 else "b" if preference > 0.5 else "a"

@@ -156,7 +156,7 @@ def test_an_address_lists_what_it_serves(page: Opened) -> None:
 
 def test_the_words_of_a_protocol_are_shown_and_may_be_others(page: Opened) -> None:
     criteria, words = page.trigger("judge_words", "rubric")
-    assert criteria.visible and "{criteria}" in words
+    assert criteria.visible and "{criterion}" in words
     assert "{second}" in page.trigger("judge_words", "alpaca")[1]
 
 

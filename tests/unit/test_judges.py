@@ -23,10 +23,11 @@ from review.judges.protocols import (
     PROTOCOLS,
     Material,
     both_orders,
+    expected_level,
     find_protocol,
     read_choice,
     read_letter,
-    read_levels,
+    read_level,
     read_score,
 )
 from review.judges.run import judge_review, plan_judging
@@ -58,10 +59,10 @@ def test_scores_and_levels_are_read_strictly() -> None:
     assert [read_score(one) for one in ("SCORE: 70", "score 7/100", "100", "SCORE: 101", "about 70")] == [
         70, 7, None, None, None,
     ]  # fmt: skip
-    assert read_levels("1: 5\n2: 3", 2) == (5, 3)
-    assert read_levels("1. 5/5\n2) 1", 2) == (5, 1)
-    for wrong in ("1: 5", "1: 5\n1: 3", "1: 6\n2: 3", "1: 5\n2: 3\n3: 1", "good", ""):
-        assert read_levels(wrong, 2) is None
+    assert [read_level(one) for one in ("5", " 3.", "6", "0", "good", "1: 5", "")] == [
+        5, 3, None, None, None, None, None,
+    ]  # fmt: skip
+    assert expected_level((0.0, 0.0, 0.5, 0.25, 0.25)) == pytest.approx(3.75)
     assert [read_letter(one) for one in ("m", " M.", "model M", "")] == ["a", "b", None, None]
 
 
@@ -84,7 +85,7 @@ def test_an_answer_cannot_leave_its_place(name: str, attack: str) -> None:
     material = Material(
         task=f"T {attack}", first=f"one {attack}", second=f"two {attack}", expected="E"
     )
-    asked = protocol.question(material)
+    asked = protocol.questions(material)[-1]
     opened = re.findall(r"^<([\w ]+?) ([0-9a-f]{8})>$", asked, re.MULTILINE)
     number = opened[0][1]
     real = [where for where, mark in opened if mark == number]
@@ -95,13 +96,13 @@ def test_an_answer_cannot_leave_its_place(name: str, attack: str) -> None:
     assert inside == f"one {attack}"  # letter by letter
     end = protocol.template.rpartition("}")[2]
     assert asked.endswith(end)  # what is asked last is ours
-    other = protocol.question(Material(task="T", first="x", second="y", expected="E"))
+    other = protocol.questions(Material(task="T", first="x", second="y", expected="E"))[0]
     assert number not in other
 
 
 def test_words_of_one_s_own_need_their_places() -> None:
     own = find_protocol("pairwise", "Task {task}: {first} or {second}?")
-    assert own.question(Material(task="t", first="a", second="b")).startswith("Task <task ")
+    assert own.questions(Material(task="t", first="a", second="b"))[0].startswith("Task <task ")
     assert own.digest != find_protocol("pairwise").digest
     with pytest.raises(ReviewError, match=r"no place for \{second\}"):
         find_protocol("pairwise", "{task} {first}")
@@ -237,9 +238,7 @@ def test_one_token_gives_a_preference(workspace: Workspace, review: str) -> None
     assert match.win_rate == pytest.approx(0.8 if match.contender == "better" else 0.2)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("score", "SCORE: {}"), ("rubric", "1: {0}\n2: {0}\n3: {0}\n4: {0}")]
-)
+@pytest.mark.parametrize(("name", "said"), [("score", "SCORE: {}"), ("rubric", "{}")])
 def test_single_responses_are_scored(
     workspace: Workspace, review: str, name: str, said: str
 ) -> None:
@@ -250,11 +249,52 @@ def test_single_responses_are_scored(
 
     with answering(body=scoring) as (address, asked):
         judge_review(workspace, review, f"{address}#{name}", find_protocol(name))
-        assert len(asked) == 60
+        assert len(asked) == (60 if name == "score" else 60 * 4)  # each criterion by itself
     [report] = report_judges(ReviewStore(workspace), review)
     assert (report.judged, report.errors) == (60, 0)
     [match] = report.matches
     assert match.win_rate == (1.0 if match.contender == "better" else 0.0)
+
+
+def test_a_rubric_is_the_mean_of_its_levels_by_their_probabilities(
+    workspace: Workspace, review: str
+) -> None:
+    def unsure(question: dict[str, Any]) -> tuple[int, Any]:
+        assert question["max_tokens"] == 1
+        is_clear = "alone: that it is clear." in question["messages"][-1]["content"]
+        share = {"5": 0.5, "4": 0.5} if is_clear else {"2": 0.75, "1": 0.25}
+        tops = [{"token": one, "logprob": float(np.log(value))} for one, value in share.items()]
+        said = {"message": {"content": "2"}, "logprobs": {"content": [{"top_logprobs": tops}]}}
+        return 200, {"choices": [said]}
+
+    criteria = ("is right", "is clear")
+    with answering(body=unsure) as (address, _):
+        judge_review(
+            workspace, review, f"{address}#r", find_protocol("rubric", "", criteria), most=3
+        )
+    store = ReviewStore(workspace)
+    judges = JudgeStore(store)
+    [judge] = judges.of_review(store.find(review)["id"])
+    rows = judges.scores(judge["id"])
+    assert len(rows) == 3
+    for row in rows:
+        assert json.loads(row["levels"]) == pytest.approx([1.75, 4.5])
+        assert row["score"] == pytest.approx(3.125)
+    with pytest.raises(ReviewError, match=r"no place for \{criterion\}"):
+        find_protocol("rubric", "{task}{first}")
+
+
+def test_half_a_rubric_that_cannot_be_read_is_an_error(workspace: Workspace, review: str) -> None:
+    def half(question: dict[str, Any]) -> tuple[int, Any]:
+        said = "4" if "it is right." in question["messages"][-1]["content"] else "well"
+        return 200, {"choices": [{"message": {"content": said}}]}
+
+    with answering(body=half) as (address, asked):
+        protocol = find_protocol("rubric", "", ("is right", "is clear"))
+        judge_review(workspace, review, f"{address}#r", protocol, most=2)
+        assert len(asked) == 6  # what cannot be read is asked once more, and only that
+    [report] = report_judges(ReviewStore(workspace), review)
+    assert (report.asked, report.errors) == (2, 2)
 
 
 def test_a_judge_is_compared_with_people_and_adds_to_them(
@@ -396,7 +436,7 @@ def test_hostile_verdicts_are_read_at_once_and_strictly() -> None:
     assert read_choice("VERDICT" + "*" * 200_000 + "A") is None
     assert read_score("SCORE" + " " * 200_000 + "x") is None
     assert read_score("SCORE: -5") is None
-    assert read_levels("1:" + " " * 200_000 + "9", 1) is None
+    assert read_level("1" + " " * 200_000 + "9") is None
 
 
 def test_a_judge_whose_weights_changed_is_refused(workspace: Workspace, review: str) -> None:

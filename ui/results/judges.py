@@ -126,7 +126,7 @@ def _lay_out_form(services: Services) -> _Form:
         )  # fmt: skip
         words = gr.Textbox(
             find_protocol("pairwise").template, lines=10, label="What it is asked",
-            info="{task}, {expected}, {first} and {second} stand for the texts, between marks.",
+            info="{task}, {expected}, {first} and {second} stand for the texts, between marks, {criterion} for one of a rubric.",
             elem_id="judge-words",
         )  # fmt: skip
     return _Form(model, protocol, most, criteria, words)
