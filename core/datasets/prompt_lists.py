@@ -72,4 +72,16 @@ def _read_row(row: RawRow) -> Example:
         raise RowRefusedError(row.problem)
     turns = read_prompt(row.value)
     category = read_category(row.value) if isinstance(row.value, Mapping) else ""
-    return Example(row.number, (*turns, Turn("assistant", "")), None, category)
+    return Example(row.number, (*turns, Turn("assistant", _reference(row.value))), None, category)
+
+
+def _reference(row: object) -> str:
+    """Return what is expected, of several questions one after the other: MT-bench's ``reference``."""
+    found = row.get("reference") if isinstance(row, Mapping) else None
+    texts = [found] if isinstance(found, str) else found
+    if not isinstance(texts, Sequence) or not all(isinstance(one, str) for one in texts):
+        return ""
+    said = [one.strip() for one in texts]
+    return (
+        said[0] if len(said) == 1 else "\n\n".join(f"{n}. {one}" for n, one in enumerate(said, 1))
+    )

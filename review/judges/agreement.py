@@ -12,6 +12,12 @@ import numpy as np
 
 from core.evaluation.choices import is_endpoint
 from core.generation.openai_endpoint import find_endpoint
+from review.judges.by_category import (
+    CategoryScore,
+    CategoryShare,
+    scores_by_category,
+    shares_by_category,
+)
 from review.judges.protocols import COMPARING, both_orders
 from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow
 from review.statistics.agreement import cohen_kappa
@@ -37,6 +43,7 @@ class JudgedMatch:
     high: float
     powered: PoweredMean | None  # with people; None below twenty of their verdicts
     human_pairs: int
+    categories: tuple[CategoryShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,7 @@ class JudgeReport:
     is_contender: bool  # it judges its own answers
     matches: tuple[JudgedMatch, ...]
     disagreements: tuple[int, ...]  # pairs on which people and judge name different winners
+    scores: tuple[CategoryScore, ...] = ()  # of single responses
 
     @property
     def sentence(self) -> str:
@@ -77,7 +85,7 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
     votes = [vote for vote in read_votes(reviews, review["id"]) if not vote.unblinded]
     names = {one.name for one in reviews.contenders(review["id"])}
     pairs = {row["pair_id"]: row for row in store.pairs(review["id"])}
-    responses = len(store.responses(review["id"]))
+    responses = store.responses(review["id"])
     found = []
     for judge in store.of_review(review["id"]):
         said = (
@@ -100,6 +108,7 @@ class _Judged:
     judged: int
     errors: int
     order_decides: float | None = None
+    by_category: tuple[CategoryScore, ...] = ()
 
 
 def together(judge: JudgeRow, rows: Sequence[ComparisonRow]) -> dict[int, float]:
@@ -166,7 +175,9 @@ def _score(both: Mapping[int, ComparisonRow], choice: str) -> float:
 
 
 def _of_scores(
-    rows: Sequence[ScoreRow], pairs: Mapping[int, Mapping[str, Any]], possible: int
+    rows: Sequence[ScoreRow],
+    pairs: Mapping[int, Mapping[str, Any]],
+    responses: Sequence[Mapping[str, Any]],
 ) -> _Judged:
     """Compare scores of single responses, as people compare their pairs."""
     known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
@@ -178,8 +189,9 @@ def _of_scores(
     return _Judged(
         choices=choices,
         scores={pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()},
-        possible=possible, asked=len(rows), judged=len(rows),
+        possible=len(responses), asked=len(rows), judged=len(rows),
         errors=sum(row["score"] is None for row in rows),
+        by_category=scores_by_category(rows, responses),
     )  # fmt: skip
 
 
@@ -212,6 +224,7 @@ def _report(
         disagreements=tuple(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
         ),
+        scores=said.by_category,
     )  # fmt: skip
 
 
@@ -294,6 +307,7 @@ def _matches(
             JudgedMatch(
                 contender=first, against=second, pairs=len(members), win_rate=mean, low=low,
                 high=high, powered=powered, human_pairs=len(both),
+                categories=shares_by_category(scores, members, pairs),
             )
         )  # fmt: skip
     return found

@@ -21,6 +21,7 @@ from review.judges.protocols import (
     read_choice,
     read_letter,
     read_level,
+    read_rating,
     read_score,
 )
 from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow, SideChoice
@@ -224,6 +225,7 @@ def _is_read(protocol: Protocol, said: Said) -> bool:
         "pairwise": lambda: read_choice(said.text),
         "alpaca": lambda: said.shares or read_letter(said.text),
         "score": lambda: read_score(said.text),
+        "mt-bench": lambda: read_rating(said.text),
         "rubric": lambda: said.shares or read_level(said.text),
     }
     return readers[protocol.name]() is not None
@@ -241,7 +243,8 @@ def _write_down(
             expected_level(answer.shares) if answer.shares else read_level(answer.text)
             for answer in said
         ]
-    scores = levels if protocol.name == "rubric" else [read_score(said[0].text)]
+    read = read_rating if protocol.name == "mt-bench" else read_score
+    scores = levels if protocol.name == "rubric" else [read(said[0].text)]
     known = [value for value in scores if value is not None]
     row: ScoreRow = {
         "judge_id": judge["id"], "response_id": one.about,

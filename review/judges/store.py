@@ -150,7 +150,7 @@ class JudgeStore:
     def responses(self, review_id: int) -> list[dict[str, Any]]:
         """Return a review's responses with their prompts."""
         return self._database.query(
-            """SELECT responses.id AS response_id, responses.text, prompts.prompt, expected, data_row,
+            """SELECT responses.id AS response_id, responses.text, prompts.prompt, expected, data_row, category,
                       prompts.id AS prompt_id, contenders.name AS contender
                FROM responses JOIN prompts ON prompts.id = prompt_id
                JOIN contenders ON contenders.id = contender_id

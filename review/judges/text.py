@@ -1,9 +1,11 @@
 """A judge's report as words and as an object."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from review.judges.agreement import JudgeReport
+from review.judges.by_category import CategoryScore
 
 _SAID_FROM = 0.1  # a share of verdicts saved; below, nothing is said of it
 
@@ -21,6 +23,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
         "order_decides": report.order_decides, "prefers_longer": report.prefers_longer,
         "people_prefer_longer": report.people_prefer_longer,
         "is_contender": report.is_contender, "sentence": report.sentence,
+        "scores": [asdict(one) for one in report.scores],
         "matches": [],
     }  # fmt: skip
     for match in report.matches:
@@ -29,6 +32,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
             {
                 "contender": match.contender, "against": match.against, "pairs": match.pairs,
                 "win_rate": match.win_rate, "interval": [match.low, match.high],
+                "categories": [asdict(one) for one in match.categories],
                 "with_people": None if powered is None else {
                     "win_rate": powered.value, "interval": [powered.low, powered.high],
                     "people_alone": [powered.people_low, powered.people_high],
@@ -49,6 +53,7 @@ def report_text(report: JudgeReport) -> str:
         lines.append(f"The order of the answers decided {report.order_decides:.0%} of its pairs.")
     if report.is_contender:
         lines.append("It is a contender itself, and judges its own answers.")
+    lines += [_score_line(one) for one in report.scores]
     for match in report.matches:
         lines.append(
             f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "
@@ -65,4 +70,14 @@ def report_text(report: JudgeReport) -> str:
                 f"({powered.low:.0%} to {powered.high:.0%}; people alone {powered.people_low:.0%} to "
                 f"{powered.people_high:.0%}).{saved}"
             )
+        lines += [
+            f"  {one.category}: {one.win_rate:.0%} ({one.low:.0%} to {one.high:.0%}, {one.pairs:,} pairs)"
+            for one in match.categories
+        ]
     return "\n".join(lines)
+
+
+def _score_line(one: CategoryScore) -> str:
+    where = f"  {one.category}" if one.category else "Mean score"
+    between = f" ({one.low:.1f} to {one.high:.1f})" if one.low is not None else ""
+    return f"{where} of {one.contender}: {one.mean:.1f}{between}, {one.answers:,} answers."

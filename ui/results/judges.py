@@ -27,6 +27,7 @@ _PROTOCOLS: list[Choice] = [
     ("Two answers side by side, in both orders", "pairwise"),
     ("One letter for the better one, as AlpacaEval asks", "alpaca"),
     ("0 to 100, against the expected answer", "score"),
+    ("1 to 10 with reasons, as MT-bench asks", "mt-bench"),
     ("1 to 5 by several criteria", "rubric"),
 ]
 assert {name for _, name in _PROTOCOLS} == set(PROTOCOLS)
@@ -142,13 +143,17 @@ class _Handlers:
     def show(self, name: str | None) -> tuple[str, str]:
         """Show a review's judges, and watch those that are at work."""
         reviews = self.services.reviews
+        options: dict[str, Any] = {"most_of": lambda protocol: find_protocol(protocol).most}
         if not name or reviews.find(name)["response_mode"] != "pairs":
-            return fill_template("judges", reports=[], graded={}, is_possible=False), json.dumps({})
+            return fill_template(
+                "judges", reports=[], graded={}, is_possible=False, **options
+            ), json.dumps({})
         markup = fill_template(
             "judges",
             reports=report_judges(reviews, name),
             graded={one.number: one for one in graded_results(reviews, name)},
             is_possible=True,
+            **options,
         )
         # the time, so that the component looks again even at the same review
         return markup, json.dumps({"review": name, "at": time.time_ns()})
