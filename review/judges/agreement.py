@@ -23,7 +23,7 @@ from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow
 from review.statistics.agreement import cohen_kappa
 from review.statistics.intervals import wilson_interval
 from review.statistics.prediction_powered import PoweredMean, powered_mean
-from review.store.reviews import ReviewStore
+from review.store.reviews import Contender, ReviewStore
 from review.store.verdicts import Vote, by_pair, decisive, read_votes
 
 _FEWEST_LABELS, _ENOUGH_LABELS = 50, 100
@@ -67,7 +67,9 @@ class JudgeReport:
     order_decides: float | None  # share of pairs on which the order decided
     prefers_longer: float | None  # share of its decided choices that took the longer answer
     people_prefer_longer: float | None
-    is_contender: bool  # it judges its own answers
+    kin: tuple[str, ...]  # contenders that are the judge itself, or were tuned from it
+    # how often kin win against others by the judge and by people, on pairs that both judged
+    kin_win: tuple[float, float] | None
     matches: tuple[JudgedMatch, ...]
     disagreements: tuple[int, ...]  # pairs on which people and judge name different winners
     scores: tuple[CategoryScore, ...] = ()  # of single responses
@@ -83,7 +85,7 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
     review = reviews.find(name)
     store = JudgeStore(reviews)
     votes = [vote for vote in read_votes(reviews, review["id"]) if not vote.unblinded]
-    names = {one.name for one in reviews.contenders(review["id"])}
+    contenders = reviews.contenders(review["id"])
     pairs = {row["pair_id"]: row for row in store.pairs(review["id"])}
     responses = store.responses(review["id"])
     found = []
@@ -93,7 +95,7 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
             if judge["protocol"] in COMPARING
             else _of_scores(store.scores(judge["id"]), pairs, responses)
         )
-        found.append(_report(judge, said, pairs, votes, names))
+        found.append(_report(judge, said, pairs, votes, _kin(judge, contenders)))
     return found
 
 
@@ -200,7 +202,7 @@ def _report(
     said: _Judged,
     pairs: Mapping[int, Mapping[str, Any]],
     votes: Sequence[Vote],
-    names: set[str],
+    kin: tuple[str, ...],
 ) -> JudgeReport:
     human = _human_scores(votes, pairs)
     labels = {pair: _label(score) for pair, score in human.items()}
@@ -219,7 +221,7 @@ def _report(
         confusion=Counter(f"{labels[pair]}/{choices[pair]}" for pair in shared),
         order_decides=said.order_decides,
         prefers_longer=_longer(choices, pairs), people_prefer_longer=_longer(labels, pairs),
-        is_contender=_as_contender(judge) in names,
+        kin=kin, kin_win=_kin_win(kin, said.scores, human, pairs),
         matches=tuple(_matches(said.scores, human, pairs)),
         disagreements=tuple(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
@@ -228,10 +230,35 @@ def _report(
     )  # fmt: skip
 
 
-def _as_contender(judge: JudgeRow) -> str:
-    """Return what a judge would be called as a contender."""
+def _kin(judge: JudgeRow, contenders: Sequence[Contender]) -> tuple[str, ...]:
+    """Return the contenders that are the judge itself, or were tuned from it."""
     model = judge["model"]
-    return find_endpoint(model).name if is_endpoint(model) else model
+    named = find_endpoint(model).name if is_endpoint(model) else model
+    return tuple(
+        one.name
+        for one in contenders
+        if one.name == named or (one.facts.get("run_settings") or {}).get("model") == model
+    )
+
+
+def _kin_win(
+    kin: Sequence[str],
+    scores: Mapping[int, float],
+    human: Mapping[int, float],
+    pairs: Mapping[int, Mapping[str, Any]],
+) -> tuple[float, float] | None:
+    """Return how often kin win against others by the judge and by people; None where no pair that both
+    judged has them on one side alone.
+    """
+    said: list[tuple[float, float]] = []
+    for pair in set(scores) & set(human):
+        sides = [pairs[pair][f"{side}_contender"] in kin for side in ("first", "second")]
+        if sides[0] != sides[1]:
+            both = (scores[pair], human[pair])
+            said.append(both if sides[0] else (1 - both[0], 1 - both[1]))
+    if not said:
+        return None
+    return sum(one for one, _ in said) / len(said), sum(one for _, one in said) / len(said)
 
 
 def _human_scores(

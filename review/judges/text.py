@@ -22,7 +22,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
         },
         "order_decides": report.order_decides, "prefers_longer": report.prefers_longer,
         "people_prefer_longer": report.people_prefer_longer,
-        "is_contender": report.is_contender, "sentence": report.sentence,
+        "kin": list(report.kin), "kin_win": report.kin_win, "sentence": report.sentence,
         "scores": [asdict(one) for one in report.scores],
         "matches": [],
     }  # fmt: skip
@@ -51,8 +51,7 @@ def report_text(report: JudgeReport) -> str:
     lines.append(report.sentence)
     if report.order_decides is not None:
         lines.append(f"The order of the answers decided {report.order_decides:.0%} of its pairs.")
-    if report.is_contender:
-        lines.append("It is a contender itself, and judges its own answers.")
+    lines += filter(None, [kin_sentence(report)])
     lines += [_score_line(one) for one in report.scores]
     for match in report.matches:
         lines.append(
@@ -81,3 +80,18 @@ def _score_line(one: CategoryScore) -> str:
     where = f"  {one.category}" if one.category else "Mean score"
     between = f" ({one.low:.1f} to {one.high:.1f})" if one.low is not None else ""
     return f"{where} of {one.contender}: {one.mean:.1f}{between}, {one.answers:,} answers."
+
+
+def kin_sentence(report: JudgeReport) -> str:
+    """Say which contenders are the judge itself or were tuned from it, and whether it favours them;
+    '' for none.
+    """
+    if not report.kin:
+        return ""
+    told = f"It judges its own answers or those of models tuned from it: {', '.join(report.kin)}."
+    if report.kin_win is None:
+        return told
+    judge, people = report.kin_win
+    return (
+        f"{told} They win {judge:.0%} by the judge and {people:.0%} by people, of the same pairs."
+    )

@@ -327,7 +327,7 @@ def report_with(**changes: Any) -> JudgeReport:
         "id": 1, "model": "m", "protocol": "pairwise", "possible": 200, "asked": 200, "judged": 200, "errors": 0, "compared": 120,
         "agreement": 0.85, "agreement_low": 0.78, "agreement_high": 0.9, "kappa": 0.7,
         "human_agreement": None, "confusion": {}, "order_decides": 0.1, "prefers_longer": None,
-        "people_prefer_longer": None, "is_contender": False, "matches": (), "disagreements": (),
+        "people_prefer_longer": None, "kin": (), "kin_win": None, "matches": (), "disagreements": (),
     }  # fmt: skip
     return JudgeReport(**(fields | changes))
 
@@ -337,7 +337,37 @@ def test_trust_is_said_in_a_sentence() -> None:
     assert "hardly more than chance" in report_with(kappa=0.1).sentence
     assert "100 would tell more" in report_with(compared=60).sentence
     assert "takes 50" in report_with(compared=49).sentence
-    assert "judges its own answers" in report_text(report_with(is_contender=True))
+    text = report_text(report_with(kin=("mine",), kin_win=(0.9, 0.55)))
+    assert "tuned from it: mine. They win 90% by the judge and 55% by people" in text
+
+
+def test_kin_of_a_judge_are_found_and_what_it_makes_of_them_is_told(
+    workspace: Workspace, review: str
+) -> None:
+    store = ReviewStore(workspace)
+    person = Judge(store, review, "Asha")
+    for _ in range(10):
+        person.rate(person.next_pairs(1)[0].id, make_rating("tie"))
+    with store.database.transaction() as tables:
+        number = store.find(review)["id"]
+        facts = json.dumps({"run_settings": {"model": "http://127.0.0.1:1/v1#base"}})
+        tables.execute(
+            "UPDATE contenders SET facts = ? WHERE review_id = ? AND name = 'worse'",
+            [facts, number],
+        )
+    judges, protocol = JudgeStore(store), find_protocol("pairwise")
+    judge = judges.add(number, "http://127.0.0.1:1/v1#base", protocol, {})
+    for pair in judges.pairs(number):
+        for is_turned in (0, 1):
+            choice = "first" if pair["first_contender"] == "worse" else "second"
+            judges.add_comparison(
+                {
+                    "judge_id": judge["id"], "pair_id": pair["pair_id"], "is_turned": is_turned,
+                    "choice": choice, "preference": None, "said": "", "judged_at": "",  # type: ignore[typeddict-item]
+                }
+            )  # fmt: skip
+    [report] = report_judges(store, review)
+    assert report.kin == ("worse",) and report.kin_win == (1.0, 0.5)
 
 
 def test_powered_means_cover_and_are_never_much_wider() -> None:

@@ -18,6 +18,7 @@ from review.judges.background import JudgingState, JudgingTask
 from review.judges.protocols import CRITERIA, PROTOCOLS, find_protocol
 from review.judges.run import plan_judging
 from review.judges.store import JudgeStore
+from review.judges.text import kin_sentence
 from ui.error_messages import answers_errors, shows_user_errors, text, whole_number
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files
 from ui.markup import fill_template
@@ -143,7 +144,10 @@ class _Handlers:
     def show(self, name: str | None) -> tuple[str, str]:
         """Show a review's judges, and watch those that are at work."""
         reviews = self.services.reviews
-        options: dict[str, Any] = {"most_of": lambda protocol: find_protocol(protocol).most}
+        options: dict[str, Any] = {
+            "most_of": lambda protocol: find_protocol(protocol).most,
+            "kin_sentence": kin_sentence,
+        }
         if not name or reviews.find(name)["response_mode"] != "pairs":
             return fill_template(
                 "judges", reports=[], graded={}, is_possible=False, **options
