@@ -1,6 +1,9 @@
 """The command that runs HELM."""
 
 import argparse
+import signal
+from types import FrameType
+from typing import NoReturn
 
 from core.cli.evaluate import print_results
 from core.cli.output import say
@@ -18,8 +21,15 @@ def helm(chosen: argparse.Namespace) -> int:
     environment = HelmEnvironment(
         chosen.environment or workspace.folder.resolve() / "helm-environment"
     )
+    store = EvaluationStore(workspace)
+    store.check_free(chosen.name)  # before HELM has run for hours
     if chosen.install:
         environment.install(say)
+    # what is raised takes HELM along, and the file with the key
+    signal.signal(signal.SIGTERM, _end)
     folder = run_helm(workspace, environment, endpoint, chosen.entries, chosen.limit, chosen.data)
-    store = EvaluationStore(workspace)
     return print_results(chosen, store, import_results(store, folder, chosen.name))
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

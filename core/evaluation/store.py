@@ -26,6 +26,19 @@ class EvaluationStore:
         """Work in a workspace."""
         self._database = workspace.database
 
+    def check_free(self, name: str) -> str:
+        """Return a name that a new evaluation may have: ``name``, or without one a free one.
+
+        Raises WorkspaceError or EvaluationError when it is unfit or taken.
+        """
+        known = [row["name"] for row in self._database.query("SELECT name FROM evaluations")]
+        name = check_new_name(name or free_name("evaluation", known))
+        if name.lower() in {one.lower() for one in known}:
+            raise EvaluationError(
+                f"There is an evaluation '{name}' already: choose another name, or go on with that one."
+            )
+        return name
+
     def create(
         self,
         name: str,
@@ -39,13 +52,7 @@ class EvaluationStore:
         Raises WorkspaceError or EvaluationError when the name is unfit or taken.
         """
         with self._database.transaction() as tables:
-            known = [row["name"] for row in self._database.query("SELECT name FROM evaluations")]
-            name = check_new_name(name or free_name("evaluation", known))
-            if name.lower() in {one.lower() for one in known}:
-                raise EvaluationError(
-                    f"There is an evaluation '{name}' already: choose another name, or go on with "
-                    "that one."
-                )
+            name = self.check_free(name)
             tables.table("evaluations").insert(
                 {
                     "name": name,

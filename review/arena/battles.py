@@ -19,16 +19,17 @@ from core.evaluation.choices import is_endpoint
 from core.generation.model_cache import ModelCache
 from core.generation.openai_endpoint import find_endpoint
 from core.generation.sampling import Sampling
-from core.models.resolve import weights_fingerprint
+from core.models.resolve import weights_identity
 from core.storage.workspace import Workspace
 from core.text import trimmed, whole_characters
 from review.arena.draw import draw_models
 from review.arena.pace import EvenPace
 from review.arena.store import ArenaStore, BattleRow
-from review.judging.self_identification import named_model
+from review.judging.self_identification import named_model, told_names
 
 log = logging.getLogger(__name__)
 _MOST_BATTLES, _KEPT_S = 256, 3600  # fought at once, and how long one waits for its verdict
+_FAILED_S = 300  # that a model which could not answer is left out
 _LONGEST_PROMPT = 20_000  # characters
 _FAULT = "One of the models ended with a fault; the terminal says more."
 
@@ -51,6 +52,8 @@ class _Round:
     pace: EvenPace = field(default_factory=EvenPace)
     stop: threading.Event = field(default_factory=threading.Event)
     failure: str = ""
+    seen: int = 0  # characters of each answer that were shown
+    is_judged: bool = False  # nothing is added to it any more
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -113,6 +116,7 @@ class ArenaBattles:
         self._models, self._clock = models, clock
         self._lot = lot or secrets.SystemRandom()
         self._fought: TTLCache[str, _Fought] = TTLCache(_MOST_BATTLES, _KEPT_S)
+        self._failed: TTLCache[str, bool] = TTLCache(_MOST_BATTLES, _FAILED_S)
         self._lock = threading.Lock()
         self.store.forget_unjudged()
 
@@ -122,7 +126,7 @@ class ArenaBattles:
         """
         settings = self.store.settings()
         text = _checked(prompt)
-        models = draw_models(settings.models, self.store.tallies(), self._lot)
+        models = draw_models(self._answering(settings.models), self.store.tallies(), self._lot)
         sampling = replace(settings.sampling, seed=self._lot.randrange(2**31))
         facts = {
             "models": [self._facts(model) for model in models], "sampling": asdict(sampling),
@@ -133,12 +137,17 @@ class ArenaBattles:
         self._ask(self._fought[row["key"]], text)
         return row["key"]
 
+    def _answering(self, models: Sequence[str]) -> list[str]:
+        """Return the models without those that failed lately, where two are left: one that never gets
+        a verdict would be drawn for ever.
+        """
+        with self._lock:
+            left = [model for model in models if model not in self._failed]
+        return left if len(set(left)) > 1 else list(models)
+
     def go_on(self, key: str, person: str, prompt: str) -> None:
         """Ask both models once more. Raises ReviewError while they answer, or after the verdict."""
-        fought, text = self._find(key, person), _checked(prompt)
-        if not all(fought.rounds[-1].are_whole):
-            raise ReviewError("Both are answering still: wait for them.")
-        self._ask(fought, text)
+        self._ask(self._find(key, person), _checked(prompt))
 
     def look(self, key: str, person: str) -> ShownBattle:
         """Return what may be seen of a battle now. Raises ReviewError."""
@@ -147,7 +156,7 @@ class ArenaBattles:
         with fought.lock:
             for one in fought.rounds:
                 lengths, whole = one.lengths, one.are_whole
-                count = one.pace.shown(self._clock(), lengths, whole)
+                count = one.seen = one.pace.shown(self._clock(), lengths, whole)
                 a, b = (whole_characters(side.text[:count]) for side in one.sides)
                 rounds.append(ShownRound(one.prompt, a, b))
                 is_done = all(whole) and count >= max(lengths)
@@ -166,14 +175,17 @@ class ArenaBattles:
             last = fought.rounds[-1]
             if last.failure:
                 raise ReviewError("This battle is off: begin a new one.")
-            if not all(
-                text or whole for text, whole in zip(last.lengths, last.are_whole, strict=True)
-            ):
+            if not last.seen and not all(last.are_whole):
                 raise ReviewError("Nothing is answered yet: wait for both.")
             last.stop.set()
+            last.is_judged = True
+            for side in last.sides:  # what nobody saw decided nothing
+                side.text = whole_characters(side.text[: last.seen])
             self._write_down(fought)
             texts = [side.text for one in fought.rounds for side in one.sides]
-        names = self.store.settings().models
+        names = told_names(
+            [*self.store.settings().models, fought.row["model_a"], fought.row["model_b"]]
+        )
         leak = next(filter(None, (named_model(text, names) for text in texts)), "")
         row = self.store.vote(key, verdict, leak)
         with self._lock:
@@ -190,7 +202,9 @@ class ArenaBattles:
     def _facts(self, model: str) -> dict[str, Any]:
         if is_endpoint(model):
             return find_endpoint(model).facts()
-        return {"model": model, "fingerprint": weights_fingerprint(self._models.find(model))}
+        source = self._models.find(model)
+        folders = filter(None, (source.base_folder, source.folder))
+        return {"model": model, "identity": [weights_identity(folder) for folder in folders]}
 
     def _find(self, key: str, person: str) -> _Fought:
         with self._lock:
@@ -209,6 +223,8 @@ class ArenaBattles:
         one = _Round(prompt, (_Side(row["model_a"]), _Side(row["model_b"])))
         with fought.lock:
             before = list(fought.rounds)
+            if before and (before[-1].is_judged or not all(before[-1].are_whole)):
+                raise ReviewError("Both are answering still: wait for them.")
             fought.rounds.append(one)
         for place in (0, 1):
             turns = []
@@ -221,23 +237,32 @@ class ArenaBattles:
 
     def _answer(self, fought: _Fought, one: _Round, place: int, turns: Sequence[Turn]) -> None:
         side = one.sides[place]
+        failure, text = "", ""
         try:
             for text in self._stream(side.model, turns, fought.sampling):
-                side.text = text
                 if one.stop.is_set():
                     break
-            side.text = trimmed(side.text)
+                side.text = text
         except UserError as error:
-            one.failure = f"The battle is off. {error}"
+            failure = f"The battle is off. {error}"
         except Exception:  # the other side and the page must go on
             log.exception("A model of the arena ended with a fault")
-            one.failure = f"The battle is off. {_FAULT}"
-        side.is_whole = True
-        if one.failure:
-            one.stop.set()
-            return
+            failure = f"The battle is off. {_FAULT}"
+        self._finish(fought, one, side, trimmed(text), failure)
+
+    def _finish(self, fought: _Fought, one: _Round, side: _Side, text: str, failure: str) -> None:
+        """Take a whole answer, or why there is none, unless the verdict was quicker."""
+        if failure:
+            with self._lock:
+                self._failed[side.model] = True
         with fought.lock:
-            if all(one.are_whole) and not one.failure and not one.stop.is_set():
+            if one.is_judged:
+                return
+            side.text, side.is_whole = text, True
+            one.failure = one.failure or failure
+            if one.failure:
+                one.stop.set()
+            elif all(one.are_whole):
                 self._write_down(fought)
 
     def _stream(self, model: str, turns: Sequence[Turn], sampling: Sampling) -> Any:

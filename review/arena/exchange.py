@@ -14,8 +14,9 @@ from typing import Any
 
 from core.errors import DataError
 from core.evaluation.layouts.folder import read_text
+from core.text import holds_half_character
 from review.arena.store import ArenaStore, Battle
-from review.judging.self_identification import named_model
+from review.judging.self_identification import named_model, told_names
 
 _WINNERS = {"model_a": "a", "model_b": "b", "tie": "tie", "tie (bothbad)": "both_bad"}
 _WORDS = {verdict: winner for winner, verdict in _WINNERS.items()}
@@ -58,16 +59,18 @@ def import_battles(store: ArenaStore, path: Path) -> int:
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path.name} holds no battle.")
-    names = sorted({str(row[side]) for _, row in rows for side in ("model_a", "model_b")})
+    names = told_names({str(row[side]) for _, row in rows for side in ("model_a", "model_b")})
     alike: Counter[str] = Counter()
-    return store.bring(_read(path, number, row, names, alike) for number, row in rows)
+    # all of it is read before the database is held, which training writes to
+    return store.bring([_read(path, number, row, names, alike) for number, row in rows])
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield each battle with its number in the file. Raises DataError."""
     text = read_text(path)
     try:
-        found = _table(text) if path.suffix.lower() == ".csv" else _objects(text)
+        is_table = path.name.lower().removesuffix(".gz").endswith(".csv")
+        found = _table(text) if is_table else _objects(text)
     except (ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{path.name} cannot be read: {error}.") from error
     for number, row in enumerate(found, start=1):
@@ -78,7 +81,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _objects(text: str) -> list[Any]:
     if text.lstrip()[:1] == "[":
         return list(json.loads(text))
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def _table(text: str) -> list[Any]:
@@ -99,10 +102,12 @@ def _check(path: Path, number: int, row: Any) -> None:
             raise DataError(f"{where}: {field} is missing.")
     if row["model_a"] == row["model_b"]:
         raise DataError(f"{where}: model_a and model_b are the same.")
-    if row.get("winner") not in _WINNERS:
+    if holds_half_character(dict(row)):
+        raise DataError(f"{where}: a text has half a character in it.")
+    winner = row.get("winner")
+    if not isinstance(winner, str) or winner not in _WINNERS:
         raise DataError(
-            f"{where}: the winner {json.dumps(row.get('winner'))[:40]} is none of "
-            f"{', '.join(_WINNERS)}."
+            f"{where}: the winner {json.dumps(winner)[:40]} is none of {', '.join(_WINNERS)}."
         )
 
 

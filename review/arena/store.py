@@ -120,7 +120,7 @@ class ArenaStore:
     def delete(self, key: str) -> None:
         """Forget a battle that could not be fought."""
         with self._database.transaction() as tables:
-            tables.table("arena_battles").delete_where("key = ?", [key])
+            tables.table("arena_battles").delete_where("key = ? AND verdict = ''", [key])
 
     def forget_unjudged(self) -> None:
         """Delete battles that nobody can judge any more: the app that fought them has ended."""

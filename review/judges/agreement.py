@@ -19,7 +19,13 @@ from review.judges.by_category import (
     shares_by_category,
 )
 from review.judges.protocols import COMPARING, both_orders
-from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow
+from review.judges.store import (
+    ComparisonRow,
+    JudgeRow,
+    JudgeStore,
+    ScoreRow,
+    stored_protocol,
+)
 from review.statistics.agreement import cohen_kappa
 from review.statistics.intervals import wilson_interval
 from review.statistics.prediction_powered import PoweredMean, powered_mean
@@ -93,7 +99,7 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
         said = (
             _of_pairs(judge, store.comparisons(judge["id"]), pairs)
             if judge["protocol"] in COMPARING
-            else _of_scores(store.scores(judge["id"]), pairs, responses)
+            else _of_scores(judge, store.scores(judge["id"]), pairs, responses)
         )
         found.append(_report(judge, said, pairs, votes, _kin(judge, contenders)))
     return found
@@ -177,6 +183,7 @@ def _score(both: Mapping[int, ComparisonRow], choice: str) -> float:
 
 
 def _of_scores(
+    judge: JudgeRow,
     rows: Sequence[ScoreRow],
     pairs: Mapping[int, Mapping[str, Any]],
     responses: Sequence[Mapping[str, Any]],
@@ -193,7 +200,7 @@ def _of_scores(
         scores={pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()},
         possible=len(responses), asked=len(rows), judged=len(rows),
         errors=sum(row["score"] is None for row in rows),
-        by_category=scores_by_category(rows, responses),
+        by_category=scores_by_category(rows, responses, stored_protocol(judge).scale),
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def holds_pairs_of(reviews: ReviewStore, name: str, path: Path) -> bool:
 
     Raises DataError for a file that is broken, ReviewError for a review that there is not.
     """
-    row = _read(path)[0]
+    row = next(one for one in _read(path) if not _is_same(one))
     asked = {_plain(row["output_1"]), _plain(row["output_2"])}
     return any(
         _plain(pair["prompt"]) == _plain(row["instruction"])
@@ -102,8 +102,7 @@ def import_annotations(
         "file": path.name, "orders": 1, "contender": sides[1], "against": sides[0], "same": same,
     }  # fmt: skip
     judge = store.add(review["id"], str(rows[0].get("annotator") or "annotator"), protocol, facts)
-    if controlled:
-        store.set_facts(judge["id"], {**json.loads(judge["facts"]), **controlled})
+    store.begin_anew(judge["id"], {**facts, **controlled})
     store.add_comparisons(
         [
             {
@@ -232,6 +231,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         fault = _fault_of(row) or _difference(row, document[0])
         if fault:
             raise DataError(f"{path.name}, row {number}: {fault}")
+    if all(row["preference"] is None or _is_same(row) for row in document):
+        raise DataError(f"{path.name} holds no preference between two outputs that differ.")
     return document
 
 

@@ -5,10 +5,11 @@ Knows no screen.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
-from core.errors import ReviewError
+from core.errors import ReviewError, UserError
 from core.processes.messages import Progress
 from core.processes.supervisor import ChildProcess
 from core.processes.work_queue import WorkQueue
@@ -131,13 +132,18 @@ class JudgingJobs(WorkQueue):
     def run(self, name: str) -> None:
         """Let a judge judge, in a process of its own."""
         folder = self._workspace.judges
-        folder.mkdir(exist_ok=True)
+        with suppress(OSError):  # whoever writes there next says what is wrong
+            folder.mkdir(exist_ok=True)
         with self._changed:
             if name in self._ends:  # it was stopped before it began
                 return
             log = folder / f"{next(self._numbers)}.log"
-            self._process = ChildProcess(self._words(self._tasks[name]), log, "review")
-            process = self._process
+            try:
+                process = ChildProcess(self._words(self._tasks[name]), log, "review")
+            except (OSError, UserError) as error:
+                self._ends[name] = f"Its process could not be started: {error}"
+                return
+            self._process = process
         process.wait()
         with self._changed:
             self._process = None

@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from scipy.special import stdtrit
-
 from review.judges.store import ScoreRow
-from review.statistics.intervals import wilson_interval
+from review.statistics.intervals import clustered_mean, wilson_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +17,7 @@ class CategoryScore:
     category: str  # '' for all together
     answers: int
     mean: float  # of the protocol's scale
-    low: float | None  # 95 % interval; None below two answers
+    low: float | None  # 95 % interval; None where too few prompts tell
     high: float | None
 
 
@@ -36,31 +33,33 @@ class CategoryShare:
 
 
 def scores_by_category(
-    rows: Sequence[ScoreRow], responses: Sequence[Mapping[str, Any]]
+    rows: Sequence[ScoreRow], responses: Sequence[Mapping[str, Any]], scale: Sequence[float]
 ) -> tuple[CategoryScore, ...]:
-    """Return each contender's mean, over all and then by category where there are several."""
+    """Return each contender's mean, over all and then by category where there are several.
+
+    The intervals are those of ``clustered_mean`` on the protocol's ``scale``, lowest value first.
+    """
     known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     for one in responses:
         if (score := known.get(one["response_id"])) is not None:
             for category in dict.fromkeys(("", one["category"])):
-                values[category, one["contender"]].append(score)
+                values[category, one["contender"]].append((one["prompt_id"], score))
     categories = {category for category, _ in values if category}
     kept = sorted(key for key in values if not key[0] or len(categories) > 1)
-    return tuple(
-        _score(contender, category, values[category, contender]) for category, contender in kept
-    )
-
-
-def _score(contender: str, category: str, scores: Sequence[float]) -> CategoryScore:
-    mean, count = float(np.mean(scores)), len(scores)
-    half = None
-    if count > 1:
-        half = float(stdtrit(count - 1, 0.975) * np.std(scores, ddof=1) / np.sqrt(count))
-    return CategoryScore(
-        contender=contender, category=category, answers=count, mean=mean,
-        low=None if half is None else mean - half, high=None if half is None else mean + half,
-    )  # fmt: skip
+    found = []
+    for category, contender in kept:
+        scores = values[category, contender]
+        mean, interval = clustered_mean(scores, scale)
+        low, high = interval or (None, None)
+        found.append(
+            CategoryScore(
+                contender=contender, category=category, answers=len(scores), mean=mean,
+                low=None if low is None else max(low, scale[0]),
+                high=None if high is None else min(high, scale[-1]),
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 def shares_by_category(

@@ -101,9 +101,13 @@ class Protocol:
         return longest[self.name]
 
     @property
-    def most(self) -> int:
-        """The highest score; 0 where two are compared."""
-        return {"score": MOST_POINTS, "mt-bench": MOST_RATING, "rubric": 5}.get(self.name, 0)
+    def scale(self) -> tuple[int, ...]:
+        """The scores that may be given, the lowest first, hundreds by their quarters; none where two
+        are compared.
+        """
+        quarters = tuple(range(0, MOST_POINTS + 1, MOST_POINTS // 4))
+        scales = {"score": quarters, "mt-bench": tuple(range(1, MOST_RATING + 1))}
+        return scales.get(self.name, tuple(map(int, _LEVELS)) if self.name == "rubric" else ())
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -150,6 +154,8 @@ def find_protocol(name: str, template: str = "", criteria: Sequence[str] = ()) -
     needed |= {"criterion"} if known == "rubric" else set()
     if missing := sorted(needed - set(re.findall(r"\{(\w+)\}", text))):
         raise ReviewError(f"The judge's prompt has no place for {{{missing[0]}}}: add it.")
+    if known != "rubric":  # no other is asked by criteria
+        criteria = ()
     own = tuple(filter(None, (one.strip().lstrip("-*•").strip() for one in criteria)))
     return Protocol(name=known, template=text, criteria=own or CRITERIA)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from core.errors import ReviewError
 from core.storage.workspace import now
-from review.judges.protocols import Protocol
+from review.judges.protocols import Protocol, ProtocolName
 from review.store.reviews import ReviewStore
 
 SideChoice = Literal["first", "second", "tie", "error"]
@@ -47,6 +47,14 @@ class ScoreRow(TypedDict):
     levels: str  # JSON
     said: str
     judged_at: str
+
+
+def stored_protocol(judge: JudgeRow) -> Protocol:
+    """Return how a judge was asked, as it was, though no judge could be asked so anew."""
+    return Protocol(
+        name=cast("ProtocolName", judge["protocol"]), template=judge["template"],
+        criteria=tuple(json.loads(judge["criteria"])),
+    )  # fmt: skip
 
 
 class JudgeStore:
@@ -99,10 +107,11 @@ class JudgeStore:
                 return row
         raise ReviewError("This review has no such judge; the page may be old: reload it.")
 
-    def set_facts(self, judge_id: int, facts: Mapping[str, Any]) -> None:
-        """Keep other facts of a judge."""
+    def begin_anew(self, judge_id: int, facts: Mapping[str, Any]) -> None:
+        """Forget what a judge said of pairs, and keep other facts of it: its file is brought in again."""
         with self._database.transaction() as tables:
             tables.table("judges").update(judge_id, {"facts": json.dumps(dict(facts))})
+            tables.table("judge_comparisons").delete_where("judge_id = ?", [judge_id])
 
     def forget(self, judge_id: int) -> None:
         """Delete a judge with all that it said."""

@@ -35,3 +35,8 @@ def named_model(text: str, contenders: Collection[str] = ()) -> str:
             return name
     found = (pattern.search(text) for pattern in _PATTERNS)
     return next((match.group() for match in found if match), "")
+
+
+def told_names(models: Collection[str]) -> list[str]:
+    """Return what models may call themselves: their names, and of one behind an address its own."""
+    return sorted({*models, *(name.rpartition("#")[2] for name in models)})

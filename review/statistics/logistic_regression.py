@@ -17,6 +17,7 @@ _STEPS = 100
 _CONVERGED = 1e-9  # of the gradient's largest entry, per observation
 # of the greatest curvature: a direction with less is one that no observation speaks of
 _FLAT = 1e-10
+_ROUNDING = 1e-9
 _BEYOND = 15.0  # log odds so large belong to data that some line parts without error
 
 
@@ -53,6 +54,13 @@ def fit_logistic(
     seen = np.ones(count) if weights is None else weights
     precision = np.zeros(size) if prior_precision is None else prior_precision
     mean = np.zeros(size) if prior_mean is None else prior_mean
+    is_proper = bool((precision > 0).all())  # then there is one best, however the data lie
+
+    def posterior(values: Array) -> float:
+        odds = features @ values
+        likelihood = seen @ (outcomes * odds - np.logaddexp(0.0, odds))
+        return float(likelihood - 0.5 * precision @ (values - mean) ** 2)
+
     coefficients: Array = mean.copy()
     for _ in range(_STEPS):
         chances = _sigmoid(features @ coefficients)
@@ -64,8 +72,13 @@ def fit_logistic(
                 bread,
                 _sandwich(features, seen * (outcomes - chances), clusters, bread),
             )
-        coefficients = coefficients + bread @ gradient
-        if not np.isfinite(coefficients).all() or np.abs(features @ coefficients).max() > _BEYOND:
+        step = bread @ gradient
+        if is_proper:  # a whole step may leap over the top; a small enough part of it never does
+            while posterior(coefficients + step) < posterior(coefficients) - _ROUNDING:
+                step = step / 2
+        coefficients = coefficients + step
+        is_far = np.abs(features @ coefficients).max() > _BEYOND
+        if not np.isfinite(coefficients).all() or (is_far and not is_proper):
             return None
     return None
 

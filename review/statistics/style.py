@@ -11,7 +11,7 @@ STYLES = ("length", "headings", "lists", "bold")
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 _COUNTED = (
     re.compile(r"^ {0,3}#{1,6}\s", re.MULTILINE),
-    re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s", re.MULTILINE),
+    re.compile(r"^[ \t]*(?:[-*+]|\d{1,3}[.)])\s", re.MULTILINE),
     re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__"),
 )
 

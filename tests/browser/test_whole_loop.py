@@ -146,7 +146,7 @@ def _read_result_and_export(page: Page, kept: list[tuple[int, str]]) -> None:
     expect(page.locator("#result [data-ratings]")).to_have_attribute("data-ratings", str(len(kept)))
     expect(page.locator("#result")).to_contain_text("Wilson interval")
     page.get_by_label("Export as").click()
-    page.get_by_role("option", name="JSON lines").click()
+    page.get_by_role("option", name="JSON lines", exact=True).click()
     page.locator("#export").click()
     with page.expect_download() as download:
         page.locator("#exported a").first.click()

@@ -32,7 +32,9 @@ def test_scripts_are_modules_that_a_browser_may_keep_for_ever(shared: Server) ->
         "run_panel.js",
         "judge.js",
         "charts.js",
+        "judging.js",
         "board.js",
+        "arena.js",
     ]
     for path in found:
         status, script, headers = visitor.ask(path)
@@ -59,7 +61,7 @@ def test_a_reviewer_gets_the_scripts_below_their_own_page_alone(shared_guarded: 
     stranger, juma = Visitor(shared_guarded), Visitor(shared_guarded)
     assert juma.sign_in("juma", "other") == 200
     found = addresses(juma, "/judge")
-    assert [Path(path).name for path in found] == ["page.js", "judge.js"]
+    assert [Path(path).name for path in found] == ["page.js", "judge.js", "arena.js"]
     for path in found:
         assert juma.ask(path)[0] == 200
         assert stranger.ask(path)[0] == 401

@@ -10,12 +10,15 @@ import gradio as gr
 import pytest
 
 from review.domain.rating import make_rating
+from review.judges.by_category import CategoryScore
 from review.judging.judge import Judge
 from tests.conftest import POCKET
 from tests.endpoints import answering
 from tests.reviews import write_review
 from tests.tabs.conftest import HOSTILE, Open, Opened, upload, wait_until
 from tests.unit.test_annotations import annotations
+from tests.unit.test_judges import report_with
+from ui.markup import fill_template
 from ui.results.tab import build_results_tab
 from ui.services import Services
 
@@ -143,6 +146,27 @@ def test_what_keeps_a_judge_from_judging_is_said(services: Services, page: Opene
     assert "no question" not in page.trigger("show_judges", None)[0]
 
 
+def test_a_score_that_is_missing_in_a_category_hides_nothing() -> None:
+    scores = tuple(
+        CategoryScore(contender=name, category=category, answers=2, mean=7.0, low=None, high=None)
+        for category, name in (("", "a"), ("", "b"), ("Math", "a"), ("math", "b"))
+    )
+    report = report_with(protocol="mt-bench", scores=scores)
+    markup = fill_template(
+        "judges", reports=[report], graded={}, is_possible=True, most_of=lambda _: 10,
+        kin_sentence=lambda _: "",
+    )  # fmt: skip
+    assert (
+        "<th>Math</th>" in markup and "<th>math</th>" in markup and markup.count("<td>–</td>") == 2
+    )
+
+
+def test_a_judge_whose_process_cannot_start_says_so(services: Services, page: Opened) -> None:
+    services.workspace.judges.write_text("a file where the folder should be")
+    page.trigger("start_judging", "r", "pocket", "alpaca", 1, "", WORDS)
+    assert "could not be started" in rested(page)[0]["words"]
+
+
 def test_an_address_lists_what_it_serves(page: Opened) -> None:
     with answering() as (address, _):
         offered = page.trigger("list_judges", address)
@@ -169,5 +193,9 @@ def test_annotations_are_brought_in_on_the_page(
     assert chosen.value == "annotations-1" and "40 graded verdicts by gpt" in said
     markup = page.trigger("show_judges", "annotations-1")[0]
     assert "gpt, graded verdicts of a file" in markup and "at equal lengths" in markup
+    number = services.reviews.database.query("SELECT id FROM judges")[0]["id"]
+    change = page.server_function("judging-now", "change_judge")
+    asked = {"review": "annotations-1", "what": "forget", "judge": number}
+    assert change(asked) == {"done": "forget"}
     again, _ = page.trigger("import_ratings", "annotations-1", upload(services, file))
     assert again.value == "annotations-1"

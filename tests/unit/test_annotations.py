@@ -11,7 +11,7 @@ import pytest
 from core.errors import DataError, ReviewError
 from core.storage.workspace import Workspace
 from review.cli.main import main
-from review.judges.annotations import holds_annotations, import_annotations
+from review.judges.annotations import holds_annotations, holds_pairs_of, import_annotations
 from review.judges.store import JudgeStore
 from review.statistics.alpaca_length_control import Difficulties, length_controlled_win_rate
 from review.store.reviews import ReviewStore
@@ -263,3 +263,23 @@ def test_annotations_go_out_as_they_came_in(
         assert said in capsys.readouterr().err
     assert main(["export", *where, "--as", "csv", "--out", str(out)]) == 0
     assert "gpt" not in out.read_text()  # no judgement among people's ratings
+
+
+def test_a_file_without_any_preference_makes_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [row | {"preference": None} for row in annotations(4)]
+    with pytest.raises(DataError, match="holds no preference"):
+        import_annotations(workspace, "r", written(tmp_path, rows))
+    assert ReviewStore(workspace).all() == []
+
+
+def test_a_file_that_is_brought_in_again_stands_for_itself_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = annotations(8)
+    import_annotations(workspace, "r", written(tmp_path, rows))
+    fewer = [row | {"preference": 2.0} for row in rows[:4]]
+    found = import_annotations(workspace, "r", written(tmp_path, fewer))
+    assert (found.judged, found.win_rate) == (4, 1.0)
+    assert holds_pairs_of(ReviewStore(workspace), "r", written(tmp_path, rows))
+    same = [{**rows[0], "output_2": rows[0]["output_1"]}, *rows[1:]]
+    assert holds_pairs_of(ReviewStore(workspace), "r", written(tmp_path, same))

@@ -1,5 +1,6 @@
 """The arena: who meets, at what pace they are seen, what is counted, and FastChat's files."""
 
+import gzip
 import json
 import random
 import time
@@ -142,6 +143,8 @@ def test_a_table_of_battles_counts_rows_that_are_alike(store: ArenaStore, tmp_pa
         ([battle(0, model_b=NAMES[0])], "the same"),
         ([3], "is no object"), ("[{", "cannot be read"), ("", "holds no battle"),
         ([battle(0, conversation_a="text")], "conversation_a is no list"),
+        ([battle(0, winner=["model_a"])], "is none of model_a"),
+        ([battle(0, judge="\ud800")], "half a character"),
     ],
 )  # fmt: skip
 def test_a_broken_file_leaves_nothing(
@@ -150,6 +153,30 @@ def test_a_broken_file_leaves_nothing(
     with pytest.raises(DataError, match=said):
         import_battles(store, written(tmp_path, rows))
     assert store.judged() == []
+
+
+def test_lines_inside_texts_and_packed_tables_are_read(store: ArenaStore, tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c\u0085d"}]
+    lines = json.dumps(battle(0, conversation_a=said), ensure_ascii=False)
+    assert import_battles(store, written(tmp_path, lines, "lines.jsonl")) == 1
+    again = written(tmp_path, export_battles(store.judged()), "out.jsonl")
+    assert import_battles(store, again) == 0
+    packed = tmp_path / "battles.csv.gz"
+    packed.write_bytes(gzip.compress(b"model_a,model_b,winner\nx,y,model_a\n"))
+    assert import_battles(store, packed) == 1
+
+
+def test_models_that_are_worlds_apart_are_ranked_and_drawn() -> None:
+    names = [f"m{n}" for n in range(8)]
+    pairs = [(a, b) for n, a in enumerate(names) for b in names[n + 1 :]]
+    bouts = [Bout(a, b, 1.0, n) for n, (a, b) in enumerate(pairs * 15)]
+    assert [one.name for one in rank(names, bouts).standings] == names
+    tallies = dict.fromkeys(pairs, (20.0, 20))
+    assert set(draw_models(names, tallies, random.Random(0))) <= set(names)
+
+
+def test_many_empty_lines_are_counted_at_once() -> None:
+    assert style_of(["\n" * 100_000])[1:] == (0, 0, 0)
 
 
 def test_style_is_counted_outside_code_and_taken_out_of_strengths() -> None:
@@ -257,6 +284,44 @@ def test_a_reply_that_names_a_model_is_told_and_not_counted(battles: ArenaBattle
         done(battles, key)
         assert battles.vote(key, "Amina", "a").leak == "SmolLM2"
     assert leaderboard(battles.store.judged()).battles == 0
+
+
+def test_a_model_behind_an_address_that_says_its_own_name_is_found(battles: ArenaBattles) -> None:
+    with answering(body=says("I am my-tune-3.")) as (one, _):
+        battles.store.set_settings(settings(f"{one}#my-tune-3", f"{one}#b"))
+        key = battles.begin("Amina", "Who are you?")
+        done(battles, key)
+        battles.store.set_settings(settings("pocket", "other"))  # its owner has others meet now
+        assert battles.vote(key, "Amina", "a").leak == "my-tune-3"
+
+
+def test_a_verdict_is_on_what_was_seen(workspace: Workspace) -> None:
+    slow = ArenaBattles(workspace, ModelCache(workspace), clock=lambda: 0.0)  # time stands still
+    with answering(body=says("short")) as (one, _), answering(body=says("x" * 900)) as (other, _):
+        slow.store.set_settings(settings(f"{one}#a", f"{other}#b"))
+        key = slow.begin("Amina", "Hello")
+        until = time.monotonic() + 30
+        while not slow.look(key, "Amina").rounds[0].a and time.monotonic() < until:
+            time.sleep(0.02)
+        slow.vote(key, "Amina", "tie")
+    [kept] = slow.store.judged()
+    [turn] = kept.turns
+    assert max(len(turn["response_a"]), len(turn["response_b"])) < 900
+    time.sleep(0.3)  # in which an answer that comes late might be written
+    assert slow.store.judged()[0].turns[0] == turn
+
+
+def test_a_model_that_fails_is_left_out_for_a_while(battles: ArenaBattles) -> None:
+    with answering(body=says("yes")) as (one, _), answering(404, {"error": "none"}) as (other, _):
+        broken = f"{other}#broken"
+        battles.store.set_settings(settings(f"{one}#a", f"{one}#b", broken))
+        fought = 0
+        for _ in range(12):
+            key = battles.begin("Amina", "Hello")
+            if not done(battles, key).failure:
+                battles.vote(key, "Amina", "tie")
+                fought += 1
+        assert fought >= 11  # it fails once at most
 
 
 def test_a_battle_that_cannot_be_fought_is_off_and_forgotten(battles: ArenaBattles) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import ReviewError
 from review.domain.rating import make_rating
-from review.exchange.export import FORMATS, export_review
+from review.exchange.export import export_review
+from review.exchange.formats import EXPORT_FORMATS
 from review.judging.judge import Judge
 from review.store.reviews import ReviewStore
 
@@ -68,4 +69,5 @@ def test_training_rows_follow_the_verdicts(store: ReviewStore) -> None:
     assert len(exported(store, "jsonl")) == 4
     with pytest.raises(ReviewError, match="no format 'xml'"):
         export_review(store, "r", "xml")
-    assert FORMATS == ("csv", "jsonl", "sft", "dpo", "kto")
+    of_people = [name for name, one in EXPORT_FORMATS.items() if one.is_of_people]
+    assert of_people == ["csv", "jsonl", "sft", "dpo", "kto"]

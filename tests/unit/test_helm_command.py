@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import main
+from core.evaluation.settings import EvaluationSettings
 from core.evaluation.store import EvaluationStore
 from core.storage.workspace import Workspace
 from tests.benchmark_data import write_mmlu
@@ -119,5 +120,8 @@ def test_what_keeps_helm_from_running_is_said(
     )
     assert not list(workspace.folder.rglob("credentials.conf"))
     assert EvaluationStore(workspace).all() == []
+    EvaluationStore(workspace).create("mine", ["pocket"], ["boolq"], EvaluationSettings())
+    assert run(workspace, environment, "pocket", "--entries", "boolq", "--name", "mine") == 2
+    assert "There is an evaluation 'mine' already" in capsys.readouterr().err
     assert run(workspace, tmp_path / "nowhere", "pocket", "--entries", "boolq") == 2
     assert "HELM is not installed in" in capsys.readouterr().err

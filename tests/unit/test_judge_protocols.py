@@ -92,3 +92,9 @@ def test_hostile_verdicts_are_read_at_once_and_strictly() -> None:
     assert read_score("SCORE" + " " * 200_000 + "x") is None
     assert read_score("SCORE: -5") is None
     assert read_level("1" + " " * 200_000 + "9") is None
+
+
+def test_criteria_are_of_a_rubric_alone() -> None:
+    """Another box of the form makes no other judge, whose questions would be paid for anew."""
+    assert find_protocol("pairwise", "", ["is mine"]).digest == find_protocol("pairwise").digest
+    assert find_protocol("rubric", "", ["is mine"]).digest != find_protocol("rubric").digest

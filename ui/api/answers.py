@@ -1,5 +1,6 @@
 """What a request is answered: choices, probabilities and counts in OpenAI's shapes."""
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,7 @@ def _likeliest(
 
     def mean(place: int, reply: Generated) -> float:
         found = _explained(model, prompts[place], reply.ids, 1)
-        return sum(one.log_probability for one in found) / len(found) if found else 0.0
+        return sum(one.log_probability for one in found) / len(found) if found else -math.inf
 
     kept: list[tuple[int, Generated]] = []
     for place in range(len(prompts)):

@@ -33,11 +33,10 @@ export function mount(component) {
 
 class Battle {
   /** @param {Component} component */
-  constructor({ element, props, server, watch, trigger }) {
+  constructor({ element, props, server, trigger }) {
     this.element = element;
     this.props = props;
     this.server = server;
-    this.watch = watch;
     this.trigger = trigger;
     this.section = find(element, "section");
     this.key = ""; // of the battle that is fought; none before the first prompt, after the verdict
@@ -63,14 +62,16 @@ class Battle {
     for (const button of all(element, "[data-verdict]"))
       button.addEventListener("click", () => this.vote(button.dataset.verdict ?? ""));
     element.addEventListener("keydown", (event) => this.press(event));
-    this.watch("value", () => this.showForm());
     this.showForm();
   }
 
   /** @param {KeyboardEvent} event */
   press(event) {
-    const isTyped = /** @type {HTMLElement} */ (event.target).matches("textarea, input");
-    if (isTyped || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const target = /** @type {HTMLElement} */ (event.target);
+    const isTyped = target.matches("textarea, input");
+    const isScrolled = event.key.startsWith("Arrow") && target.matches(".text");
+    if (isTyped || isScrolled || event.ctrlKey || event.metaKey || event.altKey || event.repeat)
+      return;
     const isOpen = !part(this.element, "verdicts").hidden;
     if (isOpen && KEYS[event.key]) this.vote(KEYS[event.key]);
     else if (event.key.toLowerCase() === "n" && !part(this.element, "anew").hidden) this.anew();
@@ -80,17 +81,17 @@ class Battle {
 
   async ask() {
     const box = field(this.element, "prompt");
-    const who = readJson(this.props.value) ?? {};
     if (this.isAsking || this.isWriting) return;
-    if (!this.key) this.person = who.person ?? "";
-    if (!this.person && !who.signed_in) return this.tell("Write your name above first.");
+    if (!this.key) this.person = nameOnPage();
+    if (!this.person && !readJson(this.props.value)?.signed_in)
+      return this.tell("Write your name above first.");
     const asked = { key: this.key, person: this.person, prompt: box.value };
     this.isAsking = true;
     if (!this.key) part(this.element, "rounds").replaceChildren();
     const what = this.key ? "go_on" : "begin_battle";
     const answer = await this.server[what](asked).catch(() => null);
     this.isAsking = false;
-    if (!answer || answer.error) return this.tell(answer?.error ?? SILENT);
+    if (!answer || answer.error) return this.refuse(answer?.error);
     this.key = answer.key ?? this.key;
     box.value = "";
     this.isWriting = true;
@@ -136,7 +137,7 @@ class Battle {
     this.isVoting = true;
     const told = await this.server.vote({ key, person, verdict }).catch(() => null);
     this.isVoting = false;
-    if (!told || told.error) return this.tell(told?.error ?? SILENT);
+    if (!told || told.error) return this.refuse(told?.error);
     for (const side of /** @type {const} */ (["a", "b"]))
       for (const heading of all(this.element, `[data-side=${side}] h3`))
         heading.textContent = `${side.toUpperCase()}: ${told[side]}`;
@@ -145,6 +146,18 @@ class Battle {
       : "";
     this.end(`A was ${told.a}, B was ${told.b}.${leak}`);
     this.trigger("voted");
+  }
+
+  /**
+   * Say why something was refused; a battle that is gone is found out by looking.
+   * @param {string | undefined} words
+   */
+  async refuse(words) {
+    this.tell(words ?? SILENT);
+    const { key, person } = this;
+    if (!key || !words) return;
+    const shown = await this.server.read_battle({ key, person }).catch(() => null);
+    if (shown?.error && key === this.key) this.end(shown.error);
   }
 
   /** @param {string} words */
@@ -168,7 +181,7 @@ class Battle {
   showForm() {
     const isFought = !!this.key;
     part(this.element, "asks").textContent = isFought ? "Ask both once more" : "Ask two models";
-    part(this.element, "anew").hidden = isFought || !part(this.element, "rounds").children.length;
+    part(this.element, "anew").hidden = !part(this.element, "rounds").children.length;
     /** @type {HTMLButtonElement} */ (part(this.element, "send")).disabled = this.isWriting;
   }
 
@@ -177,6 +190,12 @@ class Battle {
     const notice = part(this.element, "notice");
     if (notice.textContent !== words) notice.textContent = words;
   }
+}
+
+/** Who battles, as the field beside says, read when it is needed: nobody waits for it. */
+function nameOnPage() {
+  const box = document.querySelector("#arena-person :is(input, textarea)");
+  return /** @type {HTMLInputElement | null} */ (box)?.value.trim() ?? "";
 }
 
 function drawRound() {

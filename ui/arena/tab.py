@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 
 from core.errors import ReviewError
+from core.evaluation.choices import is_endpoint
+from core.generation.openai_endpoint import find_endpoint
 from core.storage.atomic_write import write_file
 from review.arena.exchange import export_battles, import_battles
 from review.arena.leaderboard import leaderboard
@@ -27,7 +29,6 @@ class _Parts:
     temperature: gr.Number
     longest: gr.Number
     shared: gr.Checkbox
-    person: gr.Textbox
     battle: gr.HTML
     without_style: gr.Checkbox
     board: gr.HTML
@@ -53,9 +54,6 @@ def build_arena_tab(services: Services, tab: gr.Tab | None = None) -> None:
         [parts.models.change, parts.temperature.input, parts.longest.input, parts.shared.input],
         handlers.choose, pool, None, api_name="choose_models", **FOLLOWING,
     )  # fmt: skip
-    parts.person.change(
-        handlers.name, parts.person, parts.battle, api_name="name_battler", **FOLLOWING
-    )
     follow(
         opened, [parts.without_style.input], handlers.show, parts.without_style, parts.board,
         api_name="show_leaderboard", **FOLLOWING,
@@ -75,7 +73,7 @@ def lay_out_battle(services: Services, *, is_shared: bool = False) -> gr.HTML:
     reviewers by whoever signed in, where the owner lets them.
     """
     return gr.HTML(
-        json.dumps({"person": "", "signed_in": is_shared}),
+        json.dumps({"signed_in": is_shared}),
         **static_files(Path(__file__).parent, "arena", "voted"),
         server_functions=arena_functions(services, is_shared=is_shared),
         apply_default_css=False,
@@ -97,7 +95,7 @@ def _lay_out(services: Services) -> _Parts:
             allow_custom_value=True, info="Two or more; http://HOST:PORT/v1#MODEL will do, too.",
             elem_id="arena-models", scale=2,
         )  # fmt: skip
-        person = gr.Textbox(
+        gr.Textbox(  # which arena.js reads
             label="Your name", info="so that your verdicts are yours", elem_id="arena-person"
         )
     with gr.Accordion("How they answer", open=False, elem_id="arena-settings"), gr.Row():
@@ -124,7 +122,7 @@ def _lay_out(services: Services) -> _Parts:
     told = gr.HTML(elem_id="battles-imported")
     file = gr.File(label="Exported file", interactive=False, visible=False, elem_id="battles-file")
     return _Parts(
-        models, temperature, longest, shared, person, battle, without_style, board, export,
+        models, temperature, longest, shared, battle, without_style, board, export,
         brought, told, file,
     )  # fmt: skip
 
@@ -157,18 +155,22 @@ class _Handlers:
         longest: float | None,
         shared: bool,  # noqa: FBT001
     ) -> None:
-        """Keep what battles are drawn from."""
+        """Keep what battles are drawn from. Raises ModelError for a name that is no model's."""
+        for name in models or ():
+            if is_endpoint(name):
+                find_endpoint(name)
+            else:
+                self.services.model_cache.find(name)
         settings = self.store.settings()
+        known = settings.sampling
         sampling = replace(
-            settings.sampling, temperature=float(temperature or 0), max_new_tokens=int(longest or 1)
+            known,
+            temperature=known.temperature if temperature is None else float(temperature),
+            max_new_tokens=int(longest) if longest else known.max_new_tokens,
         )
         self.store.set_settings(
             replace(settings, models=tuple(models or ()), sampling=sampling, shared=bool(shared))
         )
-
-    def name(self, person: str | None) -> str:
-        """Tell the battle who fights."""
-        return json.dumps({"person": (person or "").strip(), "signed_in": False})
 
     @shows_user_errors
     def show(self, without_style: bool) -> str:  # noqa: FBT001

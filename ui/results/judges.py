@@ -17,7 +17,7 @@ from review.judges.annotations import graded_results
 from review.judges.background import JudgingState, JudgingTask
 from review.judges.protocols import CRITERIA, PROTOCOLS, find_protocol
 from review.judges.run import plan_judging
-from review.judges.store import JudgeStore
+from review.judges.store import JudgeStore, stored_protocol
 from review.judges.text import kin_sentence
 from ui.error_messages import answers_errors, shows_user_errors, text, whole_number
 from ui.gradio_events import FOLLOWING, QUIET, follow, static_files
@@ -145,7 +145,7 @@ class _Handlers:
         """Show a review's judges, and watch those that are at work."""
         reviews = self.services.reviews
         options: dict[str, Any] = {
-            "most_of": lambda protocol: find_protocol(protocol).most,
+            "most_of": lambda protocol: find_protocol(protocol).scale[-1],
             "kin_sentence": kin_sentence,
         }
         if not name or reviews.find(name)["response_mode"] != "pairs":
@@ -231,10 +231,7 @@ def _judging_functions(services: Services) -> list[Callable[[dict[str, Any]], An
         store = JudgeStore(services.reviews)
         number = whole_number(question, "judge")
         judge = store.find(services.reviews.find(review)["id"], number)
-        protocol = find_protocol(
-            judge["protocol"], judge["template"], json.loads(judge["criteria"])
-        )
-        task = JudgingTask(review=review, model=judge["model"], protocol=protocol)
+        task = JudgingTask(review=review, model=judge["model"], protocol=stored_protocol(judge))
         if what == "rest":
             jobs.start(task)
         elif what == "forget":
