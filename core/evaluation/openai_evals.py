@@ -183,14 +183,26 @@ def _json(said: str, ideal: Sequence[str], _: bool) -> tuple[float, float]:  # n
         value = json.loads(said)
     except ValueError:
         return 0.0, 0.0
-    return float(any(_is_same_json(one, value) for one in ideal)), 0.0
+    return float(any(_is_same_json(json.loads(one), value) for one in ideal if _is_json(one))), 0.0
 
 
-def _is_same_json(text: str, value: object) -> bool:
+def _is_json(text: str) -> bool:
     try:
-        return bool(json.loads(text) == value)
+        json.loads(text)
     except ValueError:
         return False
+    return True
+
+
+def _is_same_json(one: object, other: object) -> bool:
+    """Compare two values part by part as theirs do: null is never right, a missing key like null."""
+    if one is None or other is None:
+        return False
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_is_same_json(one.get(key), other.get(key)) for key in {*one, *other})
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same_json, one, other))
+    return one == other
 
 
 _CHECKS: dict[str, Callable[[str, Sequence[str], bool], tuple[float, float]]] = {

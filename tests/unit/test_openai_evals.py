@@ -77,6 +77,23 @@ def test_basic_evals_check_as_theirs_do(tmp_path: Path, kind: str, answer: str, 
     assert score(folder, answer)["accuracy"] == right
 
 
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ('{"a": [1, {"b": "x"}]}', 1), ('{"a": [1.0, {"b": "x"}]}', 1), ('{"a": [1]}', 0),
+        ('{"a": [1, {"b": "x"}], "c": null}', 0), ("null", 0), ('{"a": [1, {"b": null}]}', 0),
+    ],
+)  # fmt: skip
+def test_json_is_compared_part_by_part_and_null_is_never_right(
+    tmp_path: Path, answer: str, right: int
+) -> None:
+    folder = registry(
+        tmp_path, REGISTRY.format(kind="json_match:JsonMatch", more="x: 0"),
+        {"input": "?", "ideal": ['{"a": [1, {"b": "x"}]}', "null"]},
+    )  # fmt: skip
+    assert score(folder, answer)["accuracy"] == right
+
+
 def test_includes_may_ignore_case_and_fuzzy_match_counts_words(tmp_path: Path) -> None:
     folder = registry(tmp_path, REGISTRY.format(kind="includes:Includes", more="ignore_case: true"))
     assert score(folder, "It is TWO")["accuracy"] == 1
