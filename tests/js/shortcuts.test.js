@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { intentOfButton, intentOfKey, isPlain } from "../../ui/review/judge/shortcuts.js";
+import { intentOfButton, intentOfKey } from "../../ui/review/judge/shortcuts.js";
+import { isPlain } from "../../ui/static/lib/verdict_keys.js";
 
 const vote = (verdict, stars = null) => ({ act: "vote", verdict, stars });
 

@@ -3,22 +3,12 @@
 // names. Until the verdict the page knows no name.
 
 import { all, field, find, make, makeForText, part, readJson } from "../static/lib/dom.js";
+import { isPlain, PAIR_KEYS } from "../static/lib/verdict_keys.js";
 
 /** @import { Component } from "../static/lib/dom.js" */
 
 const EVERY_MS = 150;
 const SILENT = "Fuata does not answer. Is it still running?";
-/** @type {Record<string, string>} */
-const KEYS = {
-  1: "a",
-  2: "b",
-  3: "tie",
-  4: "both_bad",
-  ArrowLeft: "a",
-  ArrowRight: "b",
-  ArrowUp: "tie",
-  ArrowDown: "both_bad",
-};
 
 /** @typedef {{ prompt: string, a: string, b: string }} Round */
 /** @typedef {{ rounds: Round[], is_done: boolean, failure: string }} Shown */
@@ -70,11 +60,11 @@ class Battle {
     const target = /** @type {HTMLElement} */ (event.target);
     const isTyped = target.matches("textarea, input");
     const isScrolled = event.key.startsWith("Arrow") && target.matches(".text");
-    if (isTyped || isScrolled || event.ctrlKey || event.metaKey || event.altKey || event.repeat)
-      return;
+    if (isTyped || isScrolled || !isPlain(event)) return;
+    const key = event.key.toLowerCase();
     const isOpen = !part(this.element, "verdicts").hidden;
-    if (isOpen && KEYS[event.key]) this.vote(KEYS[event.key]);
-    else if (event.key.toLowerCase() === "n" && !part(this.element, "anew").hidden) this.anew();
+    if (isOpen && PAIR_KEYS[key]) this.vote(PAIR_KEYS[key]);
+    else if (key === "n" && !part(this.element, "anew").hidden) this.anew();
     else return;
     event.preventDefault();
   }

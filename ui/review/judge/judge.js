@@ -4,10 +4,11 @@
 // next pairs are here already, so moving on is instant.
 
 import { dialog, field, find, isShown, part, readJson } from "../../static/lib/dom.js";
+import { isPlain } from "../../static/lib/verdict_keys.js";
 import { addStarVerdicts, drawChanges, drawViews, scrollTogether } from "./draw.js";
 import { drawHistory } from "./history.js";
 import { keep, kept, remember, remembered } from "./memory.js";
-import { intentOfButton, intentOfKey, isPlain } from "./shortcuts.js";
+import { intentOfButton, intentOfKey } from "./shortcuts.js";
 import { initialState, knownIds, missing, ratingToSend, reduce, unseenSide } from "./state.js";
 
 /** @import { Component } from "../../static/lib/dom.js" */

@@ -1,6 +1,8 @@
 // @ts-check
 // What a key or a button of the judging screen asks for. Pure.
 
+import { PAIR_KEYS } from "../../static/lib/verdict_keys.js";
+
 /** @import { Mark, ViewName } from "./types.js" */
 
 /**
@@ -14,16 +16,7 @@
 // What the keys of verdicts mean depends on what is judged.
 /** @type {Record<string, Record<string, string | number>>} */
 const VERDICTS = {
-  pairs: {
-    1: "a",
-    2: "b",
-    3: "tie",
-    4: "both_bad",
-    arrowleft: "a",
-    arrowright: "b",
-    arrowup: "tie",
-    arrowdown: "both_bad",
-  },
+  pairs: PAIR_KEYS,
   pass: { 1: "pass", 2: "fail", arrowup: "pass", arrowdown: "fail" },
   stars: { 1: 1, 2: 2, 3: 3, 4: 4, 5: 5 },
 };
@@ -52,13 +45,6 @@ const ACTIONS = {
   help: { act: "help" },
   results: { act: "results" },
 };
-
-/**
- * Whether a key is pressed for itself: not held down, not with others, not part of a character.
- * @param {Pick<KeyboardEvent, "ctrlKey" | "metaKey" | "altKey" | "repeat" | "isComposing">} event
- */
-export const isPlain = (event) =>
-  !(event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing);
 
 /**
  * @param {string} pressed
