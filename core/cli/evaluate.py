@@ -42,7 +42,7 @@ def evaluate(chosen: argparse.Namespace) -> int:
             check_writable(chosen.out)  # before models have answered for an hour
     if chosen.brought is not None:
         name = import_results(store, chosen.brought.expanduser(), chosen.name)
-        return print_results(chosen, store, name)
+        return _hand_over(chosen, store, name)
     name = _evaluation(chosen, workspace, store)
     _stay_offline(store.settings(name))
     from core.evaluation.run import run_evaluation
@@ -51,21 +51,26 @@ def evaluate(chosen: argparse.Namespace) -> int:
     results = store.results(name)
     if results and all(one["message"] for one in results):
         raise EvaluationError(f"None of the tasks could be run. {results[0]['message']}")
-    return print_results(chosen, store, name)
+    return _hand_over(chosen, store, name)
 
 
-def print_results(chosen: argparse.Namespace, store: EvaluationStore, name: str) -> int:
-    """Print an evaluation's results, and write them where that is asked for."""
-    results = store.results(name)
-    if getattr(chosen, "out", None) is not None:
+def _hand_over(chosen: argparse.Namespace, store: EvaluationStore, name: str) -> int:
+    """Write an evaluation's results where that is asked for, and print them."""
+    if chosen.out is not None:
         is_table = chosen.out.suffix.lower() == ".csv"
         content = results_csv(store, name).encode() if is_table else lm_eval_archive(store, name)
         with told_by_path(chosen.out):
             write_file(chosen.out, content)
+    return print_results(store, name, as_json=chosen.json)
+
+
+def print_results(store: EvaluationStore, name: str, *, as_json: bool) -> int:
+    """Print an evaluation's results."""
+    results = store.results(name)
     show(
         {"evaluation": name, "results": _by_model(results), "failed": _failed(results)},
         _as_text(results),
-        as_json=chosen.json,
+        as_json=as_json,
     )
     return 0
 

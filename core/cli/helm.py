@@ -28,7 +28,7 @@ def helm(chosen: argparse.Namespace) -> int:
     # what is raised takes HELM along, and the file with the key
     signal.signal(signal.SIGTERM, _end)
     folder = run_helm(workspace, environment, endpoint, chosen.entries, chosen.limit, chosen.data)
-    return print_results(chosen, store, import_results(store, folder, chosen.name))
+    return print_results(store, import_results(store, folder, chosen.name), as_json=chosen.json)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
