@@ -26,7 +26,7 @@ class EvaluationJobs(WorkQueue):
     """The evaluations of one workspace."""
 
     kind, error = "evaluation", EvaluationError
-    look_s = 2.0  # how often it is looked whether a run has finished
+    idle_s = 2.0  # how often it is looked whether a run has finished
 
     def __init__(self, workspace: Workspace) -> None:
         """Mark what an earlier process left half done, and start the thread that waits for work."""

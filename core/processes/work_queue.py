@@ -18,7 +18,8 @@ class WorkQueue(ABC):
 
     kind = "piece of work"  # what one is called to a user
     error: type[UserError] = UserError
-    look_s = 0.5  # how often it is looked whether the next may begin, or whether there is more
+    look_s = 0.5  # how often it is looked whether the next may begin
+    idle_s: float | None = None  # how often there may be more that nobody submitted; None: never
 
     def __init__(self) -> None:
         """Wait for ``begin``: who derives from it may have something to do before."""
@@ -98,7 +99,7 @@ class WorkQueue(ABC):
     def _next(self) -> str | None:
         with self._changed:
             while not self._closed and not (self._waiting and self.may_begin(self._waiting[0])):
-                self._changed.wait(self.look_s)
+                self._changed.wait(self.look_s if self._waiting else self.idle_s)
                 self._waiting += self.find_more()
             if self._closed:
                 return None

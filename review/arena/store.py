@@ -146,10 +146,11 @@ class ArenaStore:
                 f"There is no verdict '{verdict[:20]}': say {', '.join(ARENA_VERDICTS)}."
             )
         with self._database.transaction() as tables:
-            if self.find(key)["verdict"]:
+            known = self.find(key)
+            if known["verdict"]:
                 raise ReviewError("This battle is judged already: begin a new one.")
             tables.table("arena_battles").update(
-                self.find(key)["id"], {"verdict": verdict, "leak": leak, "voted_at": now()}
+                known["id"], {"verdict": verdict, "leak": leak, "voted_at": now()}
             )
         return self.find(key)
 
