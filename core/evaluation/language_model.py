@@ -17,8 +17,7 @@ from core.evaluation.answers import AnswerStore
 from core.evaluation.asked_model import Answered, AskedModel, Pace
 from core.evaluation.text_encoder import TextEncoder
 from core.generation.chat_model import ChatModel
-from core.generation.decode import answer_ids
-from core.generation.rows import Generated
+from core.generation.decode import answer_rows, rows_of
 from core.generation.sampling import Sampling
 from core.scoring.score import Request, rolling_requests, score_all
 
@@ -71,14 +70,11 @@ class FuataLM(AskedModel):
         sampling = replace(sampling, stop=tuple(text for text in stops if text))
         room = self.max_length - longest
         ids = [list(self.text.encode(prompt)[-room:]) for prompt in prompts]
-        answers = [Generated() for _ in prompts]
-        limits = self.chat_model.limits(sampling)
-        stop = self.pace.should_stop
-        for number in answer_ids(
-            self.chat_model.model, ids, answers, sampling, limits, stop, seeds
-        ):
+        model, limits = self.chat_model.model, self.chat_model.limits(sampling)
+        rows = rows_of(model, ids, sampling, limits, seeds)
+        for number in answer_rows(model, rows, self.pace.should_stop):
             text = postprocess_generated_text(
-                self.text.decode(answers[number].ids), stops, think_end_token=None
+                self.text.decode(rows[number].answer.ids), stops, think_end_token=None
             )
             yield number, [text]
 

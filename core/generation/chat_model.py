@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from core.generation.rows import Generated, Limits
+    from core.generation.shared_batch import SharedBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Response:
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A model, the way it is asked, and the lock that lets one person at a time use it."""
+    """A model, the way it is asked, and the lock under which each step is computed."""
 
     source: ModelSource
     model: "PreTrainedModel"
@@ -44,6 +45,13 @@ class ChatModel:
         """Every id that ends an answer: the style's and the checkpoint's own."""
         own = token_ids(getattr(self.model.generation_config, "eos_token_id", None))
         return frozenset([*own, *token_ids(self.encoder.end_id)])
+
+    @cached_property
+    def _shared_batch(self) -> "SharedBatch":
+        """What answers those who chat and programs that ask, together."""
+        from core.generation.shared_batch import SharedBatch
+
+        return SharedBatch(self.model, self.lock)
 
     @cached_property
     def context(self) -> int:
@@ -102,16 +110,18 @@ class ChatModel:
         """Yield the continuation of a prompt's ids so far, longer each time, until it ends;
         ``answer`` is filled on the way, and tells at last why it ended.
         """
-        from core.generation.decode import stream_ids
+        from core.generation.decode import rows_of
 
-        ids: list[int] = []
-        tokens = stream_ids(self.model, prompt, sampling, self.limits(sampling), answer)
-        while (token := self._next(tokens)) is not None:
-            ids.append(token)
+        [row] = rows_of(self.model, [prompt], sampling, self.limits(sampling))
+        if answer is not None:
+            row.answer = answer
+        ids = row.answer.ids
+        for _ in self._shared_batch.answer([row]):
             text = self.cut_at_stop(self.encoder.tokenizer.decode(ids), sampling)
-            # half a character, and half a stop text, may become whole yet
-            yield _without_half_stop(text, sampling.stop).rstrip("\ufffd")
-        yield self.cut_at_stop(self.encoder.tokenizer.decode(ids), sampling)
+            if not row.has_ended:
+                # half a character, and half a stop text, may become whole yet
+                text = _without_half_stop(text, sampling.stop).rstrip("\ufffd")
+            yield text
 
     def cut_at_stop(self, text: str, sampling: Sampling) -> str:
         """Return a text up to the first of the texts that it stops at."""
@@ -144,25 +154,22 @@ class ChatModel:
         """Yield every prompt's number and response as soon as it is there; those that were stopped
         within come last.
         """
-        from core.generation.decode import answer_ids
-        from core.generation.rows import Generated
+        from core.generation.decode import answer_rows, rows_of
 
         encoded = [self._encode(turns) for turns in prompts]
         texts = [self.encoder.prompt_text(turns) for turns in prompts]
         fitting = [number for number, ids in enumerate(encoded) if len(ids) < self.context]
         for number in sorted({*range(len(prompts))} - {*fitting}):
             yield number, Response(texts[number], "", 0, "prompt_too_long")
-        answers = [Generated() for _ in fitting]
-        done = answer_ids(
-            self.model, [encoded[number] for number in fitting], answers, sampling,
-            self.limits(sampling), should_stop,
-        )  # fmt: skip
+        asked = [encoded[number] for number in fitting]
+        rows = rows_of(self.model, asked, sampling, self.limits(sampling))
+        done = answer_rows(self.model, rows, should_stop)
         left = dict(enumerate(fitting))
         while (place := self._next(done)) is not None:
             number = left.pop(place)
-            yield number, self._response(texts[number], answers[place], sampling)
+            yield number, self._response(texts[number], rows[place].answer, sampling)
         for place, number in left.items():
-            yield number, self._response(texts[number], answers[place], sampling)
+            yield number, self._response(texts[number], rows[place].answer, sampling)
 
     def respond_times(
         self, turns: Sequence[Turn], sampling: Sampling, times: int, should_stop: Callable[[], bool]
@@ -182,17 +189,13 @@ class ChatModel:
         should_stop: Callable[[], bool],
     ) -> "list[Generated]":
         """Continue prompts' ids, all at once; each by the seed that is ``numbers`` further."""
-        from core.generation.decode import answer_ids
-        from core.generation.rows import Generated
+        from core.generation.decode import rows_of
 
-        answers = [Generated() for _ in prompts]
-        done = answer_ids(
-            self.model, prompts, answers, sampling, self.limits(sampling), should_stop,
-            [sampling.seed + number for number in numbers],
-        )  # fmt: skip
-        while self._next(done) is not None:
+        seeds = [sampling.seed + number for number in numbers]
+        rows = rows_of(self.model, prompts, sampling, self.limits(sampling), seeds)
+        for _ in self._shared_batch.answer(rows, should_stop):
             pass
-        return answers
+        return [row.answer for row in rows]
 
     def _response(self, prompt: str, answer: "Generated", sampling: Sampling) -> Response:
         text = self.cut_at_stop(self.encoder.tokenizer.decode(answer.ids), sampling)

@@ -7,9 +7,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from core.generation.continuous_batch import SHORTEST_PREFIX, ContinuousBatch
+from core.generation.continuous_batch import (
+    MOST_ROWS,
+    SHORTEST_PREFIX,
+    ContinuousBatch,
+    draw_tokens,
+)
 from core.generation.rows import Generated, Limits, Row, Step
-from core.generation.sampling import Sampling, sample_next_token
+from core.generation.sampling import Sampling
 from core.models.load import takes_logits_to_keep
 from core.models.masks import why_no_own_mask
 
@@ -19,20 +24,27 @@ if TYPE_CHECKING:
 _way: "WeakKeyDictionary[PreTrainedModel, str]" = WeakKeyDictionary()
 
 
-def stream_ids(
+def rows_of(
     model: "PreTrainedModel",
-    prompt: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     limits: Limits,
-    answer: Generated | None = None,
-) -> Iterator[int]:
-    """Yield the answer's ids one by one; an end token, a stop text, the context's end or the limit
-    ends the stream. ``answer`` is filled on the way.
+    seeds: Sequence[int] | None = None,
+) -> list[Row]:
+    """Return prompts that are to be answered in one way; ``seeds``, one for each, stand in for that
+    of ``sampling``.
     """
-    answer = Generated() if answer is None else answer
-    for _, token in _decode(model, [prompt], [answer], sampling, limits):
-        if token is not None:
-            yield token
+    return [
+        Row(
+            number,
+            prompt,
+            Generated(),
+            replace(sampling, seed=seeds[number]) if seeds else sampling,
+            limits,
+            model.device,
+        )
+        for number, prompt in enumerate(prompts)
+    ]
 
 
 def generate_ids(
@@ -40,40 +52,39 @@ def generate_ids(
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     limits: Limits,
-    should_stop: Callable[[], bool],
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Generated]:
     """Answer all prompts; each answer is the same in whatever company."""
-    answers = [Generated() for _ in prompts]
-    for _ in answer_ids(model, prompts, answers, sampling, limits, should_stop):
+    rows = rows_of(model, prompts, sampling, limits)
+    for _ in answer_rows(model, rows, should_stop):
         pass
-    return answers
+    return [row.answer for row in rows]
 
 
-def answer_ids(  # noqa: PLR0913 - prompts, answers and seeds stand for each other
+def answer_rows(
     model: "PreTrainedModel",
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Generated],
-    sampling: Sampling,
-    limits: Limits,
+    rows: Sequence[Row],
     should_stop: Callable[[], bool],
-    seeds: Sequence[int] | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> Iterator[int]:
-    """Fill ``answers``, one for each prompt, and yield the number of each as it is done; what was
-    stopped within a step is marked and not yielded.
-
-    ``seeds``, one for each prompt, stand in for that of ``sampling``.
+    """Answer prompts, and yield the number of each as it is done; what was stopped within a step is
+    marked and not yielded.
     """
-    done: set[int] = set()
     if not should_stop():
-        for row, token in _decode(model, prompts, answers, sampling, limits, seeds):
+        for row, token in decode(model, rows, most_rows):
             if token is None:
-                done.add(row)
-                yield row
+                yield row.number
             if should_stop():
                 break
-    for row, answer in enumerate(answers):
-        if row not in done and should_stop():
-            answer.finish_reason = "stopped"
+    if should_stop():
+        mark_stopped(rows)
+
+
+def mark_stopped(rows: Sequence[Row]) -> None:
+    """Note of the answers that are not done that they were stopped."""
+    for row in rows:
+        if not row.has_ended:
+            row.answer.finish_reason = "stopped"
 
 
 def reason_for_one_at_a_time(model: "PreTrainedModel") -> str:
@@ -86,41 +97,25 @@ def reason_for_one_at_a_time(model: "PreTrainedModel") -> str:
     return _way[model]
 
 
-def _decode(
-    model: "PreTrainedModel",
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Generated],
-    sampling: Sampling,
-    limits: Limits,
-    seeds: Sequence[int] | None = None,
+def decode(
+    model: "PreTrainedModel", rows: Sequence[Row], most_rows: int = MOST_ROWS
 ) -> Iterator[Step]:
-    rows = (
-        Row(
-            number,
-            list(prompt),
-            answers[number],
-            replace(sampling, seed=seeds[number]) if seeds else sampling,
-            model.device,
-        )
-        for number, prompt in enumerate(prompts)
-    )
+    """Yield every row's tokens as they are drawn, and its end."""
     if reason_for_one_at_a_time(model):
         for row in rows:
-            yield from _answer_alone(model, row, sampling, limits)
+            yield from _answer_alone(model, row)
         return
-    yield from ContinuousBatch(model, sampling, limits, list(rows)).run()
+    yield from ContinuousBatch(model, rows, most_rows).run()
 
 
-def _answer_alone(
-    model: "PreTrainedModel", row: Row, sampling: Sampling, limits: Limits
-) -> Iterator[Step]:
+def _answer_alone(model: "PreTrainedModel", row: Row) -> Iterator[Step]:
     """Answer one prompt with the model's own cache, or anew for every token where it has none."""
     device = model.device
     ids = torch.tensor([row.prompt], device=device)
     last_only: dict[str, Any] = {"logits_to_keep": 1} if takes_logits_to_keep(model) else {}
     cache: Any = None
     remembers = True
-    goes_on = limits.context > len(row.prompt)
+    goes_on = row.limits.context > len(row.prompt)
     while goes_on:
         with torch.inference_mode():
             given = (
@@ -129,16 +124,15 @@ def _answer_alone(
             output = model(input_ids=ids, **given, **last_only)
             cache = getattr(output, "past_key_values", None)
             remembers = cache is not None
-            [token] = sample_next_token(
-                output.logits[:, -1], sampling, [row.generator], [row.seen]
-            ).tolist()
+            [token] = draw_tokens([row], output.logits[:, -1]).tolist()
         known = len(row.answer.ids)
-        goes_on = row.take(token, sampling, limits)
+        goes_on = row.take(token)
         if len(row.answer.ids) > known:
-            yield row.number, token
+            yield row, token
         next_ids = torch.tensor([[token]], device=device)
         ids = next_ids if remembers else torch.cat((ids, next_ids), dim=1)
-    yield row.number, None
+    row.has_ended = True
+    yield row, None
 
 
 @torch.inference_mode()
@@ -149,12 +143,13 @@ def _try(model: "PreTrainedModel") -> str:
     most = min(int(getattr(model.config.get_text_config(), "vocab_size", 100)), 1000)
     begin = [n % most for n in range(3, 3 + SHORTEST_PREFIX)]
     prompts = [[*begin, *(n % most for n in range(20, 20 + length))] for length in (1, 5, 3)]
-    sampling = Sampling(max_new_tokens=4)
+    sampling, limits = Sampling(max_new_tokens=4), Limits([], 1024)
     rows = [
-        _Tried(n, prompt, Generated(), sampling, model.device) for n, prompt in enumerate(prompts)
+        _Tried(number, prompt, Generated(), sampling, limits, model.device)
+        for number, prompt in enumerate(prompts)
     ]
     try:
-        for _ in ContinuousBatch(model, sampling, Limits([], 1024), rows, _keep_logits).run():
+        for _ in ContinuousBatch(model, rows, watcher=_keep_logits).run():
             pass
     except Exception as error:  # a layout may refuse what it does not know in any way
         return f"its layout does not take rows of different lengths ({type(error).__name__})"

@@ -87,4 +87,8 @@ def _load(source: ModelSource, style: str) -> ChatModel:
     import_libraries()
     from core.models.load import load_model
 
-    return ChatModel(source, load_model(source), encoder_of(source, style))
+    model = load_model(source)
+    model.requires_grad_(
+        requires_grad=False
+    )  # nobody trains it, so what is made of its weights stays true
+    return ChatModel(source, model, encoder_of(source, style))

@@ -1,7 +1,7 @@
 """One prompt on its way to an answer. Knows no model."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from core.generation.sampling import Sampling
 
 FinishReason = Literal["end", "length", "stopped"]
-Step = tuple[int, int | None]  # a prompt's number with its next token, None once it has ended
+Step = tuple["Row", int | None]  # a prompt with its next token, None once it has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,6 @@ class Limits:
     pad_id: int = 0
     # whether an answer's ids hold a text at which it is to stop
     stops: Callable[[Sequence[int]], bool] | None = None
-    most_rows: int = 32  # that are answered at once: more gain nothing on a CPU
 
 
 @dataclass(slots=True)
@@ -33,36 +32,52 @@ class Generated:
 
 
 class Row:
-    """One prompt on its way to an answer."""
+    """One prompt on its way to an answer, and how it is answered."""
 
-    __slots__ = ("answer", "generator", "number", "pending", "prompt", "seen")
+    __slots__ = (
+        "answer", "drawing", "generator", "has_ended", "limits", "number", "pending", "prompt",
+        "sampling", "seen",
+    )  # fmt: skip
 
     def __init__(
         self,
         number: int,
-        prompt: list[int],
+        prompt: Sequence[int],
         answer: Generated,
         sampling: Sampling,
+        limits: Limits,
         device: torch.device,
     ) -> None:
-        self.number, self.prompt, self.answer = number, prompt, answer
+        self.number, self.prompt, self.answer = number, list(prompt), answer
+        self.sampling, self.limits = sampling, limits
+        # what it has in common with all that are drawn in one go with it
+        self.drawing = replace(sampling, seed=0, max_new_tokens=1, stop=())
         # of its own, so that an answer depends on no other
         self.generator = torch.Generator(device=device).manual_seed(sampling.seed)
+        self.has_ended = False
         self.pending = 0  # the token that the model has not read yet
         self.seen = set(prompt) if sampling.repetition_penalty != 1 else set()
 
-    def take(self, token: int, sampling: Sampling, limits: Limits) -> bool:
+    @property
+    def room(self) -> int:
+        """How many positions prompt and answer may come to."""
+        return min(len(self.prompt) + self.sampling.max_new_tokens, self.limits.context)
+
+    def take(self, token: int) -> bool:
         """Add a token, and return whether the answer goes on."""
-        if token in limits.end_ids:
+        self.has_ended = not self._goes_on_after(token)
+        return not self.has_ended
+
+    def _goes_on_after(self, token: int) -> bool:
+        if token in self.limits.end_ids:
             self.answer.finish_reason = "end"
             return False
         ids = self.answer.ids
         ids.append(token)
         self.pending = token
-        if sampling.repetition_penalty != 1:
+        if self.sampling.repetition_penalty != 1:
             self.seen.add(token)
-        if limits.stops is not None and limits.stops(ids):
+        if self.limits.stops is not None and self.limits.stops(ids):
             self.answer.finish_reason = "end"
             return False
-        room = min(sampling.max_new_tokens, limits.context - len(self.prompt))
-        return len(ids) < room
+        return len(self.prompt) + len(ids) < self.room

@@ -36,11 +36,11 @@ class _SlotLayer(DynamicLayer):  # type: ignore[misc]
     def get_seq_length(self) -> int:
         return self._slots.longest
 
-    def grow(self, capacity: int) -> None:
+    def grow(self, count: int, capacity: int) -> None:
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = old.new_zeros((*old.shape[:2], capacity, old.shape[3]))
-            new[:, :, : old.shape[2]] = old
+            new = old.new_zeros((count, old.shape[1], capacity, old.shape[3]))
+            new[: old.shape[0], :, : old.shape[2]] = old
             setattr(self, name, new)
 
 
@@ -48,7 +48,7 @@ class SlotCache(Cache):  # type: ignore[misc]
     """A cache of transformers whose rows come and go; rows in use are the first ``A`` slots."""
 
     def __init__(self, count: int, capacity: int, device: torch.device) -> None:
-        """Make room for ``count`` texts of ``capacity`` positions, which grows where it must."""
+        """Make room for ``count`` texts of ``capacity`` positions; both grow where they must."""
         super().__init__(layers=[])
         self.layers: list[Any]
         self.count, self.capacity = count, capacity
@@ -56,23 +56,27 @@ class SlotCache(Cache):  # type: ignore[misc]
         self.positions = self.rows  # (A,): where the next token of each goes
         self.longest = 0
 
-    def admit(self, prefilled: DynamicCache, lengths: Sequence[int], room: int) -> None:
-        """Add the rows of another cache, of which only the first ``lengths`` positions count, and
-        make room for ``room`` positions of each.
+    def admit(self, read: DynamicCache, places: Sequence[Sequence[int]], room: int) -> None:
+        """Add a text for each of ``places``, which say at which positions of a cache of one row its
+        tokens stand, and make room for ``room`` positions of each.
         """
         if not self.layers:
-            self.layers = [_SlotLayer(self, layer.keys) for layer in prefilled.layers]
-        if room > self.capacity:
-            self.capacity = max(room, int(_GROWTH * self.capacity))
+            self.layers = [_SlotLayer(self, layer.keys) for layer in read.layers]
+        first, lengths = len(self.rows), [len(one) for one in places]
+        if room > self.capacity or first + len(places) > self.count:
+            if room > self.capacity:
+                self.capacity = max(room, int(_GROWTH * self.capacity))
+            self.count = max(self.count, first + len(places))
             for layer in self.layers:
-                layer.grow(self.capacity)
-        first = len(self.rows)
-        for mine, theirs in zip(self.layers, prefilled.layers, strict=True):
-            filled = max(lengths)
-            mine.keys[first : first + len(lengths), :, :filled] = theirs.keys[:, :, :filled]
-            mine.values[first : first + len(lengths), :, :filled] = theirs.values[:, :, :filled]
-        added = torch.tensor(list(lengths), device=self.rows.device)
-        self._set(torch.cat((self.positions, added)))
+                layer.grow(self.count, self.capacity)
+        filled = max(lengths)
+        wanted = torch.tensor(
+            [[*one, *[0] * (filled - len(one))] for one in places], device=self.rows.device
+        )
+        for mine, theirs in zip(self.layers, read.layers, strict=True):
+            for own, other in ((mine.keys, theirs.keys), (mine.values, theirs.values)):
+                own[first : first + len(places), :, :filled] = other[0][:, wanted].transpose(0, 1)
+        self._set(torch.cat((self.positions, torch.tensor(lengths, device=self.rows.device))))
 
     def step(self) -> None:
         """Every text in use has one token more."""

@@ -7,16 +7,16 @@ vocabulary.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import torch
 from transformers.cache_utils import DynamicCache
 
-from core.models.load import takes_logits_to_keep
-from core.models.masks import as_attention_takes, sliding_window, why_no_own_mask
-from core.models.prefix import read_on, shared_length
-from core.scoring.tree import Group, Tree, build_tree, group_sequences
+from core.models.masks import why_no_own_mask
+from core.models.prefix import Beginning
+from core.models.tree import build_tree, read_tree
+from core.scoring.groups import Group, group_sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,7 +63,7 @@ def score_all(
     sequences = [(*one.context, *one.continuation[:-1]) for one in fitted]
     caps = [len(one.context) - 1 for one in fitted]  # the last of a context predicts the first
     order = sorted(range(len(fitted)), key=sequences.__getitem__)
-    beginning = _Beginning(model)
+    beginning = Beginning(model)
     for group in group_sequences(sequences, order, caps, _MOST_NODES, _WORTH):
         if should_stop():
             return
@@ -107,35 +107,6 @@ def _fitted(request: Request, max_length: int) -> Request:
     return Request(request.context[-room:], continuation)
 
 
-class _Beginning:
-    """What the groups of one part of the tree begin with: computed once, grown where it goes on."""
-
-    def __init__(self, model: "PreTrainedModel") -> None:
-        self.model = model
-        self.ids: tuple[int, ...] = ()
-        self.cache: DynamicCache | None = None
-
-    @torch.inference_mode()
-    def computed(self, ids: Sequence[int]) -> DynamicCache | None:
-        """Return the keys and values of ``ids``, which are not to be changed."""
-        if not ids:
-            return None
-        known = shared_length(self.ids, tuple(ids))
-        self.cache = _cut(self.cache, known) if self.cache is not None else DynamicCache()
-        if known < len(ids):
-            read_on(self.model, self.cache, ids[known:], known)
-        self.ids = tuple(ids)
-        return self.cache
-
-
-def _cut(cache: DynamicCache, length: int) -> DynamicCache:
-    """Return the first tokens of a cache."""
-    cut = DynamicCache()
-    for number, layer in enumerate(cache.layers if length else ()):
-        cut.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)
-    return cut
-
-
 @torch.inference_mode()
 def _score_group(
     model: "PreTrainedModel",
@@ -153,43 +124,12 @@ def _score_group(
     place = {node: row for row, node in enumerate(nodes)}
     rows = [place[node] for path in wanted for node in path]
     targets = [token for number in group.numbers for token in requests[number].continuation]
-    scores, greedy = _look_up(_logits(model, tree, nodes, beginning), rows, targets)
+    scores, greedy = _look_up(read_tree(model, tree, nodes, beginning)[1], rows, targets)
     at = 0
     for number in group.numbers:
         end = at + len(requests[number].continuation)
         yield number, Score(sum(scores[at:end]), all(greedy[at:end]), tuple(scores[at:end]))
         at = end
-
-
-def _logits(
-    model: "PreTrainedModel", tree: Tree, nodes: Sequence[int], beginning: DynamicCache | None
-) -> torch.Tensor:
-    """Return the logits after some nodes of a tree, (W, V)."""
-    device = model.device
-    begun = beginning.get_seq_length() if beginning is not None else 0
-    window = sliding_window(model)
-    own = torch.from_numpy(tree.sees(window)).to(device)
-    depths = torch.tensor(tree.depths, device=device)
-    before = torch.ones((len(tree.ids), begun), dtype=torch.bool, device=device)
-    if window is not None:
-        before = depths[:, None] - torch.arange(begun, device=device) < window
-    mask = torch.cat((before, own), dim=1)[None, None]  # (1, 1, N, D + N)
-    cache = DynamicCache()
-    for number, layer in enumerate(beginning.layers if beginning is not None else ()):
-        cache.update(layer.keys, layer.values, number)
-    keep: dict[str, Any] = {}
-    if takes_logits_to_keep(model):
-        keep["logits_to_keep"] = torch.tensor(nodes, device=device)
-    logits = model(
-        input_ids=torch.tensor([tree.ids], device=device),
-        position_ids=depths[None],
-        attention_mask=as_attention_takes(mask, model),
-        past_key_values=cache,
-        use_cache=True,
-        **keep,
-    ).logits[0]
-    found: torch.Tensor = logits if keep else logits[list(nodes)]
-    return found
 
 
 def _look_up(
@@ -235,7 +175,7 @@ def _try(model: "PreTrainedModel") -> str:
     sequences = [(*one.context, *one.continuation[:-1]) for one in requests]
     order = sorted(range(len(requests)), key=sequences.__getitem__)
     try:
-        cache = _Beginning(model).computed(begin[:12])
+        cache = Beginning(model).computed(begin[:12])
         members = [sequences[number] for number in order]
         found = dict(_score_group(model, requests, members, Group(order, 12), cache))
     except Exception as error:  # a layout may refuse what it does not know in any way

@@ -3,6 +3,7 @@ order.
 """
 
 import random
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -26,12 +27,12 @@ from transformers import (
 
 from core.generation.continuous_batch import ContinuousBatch
 from core.generation.decode import (
-    answer_ids,
+    answer_rows,
     generate_ids,
     reason_for_one_at_a_time,
-    stream_ids,
+    rows_of,
 )
-from core.generation.rows import Generated, Limits, Row
+from core.generation.rows import Generated, Limits
 from core.generation.sampling import Sampling, sample_next_token
 
 pytestmark = pytest.mark.slow
@@ -89,8 +90,18 @@ def prompts(count: int = 30, *, shared: bool = True) -> tuple[tuple[int, ...], .
     )
 
 
-def limits(**more: Any) -> Limits:
-    return Limits([0], 256, 0, **more)
+def limits() -> Limits:
+    return Limits([0], 256, 0)
+
+
+def answers(
+    name: str, asked: Sequence[Sequence[int]], sampling: Sampling, most_rows: int
+) -> list[Generated]:
+    rows = rows_of(model(name), asked, sampling, limits())
+    assert sorted(answer_rows(model(name), rows, lambda: False, most_rows)) == list(
+        range(len(asked))
+    )
+    return [row.answer for row in rows]
 
 
 def by_transformers(name: str, prompt: tuple[int, ...], tokens: int) -> list[int]:
@@ -111,9 +122,7 @@ def test_greedy_ids_are_those_of_generate(name: str) -> None:
     count = 6 if name in ALONE else 30
     for shared in (True, False):
         asked = prompts(shared=shared)[:count]
-        found = generate_ids(
-            model(name), asked, Sampling(max_new_tokens=12), limits(most_rows=8), lambda: False
-        )
+        found = answers(name, asked, Sampling(max_new_tokens=12), most_rows=8)
         assert [one.ids for one in found] == [by_transformers(name, p, 12) for p in asked]
 
 
@@ -128,49 +137,40 @@ def test_greedy_ids_are_those_of_generate(name: str) -> None:
 )
 def test_what_is_drawn_depends_on_no_neighbour(name: str, sampling: Sampling) -> None:
     asked = prompts(12)
-    together = generate_ids(model(name), asked, sampling, limits(most_rows=4), lambda: False)
-    alone = [generate_ids(model(name), [p], sampling, limits(), lambda: False)[0] for p in asked]
-    streamed = [list(stream_ids(model(name), p, sampling, limits())) for p in asked]
-    assert [one.ids for one in together] == [one.ids for one in alone] == streamed
+    together = answers(name, asked, sampling, most_rows=4)
+    alone = [generate_ids(model(name), [p], sampling, limits())[0] for p in asked]
+    assert [one.ids for one in together] == [one.ids for one in alone]
     assert [one.finish_reason for one in together] == [one.finish_reason for one in alone]
 
 
 def test_answers_are_handed_on_as_they_end_and_places_are_filled_anew() -> None:
     asked = prompts(20)
-    answers = [Generated() for _ in asked]
-    sampling = Sampling(max_new_tokens=12)
     most = 0
 
     def look(rows: Any, _logits: Any) -> None:
         nonlocal most
         most = max(most, len(rows))
 
-    rows = [Row(n, list(p), answers[n], sampling, torch.device("cpu")) for n, p in enumerate(asked)]
-    batch = ContinuousBatch(model("llama"), sampling, limits(most_rows=5), rows, look)
-    ended = [number for number, token in batch.run() if token is None]
+    rows = rows_of(model("llama"), asked, Sampling(max_new_tokens=12), limits())
+    batch = ContinuousBatch(model("llama"), rows, 5, look)
+    ended = [row.number for row, token in batch.run() if token is None]
     assert sorted(ended) == list(range(20)) and most <= 5
     assert batch.cache is not None and batch.cache.count <= 5
 
 
 def test_a_stop_takes_effect_within_a_step_and_what_was_made_is_told() -> None:
-    asked = prompts(10)
-    answers = [Generated() for _ in asked]
     calls = iter(range(1000))
-    done = list(
-        answer_ids(
-            model("llama"), asked, answers, Sampling(max_new_tokens=50), limits(most_rows=4),
-            lambda: next(calls) > 6,
-        )
-    )  # fmt: skip
-    stopped = [n for n, one in enumerate(answers) if one.finish_reason == "stopped"]
+    rows = rows_of(model("llama"), prompts(10), Sampling(max_new_tokens=50), limits())
+    done = list(answer_rows(model("llama"), rows, lambda: next(calls) > 6, 4))
+    stopped = [row.number for row in rows if row.answer.finish_reason == "stopped"]
     assert sorted([*done, *stopped]) == list(range(10)) and stopped
-    assert max(len(one.ids) for one in answers) <= 7
+    assert max(len(row.answer.ids) for row in rows) <= 7
 
 
 def test_an_answer_ends_at_the_context_and_at_the_limit() -> None:
     long = tuple(range(1, 250))
     found = generate_ids(
-        model("gpt2"), [long, (5, 6)], Sampling(max_new_tokens=20), Limits([], 256), lambda: False
+        model("gpt2"), [long, (5, 6)], Sampling(max_new_tokens=20), Limits([], 256)
     )
     assert [len(one.ids) for one in found] == [256 - 249, 20]
     assert {one.finish_reason for one in found} == {"length"}
@@ -210,14 +210,10 @@ def test_no_more_rows_are_taken_than_memory_is_free_for(monkeypatch: pytest.Monk
     room = (max(map(len, prompts())) + 12) * 2 * 2 * 16 * 4
     free = 2 * 3 * room  # half of which may be taken: for three rows
     monkeypatch.setattr("core.generation.continuous_batch._free_bytes", lambda _: free)
-    sampling = Sampling(max_new_tokens=12)
-    answers = [Generated() for _ in prompts()]
-    rows = [
-        Row(n, list(p), answers[n], sampling, torch.device("cpu")) for n, p in enumerate(prompts())
-    ]
-    batch = ContinuousBatch(model("qwen3"), sampling, limits(), rows)
+    rows = rows_of(model("qwen3"), prompts(), Sampling(max_new_tokens=12), limits())
+    batch = ContinuousBatch(model("qwen3"), rows)
     list(batch.run())
     assert batch.cache is not None and batch.cache.count == 3
-    assert [one.ids for one in answers][:3] == [
+    assert [row.answer.ids for row in rows][:3] == [
         by_transformers("qwen3", prompt, 12) for prompt in prompts()[:3]
     ]

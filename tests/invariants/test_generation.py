@@ -108,13 +108,15 @@ def test_generation_in_company_and_alone_gives_the_same_answers(
 
 
 def test_the_cache_gives_the_tokens_of_asking_anew_each_time(tiny_models: dict[str, Path]) -> None:
-    from core.generation.decode import stream_ids
+    from core.generation.decode import generate_ids
     from core.generation.rows import Limits
 
     for layout in LAYOUTS:
         model = load_model(find_model(str(tiny_models[layout]), None))
         ids = [5, 6, 7, 8]
-        for token in stream_ids(model, ids[:4], Sampling(max_new_tokens=10), Limits([], 256)):
+        [answer] = generate_ids(model, [ids], Sampling(max_new_tokens=10), Limits([], 256))
+        assert len(answer.ids) == 10
+        for token in answer.ids:
             with torch.no_grad():
                 assert token == int(model(torch.tensor([ids])).logits[0, -1].argmax())
             ids.append(token)

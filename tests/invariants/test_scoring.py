@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.models.prefix import shared_length
+from core.models.tree import build_tree
+from core.scoring.groups import group_sequences
 from core.scoring.score import (
     Request,
     Score,
@@ -16,7 +18,6 @@ from core.scoring.score import (
     rolling_requests,
     score_all,
 )
-from core.scoring.tree import build_tree, group_sequences
 from tests.invariants.test_continuous_batch import ALONE, CONFIGS, model
 
 pytestmark = pytest.mark.slow

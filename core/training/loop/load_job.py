@@ -175,7 +175,5 @@ def _answer(model: "PreTrainedModel", prompts: Sequence[list[int]], plan: RunPla
     end_ids = [] if plan.encoder.end_id is None else [plan.encoder.end_id]
     limits = Limits(end_ids, plan.max_tokens, tokenizer.pad_id)
     with autocast(compute_dtype(plan.settings.precision), model.device):
-        answers = generate_ids(
-            model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits, lambda: False
-        )
+        answers = generate_ids(model, prompts, Sampling(max_new_tokens=_WATCHED_TOKENS), limits)
     return [tokenizer.decode(answer.ids) for answer in answers]

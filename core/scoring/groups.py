@@ -1,61 +1,11 @@
-"""Token sequences that begin alike become one tree, each shared beginning in it once. Knows no model.
-
-Shapes: N nodes of a tree, D tokens that all its sequences begin with and that are computed before.
-"""
+"""Which token sequences are computed in one go, and what they begin with before them. Knows no model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from core.models.prefix import shared_length
 
 Ids = Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The nodes of sequences from token D on, parents before their children."""
-
-    ids: list[int]  # (N,): tokens
-    depths: list[int]  # (N,): positions in their sequences, from D on
-    parents: list[int]  # (N,): -1 for those that follow the shared beginning
-    paths: list[list[int]]  # of each sequence: its nodes
-
-    def sees(self, window: int | None) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Return which nodes each node follows, itself among them, (N, N); with a ``window`` only
-        those so near.
-        """
-        mask = np.zeros((len(self.ids), len(self.ids)), dtype=bool)
-        for node, parent in enumerate(self.parents):
-            if parent >= 0:
-                mask[node] = mask[parent]
-            mask[node, node] = True
-        if window is not None:
-            depths = np.array(self.depths)
-            mask &= depths[:, None] - depths[None] < window
-        return mask
-
-
-def build_tree(sequences: Sequence[Ids], begun: int) -> Tree:
-    """Return the tree of sequences, in ascending order, that agree on their first ``begun`` tokens."""
-    ids: list[int] = []
-    depths: list[int] = []
-    parents: list[int] = []
-    paths: list[list[int]] = []
-    before: Ids = ()
-    path: list[int] = []
-    for sequence in sequences:
-        path = path[: max(shared_length(before, sequence) - begun, 0)]
-        for depth in range(begun + len(path), len(sequence)):
-            parents.append(path[-1] if path else -1)
-            path.append(len(ids))
-            ids.append(sequence[depth])
-            depths.append(depth)
-        paths.append(list(path))
-        before = sequence
-    return Tree(ids, depths, parents, paths)
 
 
 @dataclass(frozen=True, slots=True)
