@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ui.accounts import Accounts
-    from ui.api.key import ApiKey
+    from ui.api_access import ApiAccess
     from ui.services import Services
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -81,33 +81,27 @@ def _read_accounts(path: Path) -> "Accounts":
 
 
 def build_app(
-    services: "Services",
-    host: str = "127.0.0.1",
-    accounts: "Accounts | None" = None,
-    api_key: "ApiKey | None" = None,
+    services: "Services", host: str = "127.0.0.1", accounts: "Accounts | None" = None
 ) -> "FastAPI":
-    """Return the web application: the pages behind the wrappers that keep others out, and with a
-    key the address that programs ask.
+    """Return the web application: the pages, and the address that programs ask where that is open,
+    behind the wrappers that keep others out.
     """
     from fastapi import FastAPI
 
+    from ui.api.routes import build_api
     from ui.gate import Gate
     from ui.middleware import LOOPBACK_HOSTS, SameOrigin, SecurityHeaders, SmallRequests
     from ui.page import mount_pages, page_head
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     if accounts is not None:  # the innermost wrapper: what the others refuse never comes to it
-        app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}",
-                           has_api=api_key is not None)  # fmt: skip
+        app.add_middleware(Gate, accounts=accounts, cookie=f"fuata-{secrets.token_hex(4)}")
     app.add_middleware(SmallRequests)
     # A server on the network is reached by names we cannot know; there the password keeps others
     # out.
     app.add_middleware(SameOrigin, hosts=LOOPBACK_HOSTS if host in _LOOPBACK else frozenset())
     app.add_middleware(SecurityHeaders, head=page_head())
-    if api_key is not None:
-        from ui.api.routes import build_api
-
-        app.include_router(build_api(services, api_key))
+    app.include_router(build_api(services))
     return mount_pages(app, services, asks_who=accounts is not None)
 
 
@@ -172,8 +166,9 @@ def _run_server(
 
     from ui.impatience import ImpatientProtocol
 
+    _open_api(chosen, services.api)
     config = uvicorn.Config(
-        build_app(services, chosen.host, accounts, _api_key(chosen)),
+        build_app(services, chosen.host, accounts),
         host=chosen.host,
         port=chosen.port,
         log_level="warning",
@@ -204,18 +199,13 @@ def _run_server(
     return 0
 
 
-def _api_key(chosen: argparse.Namespace) -> "ApiKey | None":
-    """Return the key that programs need, and show one that is new; None where none may ask."""
+def _open_api(chosen: argparse.Namespace, access: "ApiAccess") -> None:
+    """Answer programs where that is asked, and show the key that they need where it is new."""
     if chosen.new_api_key and not chosen.api:
         raise WorkspaceError("--new-api-key goes with --api: give both.")
-    if not chosen.api:
-        return None
-    from ui.api.key import ApiKey
-
-    key = ApiKey(chosen.workspace)
-    if chosen.new_api_key or not key.exists:
-        say(f"The key for /v1, shown this once: {key.make()}")
-    return key
+    access.is_open = chosen.api
+    if chosen.api and (chosen.new_api_key or not access.key.exists):
+        say(f"The key for /v1, shown this once: {access.key.make()}")
 
 
 def _end_for_certain() -> None:

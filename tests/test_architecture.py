@@ -23,7 +23,8 @@ ROOMS = {  # of each floor, the lowest first; those on one level know nothing of
     "core.training": [{"distributed", "events", "settings"}, {"kernels"}, {"planning"}, {"loop"}, {"runs"}],
     "review": [{"domain", "statistics"}, {"store"}, {"results", "judging", "setup", "exchange"}, {"judges", "arena"}, {"cli"}, {"__main__"}],
     "ui": [
-        {"theme", "markup", "svg_chart", "middleware", "uploads", "impatience", "accounts", "scripts"},
+        {"theme", "markup", "svg_chart", "middleware", "uploads", "impatience", "accounts",
+         "api_access", "scripts"},
         {"gradio_events", "services", "gate"},
         {"error_messages"},
         {"progress"},

@@ -45,12 +45,9 @@ API_PATH, HEALTH_PATH = "/v1/", "/health"
 class Gate:
     """Lets nobody pass who has not signed in, and reviewers to their page alone."""
 
-    def __init__(self, app: App, accounts: Accounts, cookie: str, *, has_api: bool = False) -> None:
-        """``cookie`` is the name of the session's; with ``has_api`` the address for programs is
-        passed by, which asks for a key.
-        """
+    def __init__(self, app: App, accounts: Accounts, cookie: str) -> None:
+        """``cookie`` is the name of the session's."""
         self.app = app
-        self.has_api = has_api
         self.accounts = accounts
         self.cookie = cookie
 
@@ -68,9 +65,7 @@ class Gate:
             await _redirect(
                 send, "/login", f"{self.cookie}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
             )
-        elif self.has_api and (
-            path.startswith(API_PATH) or path == HEALTH_PATH
-        ):  # which asks for a key of its own
+        elif path.startswith(API_PATH) or path == HEALTH_PATH:  # which asks for a key of its own
             await self.app(scope, receive, send)
         elif account is None:
             await (

@@ -27,6 +27,7 @@ from review.judges.background import JudgingJobs
 from review.setup.background import ReviewJobs
 from review.store.reviews import ReviewStore
 from review.store.rows import ReviewRow
+from ui.api_access import ApiAccess
 
 Choice = tuple[str, str]  # what a user sees, what a handler gets
 
@@ -53,6 +54,7 @@ class Services:
     evaluations: EvaluationStore
     evaluation_jobs: EvaluationJobs
     own_benchmarks: OwnBenchmarks
+    api: ApiAccess
 
     def dataset_choices(self, *, prompt_lists: bool = False) -> list[Choice]:
         """Return the known datasets, the latest used first, with lists of mere ``questions`` on
@@ -129,6 +131,7 @@ def build_services(folder: Path, processes: int = 0) -> Services:
         evaluations=EvaluationStore(workspace),
         evaluation_jobs=EvaluationJobs(workspace),
         own_benchmarks=OwnBenchmarks(workspace),
+        api=ApiAccess(folder),
     )
 
 

@@ -1,5 +1,8 @@
 """A chat by mouse and keys: edited, corrected into data, looked into, reopened after a restart."""
 
+import urllib.error
+import urllib.request
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -50,6 +53,43 @@ def test_a_chat_is_edited_corrected_explained_and_found_again_after_a_restart(
         expect(page.locator("#conversation-name input, #conversation-name textarea")).to_have_value(
             "What is 中文 🙂?"
         )
+
+
+def test_programs_are_answered_from_the_moment_they_are_let_in(
+    browser: Browser, calm_server: Server
+) -> None:
+    with _watched_window(browser, calm_server) as page:
+        page.goto(f"{calm_server.url}/?tab=chat")
+        page.get_by_text("An address for other programs").click()
+        expect(page.locator("#programs-told")).to_contain_text("Off.")
+        page.locator("#programs-switch").click()
+        expect(page.locator("#programs-told")).to_contain_text(f"On, at {calm_server.url}/v1")
+        key = page.locator("#api-key").inner_text()
+        assert _status(calm_server, key) == 200
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        page.locator("#programs-key").click()
+        expect(page.locator("#programs-told")).to_contain_text("only its hash is kept")
+        assert _status(calm_server, key) == 200
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.locator("#programs-key").click()
+        expect(page.locator("#api-key")).to_contain_text("fuata-")
+        assert _status(calm_server, key) == 401
+        another = page.locator("#api-key").inner_text()
+        assert _status(calm_server, another) == 200
+        page.locator("#programs-switch").click()
+        expect(page.locator("#programs-told")).to_contain_text("Off.")
+        assert _status(calm_server, another) == 403
+
+
+def _status(server: Server, key: str) -> int:
+    asked = urllib.request.Request(
+        f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"}
+    )
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _choose(page: Page, where: str, word: str) -> None:

@@ -38,7 +38,7 @@ from tests.conftest import POCKET, ROOT
 from tests.serving import Server, free_port
 from tests.tabs.conftest import wait_until
 from tests.tuning import run, settings
-from ui.api.key import ApiKey
+from ui.api_access import ApiKey
 
 TASKS = [f"mmlu_{subject}" for subject in SUBJECTS]
 

@@ -12,9 +12,10 @@ import torch
 from fastapi.testclient import TestClient
 
 from app import build_app
+from core.generation.continuous_batch import ContinuousBatch
 from core.models.load import load_model
 from core.models.resolve import find_model
-from ui.api.key import ApiKey
+from ui.api_access import ApiKey
 from ui.services import Services, build_services
 
 pytestmark = pytest.mark.slow
@@ -28,9 +29,9 @@ TEXT = {"model": "pocket", "prompt": "The sea is", "max_tokens": 6, "temperature
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, str]]:
     folder = tmp_path_factory.mktemp("api") / "workspace"
     services: Services = build_services(folder)
-    key = ApiKey(folder)
-    secret = key.make()
-    app = build_app(services, api_key=key)
+    services.api.is_open = True
+    secret = services.api.key.make()
+    app = build_app(services)
     with TestClient(app, base_url="http://127.0.0.1:7860") as client:
         yield client, secret
     services.close()
@@ -57,6 +58,24 @@ def test_the_key_is_asked_for_and_kept_only_as_a_hash(
     assert (tmp_path / "api-key").stat().st_mode & 0o777 == 0o600
     assert key.make() != made and not key.fits(made)
     assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_the_address_answers_nobody_till_it_is_switched_on(tmp_path: Path) -> None:
+    services = build_services(tmp_path / "workspace")
+    secret = services.api.key.make()
+    headers = {"Authorization": f"Bearer {secret}"}
+    try:
+        with TestClient(build_app(services), base_url="http://127.0.0.1:7860") as client:
+            for route in ("/v1/models", "/health"):
+                answer = client.get(route, headers=headers)
+                assert answer.status_code == 403
+                assert answer.json()["error"]["code"] == "address_off"
+            assert client.post("/v1/completions", json=TEXT, headers=headers).status_code == 403
+            services.api.is_open = True
+            assert client.get("/v1/models", headers=headers).status_code == 200
+            assert client.get("/v1/models").status_code == 401
+    finally:
+        services.close()
 
 
 def test_models_are_listed_and_others_are_not_found(served: tuple[TestClient, str]) -> None:
@@ -251,6 +270,36 @@ def test_many_at_once_are_answered_or_told_to_wait(served: tuple[TestClient, str
     texts = {answer.json()["choices"][0]["text"] for answer in answers if answer.status_code == 200}
     assert len(texts) == 1
     assert ask(served, "chat/completions", CHAT).status_code == 200  # no place was lost
+
+
+def test_who_asks_at_the_same_time_is_answered_together_each_as_alone(
+    served: tuple[TestClient, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [
+        {**TEXT, "prompt": f"The {word} is", "max_tokens": 40, "temperature": number % 2,
+         "seed": number, "stream": number % 3 == 0}
+        for number, word in enumerate(["sea", "sun", "house", "old man", "cat", "tree"])
+    ]  # fmt: skip
+    texts = [text_of(ask(served, "completions", body)) for body in bodies]
+    together: list[int] = []
+    advance = ContinuousBatch.advance
+
+    def watched(self: ContinuousBatch) -> Any:
+        together.append(len(self.active))
+        return advance(self)
+
+    monkeypatch.setattr(ContinuousBatch, "advance", watched)
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        answers = list(pool.map(lambda body: ask(served, "completions", body), bodies))
+    assert [text_of(answer) for answer in answers] == texts
+    assert max(together) > 2  # they were steps of several
+
+
+def text_of(answer: Any) -> str:
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        return "".join(piece["choices"][0]["text"] for piece in events(answer.text))
+    text: str = answer.json()["choices"][0]["text"]
+    return text
 
 
 def test_a_stream_that_nobody_reads_any_more_frees_its_place(

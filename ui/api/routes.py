@@ -20,38 +20,37 @@ from ui.api.answers import (
     find_chat_model,
 )
 from ui.api.fields import ApiError, read_chat, read_completion
-from ui.api.key import ApiKey
+from ui.api_access import ApiAccess
 from ui.services import Services
 
 _MOST_WAITING = 64  # requests that are answered or wait for it
-_THREADS = 4  # that answer them
+_THREADS = 32  # that answer them, each at most a row of the step that one of them computes for all
 _LOOKED_EVERY_S = 0.5  # for whether somebody still waits
 Work = Callable[[object, Gone], Any]
 
 
-def build_api(services: Services, key: ApiKey) -> APIRouter:
-    """Return the routes, which answer whoever has the key."""
-    api = _Api(services, key)
+def build_api(services: Services) -> APIRouter:
+    """Return the routes, which answer whoever has the key while the door is open."""
+    api = _Api(services)
     router = APIRouter()
     router.add_api_route("/v1/models", api.list_models, methods=["GET"])
     router.add_api_route("/v1/chat/completions", api.chat, methods=["POST"])
     router.add_api_route("/v1/completions", api.complete, methods=["POST"])
-    router.add_api_route("/health", _health, methods=["GET"])
+    router.add_api_route("/health", api.tell_health, methods=["GET"])
     return router
-
-
-async def _health() -> dict[str, str]:
-    return {"status": "ok"}
 
 
 class _Api:
     """What the routes do."""
 
-    def __init__(self, services: Services, key: ApiKey) -> None:
-        self.services, self.key = services, key
+    def __init__(self, services: Services) -> None:
+        self.services = services
         self.places = threading.BoundedSemaphore(_MOST_WAITING)
         # threads of our own: the page's are not to wait for programs
         self.limiter = CapacityLimiter(_THREADS)
+
+    async def tell_health(self) -> Any:
+        return {"status": "ok"} if self.services.api.is_open else _refused(_shut())
 
     async def list_models(self, request: Request) -> Any:
         return await self._answered(request, self._listed, has_body=False)
@@ -84,7 +83,7 @@ class _Api:
     async def _answered(self, request: Request, work: Work, *, has_body: bool = True) -> Any:
         """Answer a request with what ``work`` makes of its body, or with what is wrong with it."""
         try:
-            _check_key(request, self.key)
+            _check_access(request, self.services.api)
             body = await _body(request) if has_body else None
             if not self.places.acquire(blocking=False):
                 raise ApiError("Too many requests wait already: try again", 429, code="rate_limit")
@@ -134,9 +133,16 @@ async def _watch(request: Request, gone: threading.Event) -> None:
     gone.set()
 
 
-def _check_key(request: Request, key: ApiKey) -> None:
+def _shut() -> ApiError:
+    return ApiError("The address for programs is off: switch it on on the Chat screen, or start "
+                    "Fuata with --api", 403, code="address_off")  # fmt: skip
+
+
+def _check_access(request: Request, access: ApiAccess) -> None:
+    if not access.is_open:
+        raise _shut()
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not key.fits(given.strip()):
+    if kind.lower() != "bearer" or not access.key.fits(given.strip()):
         raise ApiError("The key is wrong or missing: send Authorization: Bearer KEY", 401,
                        code="invalid_api_key")  # fmt: skip
 

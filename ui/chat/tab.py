@@ -9,6 +9,7 @@ import gradio as gr
 
 from core.generation.sampling import Sampling
 from ui.chat.handlers import NOTHING_ASKED, STYLES, ChatHandlers
+from ui.chat.programs import build_programs
 from ui.gradio_events import FOLLOWING, QUIET, when_opened
 from ui.markup import exact_text
 from ui.services import Services
@@ -72,6 +73,7 @@ def build_chat_tab(services: Services, tab: gr.Tab | None = None) -> None:
     _wire_changes(parts, left, right, handlers, streams)
     _wire_saved(parts, left, right, handlers, streams)
     _wire_looking(parts, left, handlers)
+    build_programs(services, tab)
     seen = [left.model, parts.offered]
     opened = when_opened(
         tab, handlers.refresh, [*seen, right.model, parts.saved], "refresh_chat", seen

@@ -1,4 +1,6 @@
-"""The key that the address asks for: made once, shown once, kept only as a hash."""
+"""Whether programs are answered, and the key that they need: made once, shown once, kept only as a
+hash.
+"""
 
 import hashlib
 import hmac
@@ -34,6 +36,15 @@ class ApiKey:
         """Return whether a key is the one, in a time that tells nothing of it."""
         known = self._path.read_text(encoding="ascii") if self.exists else ""
         return bool(known) and hmac.compare_digest(known, _hash(key))
+
+
+class ApiAccess:
+    """The door of the address for programs: shut until somebody opens it, and again at each start."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is the workspace's, where the key lies."""
+        self.key = ApiKey(folder)
+        self.is_open = False
 
 
 def _hash(key: str) -> str:
