@@ -1,13 +1,13 @@
 """A loaded model that answers conversations. Knows no screen and no database."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from core.datasets.conversation import Turn
 from core.errors import ModelError
+from core.generation.models_thread import each_in_models_thread, in_models_thread
 from core.generation.sampling import Sampling
 from core.models.consistency import check_ids
 from core.models.resolve import ModelSource, max_context
@@ -33,12 +33,11 @@ class Response:
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A model, the way it is asked, and the lock under which each step is computed."""
+    """A model and the way it is asked."""
 
     source: ModelSource
     model: "PreTrainedModel"
     encoder: PromptEncoder
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -51,7 +50,7 @@ class ChatModel:
         """What answers those who chat and programs that ask, together."""
         from core.generation.shared_batch import SharedBatch
 
-        return SharedBatch(self.model, self.lock)
+        return SharedBatch(self.model)
 
     @cached_property
     def context(self) -> int:
@@ -68,7 +67,7 @@ class ChatModel:
         """Why its prompts are answered one after the other; '' where they are answered together."""
         from core.generation.decode import reason_for_one_at_a_time
 
-        return reason_for_one_at_a_time(self.model)
+        return in_models_thread(lambda: reason_for_one_at_a_time(self.model))
 
     def token_text(self, token: int) -> str:
         """Return one token as text, a special one, too."""
@@ -165,7 +164,7 @@ class ChatModel:
         rows = rows_of(self.model, asked, sampling, self.limits(sampling))
         done = answer_rows(self.model, rows, should_stop)
         left = dict(enumerate(fitting))
-        while (place := self._next(done)) is not None:
+        for place in each_in_models_thread(done):
             number = left.pop(place)
             yield number, self._response(texts[number], rows[place].answer, sampling)
         for place, number in left.items():
@@ -206,11 +205,6 @@ class ChatModel:
         ids = self.encoder.encode_prompt(turns)
         check_ids(self.source, max(ids, default=0))
         return ids
-
-    def _next(self, tokens: Iterator[int]) -> int | None:
-        """Take the next under the lock: a reader who walks away between two leaves nothing locked."""
-        with self.lock:
-            return next(tokens, None)
 
 
 def in_order(responses: Iterable[tuple[int, Response]]) -> Iterator[Response]:

@@ -8,6 +8,7 @@ import threading
 from cachetools import LRUCache
 
 from core.generation.chat_model import ChatModel
+from core.generation.models_thread import in_passing_thread
 from core.libraries import import_libraries
 from core.models.encoder import encoder_of
 from core.models.resolve import ModelPlaces, ModelSource, find_model
@@ -40,7 +41,7 @@ class ModelCache:
         key = _key(source, style)
         with self._lock:
             if key not in self._chat_models:
-                self._put(key, _load(source, style))
+                self._put(key, in_passing_thread(lambda: _load(source, style)))
             return self._chat_models[key]
 
     def is_loaded(self, name: str, style: str = "") -> bool:

@@ -1,8 +1,7 @@
-"""One batch for all who ask a model at a time: whoever waits for a token computes the next step, and
-with it everybody's next token.
+"""One batch for all who ask a model at a time: whoever waits for a token lets the next step be
+computed, and with it everybody's next token.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -10,12 +9,15 @@ from typing import TYPE_CHECKING
 from core.errors import ModelError
 from core.generation.continuous_batch import ContinuousBatch
 from core.generation.decode import decode, mark_stopped, reason_for_one_at_a_time
+from core.generation.models_thread import (
+    each_in_models_thread,
+    in_models_thread,
+    soon_in_models_thread,
+)
 from core.generation.rows import Row, Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-_PATIENCE_S = 1.0  # for the lock, of who leaves before the end
 
 
 class _Asker:
@@ -27,13 +29,13 @@ class _Asker:
 
 
 class SharedBatch:
-    """Answers those who ask at the same time together. No thread of its own: a reader who walks away
-    leaves nothing at work.
+    """Answers those who ask at the same time together. What is in it changes in the models' thread
+    alone, and only when somebody waits: a reader who walks away leaves nothing at work.
     """
 
-    def __init__(self, model: "PreTrainedModel", lock: threading.Lock) -> None:
-        """``lock`` is taken for every step, and for what else computes with the model."""
-        self._model, self._lock = model, lock
+    def __init__(self, model: "PreTrainedModel") -> None:
+        """Nobody asks yet."""
+        self._model = model
         self._batch: ContinuousBatch | None = None  # none while nobody asks: it holds memory
         self._askers: dict[Row, _Asker] = {}
         self._gone: deque[Row] = deque()  # whose askers have left
@@ -46,9 +48,10 @@ class SharedBatch:
 
         Raises ModelError where another's step failed and took these rows with it.
         """
-        with self._lock:
-            is_alone = bool(reason_for_one_at_a_time(self._model))
-        steps = self._in_turn(rows) if is_alone else self._together(rows)
+        is_alone = in_models_thread(lambda: bool(reason_for_one_at_a_time(self._model)))
+        steps = (
+            each_in_models_thread(decode(self._model, rows)) if is_alone else self._together(rows)
+        )
         if not should_stop():
             for step in steps:
                 yield step
@@ -57,54 +60,44 @@ class SharedBatch:
         if should_stop():
             mark_stopped(rows)
 
-    def _in_turn(self, rows: Sequence[Row]) -> Iterator[Step]:
-        steps = decode(self._model, rows)
-        while True:
-            with self._lock:
-                step = next(steps, None)
-            if step is None:
-                return
-            yield step
-
     def _together(self, rows: Sequence[Row]) -> Iterator[Step]:
-        asker = self._enter(rows)
+        asker = _Asker()
+        in_models_thread(lambda: self._enter(rows, asker))
         left = len(rows)
         try:
             while left:
-                self._advance(asker)
+                in_models_thread(lambda: self._advance(asker))
                 while asker.inbox:
                     row, token = asker.inbox.popleft()
                     left -= token is None
                     yield row, token
         finally:
-            self._leave(rows)
+            # it may be the memory's own tidying that comes here, in the middle of a step
+            self._gone.extend(rows)
+            soon_in_models_thread(self._forget_the_gone)
 
-    def _enter(self, rows: Sequence[Row]) -> _Asker:
-        asker = _Asker()
-        with self._lock:
-            if self._batch is None:
-                self._batch = ContinuousBatch(self._model)
-            self._batch.add(rows)
-            self._askers.update(dict.fromkeys(rows, asker))
-        return asker
+    def _enter(self, rows: Sequence[Row], asker: _Asker) -> None:
+        if self._batch is None:
+            self._batch = ContinuousBatch(self._model)
+        self._batch.add(rows)
+        self._askers.update(dict.fromkeys(rows, asker))
 
     def _advance(self, asker: _Asker) -> None:
         """Compute a step for everybody, where none has brought anything for this one meanwhile."""
-        with self._lock:
-            if asker.inbox:
-                return
-            if asker.has_failed or self._batch is None:
-                raise ModelError("An answer beside this one failed and took it along: ask again.")
-            self._forget_the_gone()
-            try:
-                steps = self._batch.advance()
-            except BaseException:
-                self._fail()
-                raise
-            for row, token in steps:
-                self._askers[row].inbox.append((row, token))
-                if token is None:
-                    del self._askers[row]
+        if asker.inbox:
+            return
+        if asker.has_failed or self._batch is None:
+            raise ModelError("An answer beside this one failed and took it along: ask again.")
+        self._forget_the_gone()
+        try:
+            steps = self._batch.advance()
+        except BaseException:
+            self._fail()
+            raise
+        for row, token in steps:
+            self._askers[row].inbox.append((row, token))
+            if token is None:
+                del self._askers[row]
 
     def _fail(self) -> None:
         """Let go of everything: nobody knows what a step that failed has left behind."""
@@ -112,17 +105,6 @@ class SharedBatch:
             asker.has_failed = True
         self._askers.clear()
         self._batch = None
-
-    def _leave(self, rows: Sequence[Row]) -> None:
-        """Free the places of who has gone. Not for certain at once: it may be the memory's own
-        tidying that comes here, within a step.
-        """
-        self._gone.extend(rows)
-        if self._lock.acquire(timeout=_PATIENCE_S):
-            try:
-                self._forget_the_gone()
-            finally:
-                self._lock.release()
 
     def _forget_the_gone(self) -> None:
         gone = set[Row]()

@@ -10,6 +10,7 @@ from core.datasets.conversation import Turn
 from core.evaluation.choices import is_endpoint
 from core.generation.chat_model import ChatModel
 from core.generation.model_cache import ModelCache
+from core.generation.models_thread import each_in_models_thread
 from core.generation.openai_endpoint import Endpoint, find_endpoint
 from core.generation.sampling import Sampling
 from core.models.encoder import encoder_of
@@ -93,13 +94,13 @@ def _choose_here(
         prompt = tuple(chat_model.encoder.encode_prompt([Turn("user", question)]))
         requests += [Request(prompt, one) for one in ids]
     found: dict[int, dict[int, float]] = defaultdict(dict)
-    with chat_model.lock:
-        for place, score in score_all(chat_model.model, requests, chat_model.context, should_stop):
-            number, word = divmod(place, len(words))
-            found[number][word] = score.log_probability
-            if len(found[number]) == len(words):
-                logs = found.pop(number)
-                yield number, _as_said([logs[one] for one in range(len(words))], words)
+    scores = score_all(chat_model.model, requests, chat_model.context, should_stop)
+    for place, score in each_in_models_thread(scores):
+        number, word = divmod(place, len(words))
+        found[number][word] = score.log_probability
+        if len(found[number]) == len(words):
+            logs = found.pop(number)
+            yield number, _as_said([logs[one] for one in range(len(words))], words)
 
 
 def _as_said(logs: Sequence[float], words: Sequence[str]) -> Said:

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MambaConfig, PreTrai
 from core.errors import ModelError
 from core.generation.continuous_batch import ContinuousBatch
 from core.generation.decode import generate_ids, rows_of
+from core.generation.models_thread import in_models_thread
 from core.generation.rows import Limits, Row
 from core.generation.sampling import Sampling
 from core.generation.shared_batch import SharedBatch
@@ -58,9 +59,16 @@ def alone(kind: str, number: int, sampling: Sampling | None = None) -> list[int]
     return generate_ids(model(kind), [prompt(number)], sampling or WAYS[number % 4], LIMITS)[0].ids
 
 
+def settled(shared: SharedBatch) -> None:
+    """Wait for what is to be done soon; then nothing may be left."""
+    with ThreadPoolExecutor(1) as asker:
+        asker.submit(in_models_thread, lambda: None).result()
+    assert shared._batch is None and not shared._askers
+
+
 @pytest.mark.parametrize("kind", ["llama", "mamba"])
 def test_everybody_gets_the_tokens_of_asking_alone(kind: str) -> None:
-    shared = SharedBatch(model(kind), threading.Lock())
+    shared = SharedBatch(model(kind))
     start = threading.Barrier(8)
 
     def ask(number: int) -> list[int]:
@@ -84,7 +92,7 @@ def test_a_step_is_everybody_s(monkeypatch: pytest.MonkeyPatch) -> None:
         return advance(self)
 
     monkeypatch.setattr(ContinuousBatch, "advance", counted)
-    shared = SharedBatch(model(), threading.Lock())
+    shared = SharedBatch(model())
     way = Sampling(max_new_tokens=15)
     many = [rows("llama", number, way) for number in range(6)]
     readers = [shared.answer(asked) for asked in many]
@@ -98,26 +106,28 @@ def test_a_step_is_everybody_s(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_walks_away_leaves_a_place_and_disturbs_nobody() -> None:
-    shared = SharedBatch(model(), threading.Lock())
+    shared = SharedBatch(model())
     way = Sampling(max_new_tokens=20)
     leaver, stayer = (shared.answer(rows("llama", n, way)) for n in (0, 2))
     waiter = shared.answer(rows("llama", 1, Sampling(max_new_tokens=100)))
     next(leaver)
     next(stayer)
     leaver.close()
+    with ThreadPoolExecutor(1) as asker:
+        asker.submit(in_models_thread, lambda: None).result()
     assert shared._batch is not None and len(shared._batch.active) == 1
     next(waiter)
     told = [token for _, token in stayer if token is not None]
     assert told == alone("llama", 2, way)[1:]
     assert shared._batch is not None
     del waiter  # without a word, as a connection that broke
-    assert shared._batch is None and not shared._askers
+    settled(shared)
 
 
 def test_a_step_that_fails_is_told_to_all_and_the_next_question_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shared = SharedBatch(model(), threading.Lock())
+    shared = SharedBatch(model())
     one, other = shared.answer(rows("llama", 0)), shared.answer(rows("llama", 1))
     next(one)
     next(other)
@@ -128,16 +138,16 @@ def test_a_step_that_fails_is_told_to_all_and_the_next_question_is_answered(
     with pytest.raises(ModelError, match="ask again"):
         list(other)
     assert [t for _, t in shared.answer(rows("llama", 1)) if t is not None] == alone("llama", 1)
-    assert shared._batch is None
+    settled(shared)
 
 
 @pytest.mark.parametrize("kind", ["llama", "mamba"])
 def test_a_stop_is_marked_and_frees_the_place(kind: str) -> None:
-    shared = SharedBatch(model(kind), threading.Lock())
+    shared = SharedBatch(model(kind))
     calls = iter(range(100))
     way = Sampling(max_new_tokens=50)
     asked = rows_of(model(kind), [prompt(n) for n in range(4)], way, LIMITS)
     list(shared.answer(asked, lambda: next(calls) > 5))
     assert {row.answer.finish_reason for row in asked} >= {"stopped"}
     assert all(len(row.answer.ids) < 50 for row in asked)
-    assert shared._batch is None and not shared._askers
+    settled(shared)

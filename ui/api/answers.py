@@ -9,6 +9,7 @@ from typing import Any
 from core.datasets.conversation import Turn
 from core.errors import ModelError, UserError
 from core.generation.chat_model import ChatModel, Response
+from core.generation.models_thread import in_models_thread
 from core.generation.rows import Generated
 from core.scoring.explain import TokenProbability, explain_reply
 from ui.api.fields import ApiError, ChatAsked, CompletionAsked, Prompt
@@ -164,8 +165,7 @@ def _completion(
 def _explained(
     model: ChatModel, prompt: Sequence[int], reply: Sequence[int], count: int
 ) -> list[TokenProbability]:
-    with model.lock:
-        return explain_reply(model.model, prompt, reply, max(count, 1))
+    return in_models_thread(lambda: explain_reply(model.model, prompt, reply, max(count, 1)))
 
 
 def _top(model: ChatModel, one: TokenProbability | None, count: int) -> dict[str, float] | None:

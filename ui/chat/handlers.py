@@ -13,6 +13,7 @@ from core.datasets.conversation import Turn
 from core.errors import ModelError, WorkspaceError
 from core.generation.chat_model import ChatModel
 from core.generation.conversations import ConversationStore, Message, read_messages
+from core.generation.models_thread import in_models_thread
 from core.generation.openai_endpoint import find_endpoint
 from core.generation.sampling import Sampling
 from core.scoring.explain import explain_reply
@@ -337,8 +338,7 @@ class ChatHandlers:
         prompt = chat_model.encoder.encode_prompt(turns)
         tokenizer = chat_model.encoder.tokenizer
         reply = tokenizer.encode(past[-1]["text"])[: max(chat_model.context - len(prompt), 0)]
-        with chat_model.lock:
-            probabilities = explain_reply(chat_model.model, prompt, reply)
+        probabilities = in_models_thread(lambda: explain_reply(chat_model.model, prompt, reply))
         ids = {token for one in probabilities for token in (one.id, *(t for t, _ in one.likeliest))}
         return probabilities_markup(
             probabilities, {token: chat_model.token_text(token) for token in ids}
