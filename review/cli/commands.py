@@ -8,6 +8,7 @@ from typing import Any
 from core.cli.output import say, show
 from core.datasets.prompt_lists import load_prompt_list
 from core.datasets.samples import find_file
+from core.errors import ReviewError
 from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.processes.messages import Progress
@@ -26,7 +27,7 @@ from review.judges.annotations import (
     import_annotations,
 )
 from review.judges.export import export_any
-from review.judges.protocols import find_protocol
+from review.judges.protocols import CLASSIFYING, Protocol, find_protocol
 from review.judges.run import JudgingPlan, judge_review, plan_judging
 from review.judges.store import JudgeStore
 from review.judges.text import report_object as report_object_of_judge
@@ -123,7 +124,7 @@ def judge(chosen: argparse.Namespace) -> int:
 
     workspace = Workspace(chosen.workspace)
     template = read_text(chosen.prompt_file) if chosen.prompt_file is not None else ""
-    protocol = find_protocol(chosen.protocol, template, chosen.criteria)
+    protocol = _protocol(chosen, template)
     if chosen.plan:
         plan = plan_judging(workspace, chosen.name, chosen.judge, protocol, chosen.most)
         show(asdict(plan), _plan_text(plan), as_json=chosen.json)
@@ -138,6 +139,15 @@ def judge(chosen: argparse.Namespace) -> int:
         report_object_of_judge(reports[at]), report_text_of_judge(reports[at]), as_json=chosen.json
     )
     return 0
+
+
+def _protocol(chosen: argparse.Namespace, template: str) -> Protocol:
+    """Return how a judge is to be asked. Raises ReviewError."""
+    classifies = chosen.protocol in CLASSIFYING
+    if chosen.choices and not classifies:
+        raise ReviewError("--choices are of 'classify' and 'cot-classify': choose one of these.")
+    lines = chosen.choices if classifies else chosen.criteria
+    return find_protocol(chosen.protocol, template, lines)
 
 
 def _plan_text(plan: JudgingPlan) -> str:

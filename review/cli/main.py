@@ -67,6 +67,10 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "--criteria", nargs="+", default=[], metavar="TEXT", help="of a rubric: It …"
     )
     parser.add_argument(
+        "--choices", nargs="+", default=[], metavar="'TEXT = N'",
+        help="of a classification: a description of an answer, and what it counts",
+    )  # fmt: skip
+    parser.add_argument(
         "--plan", action="store_true", help="only say what would be asked, and how much that is"
     )
     parser.set_defaults(command="review.cli.commands:judge")

@@ -15,6 +15,8 @@ from core.generation.openai_endpoint import find_endpoint
 from review.judges.by_category import (
     CategoryScore,
     CategoryShare,
+    ChoiceShare,
+    choice_shares,
     scores_by_category,
     shares_by_category,
 )
@@ -79,6 +81,8 @@ class JudgeReport:
     matches: tuple[JudgedMatch, ...]
     disagreements: tuple[int, ...]  # pairs on which people and judge name different winners
     scores: tuple[CategoryScore, ...] = ()  # of single responses
+    choices: tuple[ChoiceShare, ...] = ()  # of a classification
+    scale: tuple[float, ...] = ()  # the scores that may be given, the lowest first
 
     @property
     def sentence(self) -> str:
@@ -117,6 +121,7 @@ class _Judged:
     errors: int
     order_decides: float | None = None
     by_category: tuple[CategoryScore, ...] = ()
+    chosen: tuple[ChoiceShare, ...] = ()
 
 
 def together(judge: JudgeRow, rows: Sequence[ComparisonRow]) -> dict[int, float]:
@@ -189,6 +194,7 @@ def _of_scores(
     responses: Sequence[Mapping[str, Any]],
 ) -> _Judged:
     """Compare scores of single responses, as people compare their pairs."""
+    protocol = stored_protocol(judge)
     known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
     choices: dict[int, str] = {}
     for pair, row in pairs.items():
@@ -200,7 +206,8 @@ def _of_scores(
         scores={pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()},
         possible=len(responses), asked=len(rows), judged=len(rows),
         errors=sum(row["score"] is None for row in rows),
-        by_category=scores_by_category(rows, responses, stored_protocol(judge).scale),
+        by_category=scores_by_category(rows, responses, protocol.scale),
+        chosen=choice_shares(rows, responses, [title for title, _ in protocol.choices]),
     )  # fmt: skip
 
 
@@ -233,7 +240,7 @@ def _report(
         disagreements=tuple(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
         ),
-        scores=said.by_category,
+        scores=said.by_category, choices=said.chosen, scale=stored_protocol(judge).scale,
     )  # fmt: skip
 
 

@@ -152,13 +152,14 @@ class JudgingJobs(WorkQueue):
 
     def _words(self, task: JudgingTask) -> Sequence[str]:
         protocol = task.protocol
+        option = "--choices" if protocol.choices else "--criteria"
         words_file = self._workspace.judges.resolve() / f"{protocol.digest}.txt"
         write_file(words_file, protocol.template.encode())
         return [
             "judge", f"--name={task.review}", f"--judge={task.model}", "--protocol", protocol.name,
             "--most", str(task.most), "--prompt-file", str(words_file),
             "--workspace", str(self._workspace.folder.resolve()),
-            "--criteria", *protocol.criteria,
+            *([option, *protocol.criteria] if protocol.criteria else []),
         ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What a judge says by categories of prompts, as MT-bench reports it. Pure."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,42 @@ class CategoryShare:
     win_rate: float
     low: float  # 95 % interval
     high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceShare:
+    """How often a judge chose one description of a contender's answers."""
+
+    contender: str
+    choice: str
+    answers: int
+    share: float
+    low: float  # 95 % interval
+    high: float
+
+
+def choice_shares(
+    rows: Sequence[ScoreRow], responses: Sequence[Mapping[str, Any]], choices: Sequence[str]
+) -> tuple[ChoiceShare, ...]:
+    """Return for each contender how often each of the ``choices`` of a classification was made."""
+    places = {row["response_id"]: json.loads(row["levels"]) for row in rows}
+    made: dict[str, list[int]] = defaultdict(list)
+    for one in responses:
+        known = places.get(one["response_id"])
+        if known and known[0] is not None:
+            made[one["contender"]].append(int(known[0]))
+    found = []
+    for contender, chosen in sorted(made.items()):
+        for place, choice in enumerate(choices):
+            count = chosen.count(place)
+            low, high = wilson_interval(float(count), float(len(chosen)))
+            found.append(
+                ChoiceShare(
+                    contender=contender, choice=choice, answers=count, share=count / len(chosen),
+                    low=low, high=high,
+                )
+            )  # fmt: skip
+    return tuple(found)
 
 
 def scores_by_category(

@@ -17,12 +17,8 @@ from review.judges.ask import AskedJudge, Said, ShouldStop
 from review.judges.protocols import (
     Material,
     Protocol,
-    expected_level,
-    read_choice,
-    read_letter,
-    read_level,
-    read_rating,
-    read_score,
+    read_comparison,
+    read_grade,
 )
 from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow, SideChoice
 from review.store.reviews import ReviewStore
@@ -221,14 +217,8 @@ def _ask(
 
 
 def _is_read(protocol: Protocol, said: Said) -> bool:
-    readers: dict[str, Callable[[], object]] = {
-        "pairwise": lambda: read_choice(said.text),
-        "alpaca": lambda: said.shares or read_letter(said.text),
-        "score": lambda: read_score(said.text),
-        "mt-bench": lambda: read_rating(said.text),
-        "rubric": lambda: said.shares or read_level(said.text),
-    }
-    return readers[protocol.name]() is not None
+    read = read_comparison if protocol.compares else read_grade
+    return read(protocol, said.text, said.shares or ()) is not None
 
 
 def _write_down(
@@ -237,34 +227,30 @@ def _write_down(
     if protocol.compares:
         store.add_comparison(_comparison(judge["id"], protocol, one, said[0]))
         return
-    levels: list[float | None] = []
-    if protocol.name == "rubric":
-        levels = [
-            expected_level(answer.shares) if answer.shares else read_level(answer.text)
-            for answer in said
-        ]
-    read = read_rating if protocol.name == "mt-bench" else read_score
-    scores = levels if protocol.name == "rubric" else [read(said[0].text)]
-    known = [value for value in scores if value is not None]
+    grades = [read_grade(protocol, answer.text, answer.shares or ()) for answer in said]
+    known = [grade[0] for grade in grades if grade is not None]
     row: ScoreRow = {
         "judge_id": judge["id"], "response_id": one.about,
-        "score": sum(known) / len(known) if len(known) == len(scores) else None,
-        "levels": json.dumps(levels), "said": "\n".join(answer.text for answer in said),
-        "judged_at": now(),
+        "score": sum(known) / len(known) if len(known) == len(grades) else None,
+        "levels": json.dumps(_levels(protocol, grades)),
+        "said": "\n".join(answer.text for answer in said), "judged_at": now(),
     }  # fmt: skip
     store.add_score(row)
 
 
+def _levels(protocol: Protocol, grades: Sequence[tuple[float, int] | None]) -> list[float | None]:
+    """Return the level of each criterion of a rubric, or the place of the choice that was made."""
+    if protocol.name == "rubric":
+        return [grade and grade[0] for grade in grades]
+    return [grade and grade[1] for grade in grades] if protocol.choices else []
+
+
 def _comparison(judge_id: int, protocol: Protocol, one: _Question, said: Said) -> ComparisonRow:
     """Return a judgement from the side of the pair's first response, in whatever order it was asked."""
-    choice: SideChoice = "error"
+    read = read_comparison(protocol, said.text, said.shares or ())
+    sides = {"a": "second", "b": "first"} if one.is_turned else {"a": "first", "b": "second"}
+    choice: SideChoice = "error" if read is None else sides.get(read, "tie")  # type: ignore[assignment]
     preference = said.shares[1] if said.shares else None
-    if _is_read(protocol, said):
-        read = read_choice(said.text) if protocol.name == "pairwise" else read_letter(said.text)
-        if preference is not None:
-            read = "tie" if preference == 0.5 else "b" if preference > 0.5 else "a"
-        sides = {"a": "second", "b": "first"} if one.is_turned else {"a": "first", "b": "second"}
-        choice = sides.get(read or "", "tie")  # type: ignore[assignment]
     if preference is not None and one.is_turned:
         preference = 1 - preference
     return {

@@ -24,6 +24,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
         "people_prefer_longer": report.people_prefer_longer,
         "kin": list(report.kin), "kin_win": report.kin_win, "sentence": report.sentence,
         "scores": [asdict(one) for one in report.scores],
+        "choices": [asdict(one) for one in report.choices],
         "matches": [],
     }  # fmt: skip
     for match in report.matches:
@@ -53,6 +54,11 @@ def report_text(report: JudgeReport) -> str:
         lines.append(f"The order of the answers decided {report.order_decides:.0%} of its pairs.")
     lines += filter(None, [kin_sentence(report)])
     lines += [_score_line(one) for one in report.scores]
+    lines += [
+        f"{one.contender}, {one.choice}: {one.share:.0%} ({one.low:.0%} to {one.high:.0%}), "
+        f"{one.answers:,} answers."
+        for one in report.choices
+    ]
     for match in report.matches:
         lines.append(
             f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "
@@ -78,8 +84,8 @@ def report_text(report: JudgeReport) -> str:
 
 def _score_line(one: CategoryScore) -> str:
     where = f"  {one.category}" if one.category else "Mean score"
-    between = f" ({one.low:.1f} to {one.high:.1f})" if one.low is not None else ""
-    return f"{where} of {one.contender}: {one.mean:.1f}{between}, {one.answers:,} answers."
+    between = f" ({one.low:.2f} to {one.high:.2f})" if one.low is not None else ""
+    return f"{where} of {one.contender}: {one.mean:.2f}{between}, {one.answers:,} answers."
 
 
 def kin_sentence(report: JudgeReport) -> str:

@@ -151,11 +151,10 @@ def test_a_score_that_is_missing_in_a_category_hides_nothing() -> None:
         CategoryScore(contender=name, category=category, answers=2, mean=7.0, low=None, high=None)
         for category, name in (("", "a"), ("", "b"), ("Math", "a"), ("math", "b"))
     )
-    report = report_with(protocol="mt-bench", scores=scores)
+    report = report_with(protocol="mt-bench", scores=scores, scale=(1.0, 10.0))
     markup = fill_template(
-        "judges", reports=[report], graded={}, is_possible=True, most_of=lambda _: 10,
-        kin_sentence=lambda _: "",
-    )  # fmt: skip
+        "judges", reports=[report], graded={}, is_possible=True, kin_sentence=lambda _: ""
+    )
     assert (
         "<th>Math</th>" in markup and "<th>math</th>" in markup and markup.count("<td>–</td>") == 2
     )
@@ -182,6 +181,9 @@ def test_the_words_of_a_protocol_are_shown_and_may_be_others(page: Opened) -> No
     criteria, words = page.trigger("judge_words", "rubric")
     assert criteria.visible and "{criterion}" in words
     assert "{second}" in page.trigger("judge_words", "alpaca")[1]
+    choices, words = page.trigger("judge_words", "classify")
+    assert choices.visible and "right and complete = 1" in choices.value and "{choices}" in words
+    assert not page.trigger("judge_words", "score")[0].visible
 
 
 def test_annotations_are_brought_in_on_the_page(

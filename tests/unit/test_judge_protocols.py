@@ -9,9 +9,10 @@ from review.judges.protocols import (
     PROTOCOLS,
     Material,
     both_orders,
-    expected_level,
     find_protocol,
     read_choice,
+    read_class,
+    read_grade,
     read_letter,
     read_level,
     read_score,
@@ -38,7 +39,9 @@ def test_scores_and_levels_are_read_strictly() -> None:
     assert [read_level(one) for one in ("5", " 3.", "6", "0", "good", "1: 5", "")] == [
         5, 3, None, None, None, None, None,
     ]  # fmt: skip
-    assert expected_level((0.0, 0.0, 0.5, 0.25, 0.25)) == pytest.approx(3.75)
+    rubric = find_protocol("rubric")
+    assert read_grade(rubric, "", (0.0, 0.0, 0.5, 0.25, 0.25)) == (pytest.approx(3.75), 2)
+    assert read_grade(rubric, "4", ()) == (4.0, 3) and read_grade(rubric, "6", ()) is None
     assert [read_letter(one) for one in ("m", " M.", "model M", "")] == ["a", "b", None, None]
 
 
@@ -98,3 +101,62 @@ def test_criteria_are_of_a_rubric_alone() -> None:
     """Another box of the form makes no other judge, whose questions would be paid for anew."""
     assert find_protocol("pairwise", "", ["is mine"]).digest == find_protocol("pairwise").digest
     assert find_protocol("rubric", "", ["is mine"]).digest != find_protocol("rubric").digest
+
+
+CHOICES = ("right = 1", "right, but = odd = 0.5", "wrong = 0")
+
+
+def test_a_class_is_chosen_by_its_letter_and_counts_what_it_was_given() -> None:
+    at_once = find_protocol("classify", "", CHOICES)
+    assert at_once.words == ("A", "B", "C") and at_once.longest_answer == 1
+    assert at_once.choices == (("right", 1.0), ("right, but = odd", 0.5), ("wrong", 0.0))
+    assert at_once.scale == (0.0, 0.5, 1.0)
+    [asked] = at_once.questions(Material(task="t", first="x"))
+    assert "A: right\nB: right, but = odd\nC: wrong" in asked
+    assert read_grade(at_once, "", (0.2, 0.7, 0.1)) == (
+        pytest.approx(0.55),
+        1,
+    )  # the mean, and the mode
+    assert [read_grade(at_once, one, ()) for one in ("B", " c.", "D", "A or B", "")] == [
+        (0.5, 1), (0.0, 2), None, None, None,
+    ]  # fmt: skip
+    reasoned = find_protocol("cot-classify", "", CHOICES)
+    assert reasoned.words == () and reasoned.longest_answer > 100
+    said = [
+        "It is right.\nCHOICE: A",
+        "A is wrong.\n**Choice: C**",
+        "CHOICE: A\nor B",
+        "A bit",
+        "CHOICE: E",
+    ]
+    assert [read_grade(reasoned, one, ()) for one in said] == [(1.0, 0), (0.0, 2), None, None, None]
+    assert read_class("CHOICE" + " " * 200_000 + "x", 3) is None
+    assert at_once.digest != reasoned.digest != find_protocol("cot-classify").digest
+
+
+@pytest.mark.parametrize(
+    ("choices", "sentence"),
+    [
+        (["right", "wrong = 0"], "The choice 'right' lacks what it counts"),
+        (["= 1", "wrong = 0"], "lacks what it counts"),
+        (["right = many", "wrong = 0"], "lacks what it counts"),
+        (["right = nan", "wrong = 0"], "lacks what it counts"),
+        (["right = inf", "wrong = 0"], "lacks what it counts"),
+        (["right = -1", "wrong = 0"], "lacks what it counts"),
+        (["right = 1"], "among 2 to 10 descriptions: 1 are given"),
+        ([f"{n} = {n}" for n in range(11)], "11 are given"),
+        (["same = 1", "same = 0"], "Two of the choices are the same"),
+        (["one = 1", "two = 1"], "All choices count the same"),
+    ],
+)  # fmt: skip
+def test_choices_that_cannot_be_are_refused_in_a_sentence(
+    choices: list[str], sentence: str
+) -> None:
+    with pytest.raises(ReviewError, match=sentence):
+        find_protocol("classify", "", choices)
+
+
+def test_judges_that_judged_before_there_were_classes_are_still_known() -> None:
+    """By digests as they stand in workspaces: other ones would have all questions asked anew."""
+    assert find_protocol("alpaca").digest == "0b513bf41b036848"
+    assert find_protocol("rubric").digest == "0f3219caae137ac7"

@@ -208,6 +208,46 @@ def test_a_rubric_is_the_mean_of_its_levels_by_their_probabilities(
         find_protocol("rubric", "{task}{first}")
 
 
+def test_answers_are_put_in_classes_with_reasons_or_by_probabilities(
+    workspace: Workspace, review: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def classed(question: dict[str, Any]) -> tuple[int, Any]:
+        text = question["messages"][-1]["content"]
+        assert "A: right\nB: in part\nC: wrong" in text
+        letter = "A" if f"a {GOOD}" in text else "C"
+        said: dict[str, Any] = {"message": {"content": f"So it is.\nCHOICE: {letter}"}}
+        if question["max_tokens"] == 1:
+            share = {letter: 0.6, "B": 0.4}
+            tops = [{"token": one, "logprob": float(np.log(part))} for one, part in share.items()]
+            said = {
+                "message": {"content": letter},
+                "logprobs": {"content": [{"top_logprobs": tops}]},
+            }
+        return 200, {"choices": [said]}
+
+    choices = ["right = 1", "in part = 0.5", "wrong = 0"]
+    words = ["judge", "--name", review, "--workspace", str(workspace.folder), "--json"]
+    with answering(body=classed) as (address, asked):
+        words += ["--judge", f"{address}#j"]
+        assert main([*words, "--protocol", "cot-classify", "--choices", *choices]) == 0
+        reasoned = json.loads(capsys.readouterr().out)
+        assert main([*words, "--protocol", "classify", "--choices", *choices]) == 0
+        assert len(asked) == 120
+        assert main([*words, "--protocol", "score", "--choices", *choices]) == 2
+    at_once = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert reasoned["errors"] == at_once["errors"] == 0
+    means = {one["contender"]: one["mean"] for one in reasoned["scores"]}
+    assert means == {"better": 1.0, "worse": 0.0}
+    means = {one["contender"]: one["mean"] for one in at_once["scores"]}
+    assert means == {"better": pytest.approx(0.8), "worse": pytest.approx(0.2)}
+    for found in (reasoned, at_once):
+        chosen = {(one["contender"], one["choice"]): one["answers"] for one in found["choices"]}
+        assert chosen["better", "right"] == chosen["worse", "wrong"] == 30
+        assert sum(chosen.values()) == 60 and len(chosen) == 6
+    report = report_judges(ReviewStore(workspace), review)[0]
+    assert "better, right: 100% (" in report_text(report)
+
+
 def test_half_a_rubric_that_cannot_be_read_is_an_error(workspace: Workspace, review: str) -> None:
     def half(question: dict[str, Any]) -> tuple[int, Any]:
         said = "4" if "it is right." in question["messages"][-1]["content"] else "well"

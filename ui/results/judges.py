@@ -15,7 +15,7 @@ from core.progress import about_time
 from review.judges.agreement import report_judges
 from review.judges.annotations import graded_results
 from review.judges.background import JudgingState, JudgingTask
-from review.judges.protocols import CRITERIA, PROTOCOLS, find_protocol
+from review.judges.protocols import CHOICES, CLASSIFYING, CRITERIA, PROTOCOLS, find_protocol
 from review.judges.run import plan_judging
 from review.judges.store import JudgeStore, stored_protocol
 from review.judges.text import kin_sentence
@@ -30,7 +30,13 @@ _PROTOCOLS: list[Choice] = [
     ("0 to 100, against the expected answer", "score"),
     ("1 to 10 with reasons, as MT-bench asks", "mt-bench"),
     ("1 to 5 by several criteria", "rubric"),
+    ("One of your own descriptions, by one letter", "classify"),
+    ("One of your own descriptions, reasons first", "cot-classify"),
 ]
+_LINES: dict[str, tuple[str, tuple[str, ...]]] = {  # what a protocol asks by, and the usual lines
+    "rubric": ("Criteria, one a line: it …", CRITERIA),
+    **dict.fromkeys(CLASSIFYING, ("Descriptions, one a line, and what each counts", CHOICES)),
+}
 assert {name for _, name in _PROTOCOLS} == set(PROTOCOLS)
 
 
@@ -114,7 +120,7 @@ def _lay_out_form(services: Services) -> _Form:
         )  # fmt: skip
         protocol = gr.Dropdown(
             _PROTOCOLS, value="pairwise", label="It is asked for",
-            info="Both orders, since many judges prefer what stands first.",
+            info="Pairs in both orders, since many judges prefer what stands first.",
             elem_id="judge-protocol",
         )  # fmt: skip
         most = gr.Number(
@@ -123,12 +129,12 @@ def _lay_out_form(services: Services) -> _Form:
         )  # fmt: skip
     with gr.Accordion("Its words", open=False, elem_id="judge-advanced"):
         criteria = gr.Textbox(
-            "\n".join(CRITERIA), lines=4, label="Criteria, one a line: it …", visible=False,
-            elem_id="judge-criteria",
+            lines=4, label=_LINES["rubric"][0], visible=False, elem_id="judge-criteria",
         )  # fmt: skip
         words = gr.Textbox(
             find_protocol("pairwise").template, lines=10, label="What it is asked",
-            info="{task}, {expected}, {first} and {second} stand for the texts, between marks, {criterion} for one of a rubric.",
+            info="{task}, {expected}, {first} and {second} stand for the texts, between marks, "
+            "{criterion} for one of a rubric, {choices} for descriptions to choose of.",
             elem_id="judge-words",
         )  # fmt: skip
     return _Form(model, protocol, most, criteria, words)
@@ -144,10 +150,7 @@ class _Handlers:
     def show(self, name: str | None) -> tuple[str, str]:
         """Show a review's judges, and watch those that are at work."""
         reviews = self.services.reviews
-        options: dict[str, Any] = {
-            "most_of": lambda protocol: find_protocol(protocol).scale[-1],
-            "kin_sentence": kin_sentence,
-        }
+        options: dict[str, Any] = {"kin_sentence": kin_sentence}
         if not name or reviews.find(name)["response_mode"] != "pairs":
             return fill_template(
                 "judges", reports=[], graded={}, is_possible=False, **options
@@ -174,10 +177,9 @@ class _Handlers:
 
     def words_of(self, protocol: str) -> tuple[Any, Any]:
         """Show the words of a protocol."""
-        return (
-            gr.Textbox(visible=protocol == "rubric"),
-            find_protocol(protocol).template,
-        )
+        label, lines = _LINES.get(protocol, ("", ()))
+        criteria = gr.Textbox("\n".join(lines), label=label, visible=bool(lines))
+        return criteria, find_protocol(protocol).template
 
     @shows_user_errors
     def plan(self, name: str | None, *asked: Any) -> str:
