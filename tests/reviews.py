@@ -1,5 +1,6 @@
 """Finished reviews whose responses are written here instead of by models."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,17 @@ from core.datasets.dataset import load_dataset
 from core.datasets.splits import SplitSettings
 from core.datasets.store import DatasetStore
 from core.generation.chat_model import Response
+from core.generation.model_cache import ModelCache
 from core.generation.sampling import Sampling
 from core.storage.workspace import Workspace
 from review.domain.contender import Entrant
 from review.domain.plan import ReviewPlan
 from review.domain.rating import make_rating
 from review.judging.judge import Judge
+from review.setup.generate_responses import RowChoice, answer_review, create_review, plan_review
 from review.store.reviews import ReviewStore
+
+GOOD = "good"  # a word that answers of the better contender hold
 
 
 def write_review(
@@ -52,6 +57,25 @@ def make_review(
     return write_review(
         workspace, file, {name: f"{name} says {{prompt}}" for name in contenders}, rows
     )
+
+
+def make_brought_review(workspace: Workspace, tmp_path: Path, contenders: dict[str, str]) -> str:
+    """Return a review of thirty prompts by contenders whose answers hold a word each."""
+    prompts = [{"instruction": f"Question {n}?", "output": f"{GOOD} {n}"} for n in range(30)]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    for name, word in contenders.items():
+        rows = [
+            {"row": n + 1, "response": f"a {word} answer {n}{' and more' * (n % 2)}"}
+            for n in range(30)
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    words = [f"file:{tmp_path / name}.json" for name in contenders]
+    dataset = load_dataset(tmp_path / "prompts.json")
+    DatasetStore(workspace).keep(dataset)
+    plan = plan_review(workspace, dataset, "r", words, RowChoice(None), Sampling())
+    create_review(workspace, dataset, plan)
+    answer_review(workspace, "r", ModelCache(workspace), lambda: False, lambda _done, _total: None)
+    return "r"
 
 
 def side_of(text: str, a: str) -> str:

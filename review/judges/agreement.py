@@ -29,7 +29,9 @@ from review.judges.store import (
     stored_protocol,
 )
 from review.statistics.agreement import cohen_kappa
+from review.statistics.bradley_terry import Bout
 from review.statistics.intervals import wilson_interval
+from review.statistics.powered_strengths import PoweredStrengths, powered_strengths
 from review.statistics.prediction_powered import PoweredMean, powered_mean
 from review.store.reviews import Contender, ReviewStore
 from review.store.verdicts import Vote, by_pair, decisive, read_votes
@@ -83,6 +85,7 @@ class JudgeReport:
     scores: tuple[CategoryScore, ...] = ()  # of single responses
     choices: tuple[ChoiceShare, ...] = ()  # of a classification
     scale: tuple[float, ...] = ()  # the scores that may be given, the lowest first
+    strengths: PoweredStrengths | None = None  # of three contenders or more, with people
 
     @property
     def sentence(self) -> str:
@@ -241,6 +244,7 @@ def _report(
             pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
         ),
         scores=said.by_category, choices=said.chosen, scale=stored_protocol(judge).scale,
+        strengths=_strengths(said.scores, human, pairs),
     )  # fmt: skip
 
 
@@ -352,6 +356,28 @@ def _matches(
             )
         )  # fmt: skip
     return found
+
+
+def _strengths(
+    scores: Mapping[int, float], human: Mapping[int, float], pairs: Mapping[int, Mapping[str, Any]]
+) -> PoweredStrengths | None:
+    """Return what people and judge together say of all contenders; of two their win rate says it."""
+    names = sorted(
+        {pairs[pair][f"{side}_contender"] for pair in scores for side in ("first", "second")}
+    )
+    if len(names) < 3:
+        return None
+    both = [pair for pair in sorted(scores) if pair in human]
+    rest = [pair for pair in sorted(scores) if pair not in human]
+
+    def bouts(known: Mapping[int, float], members: Sequence[int]) -> list[Bout]:
+        rows = ((pairs[pair], known[pair]) for pair in members)
+        return [
+            Bout(row["first_contender"], row["second_contender"], score, row["prompt_id"])
+            for row, score in rows
+        ]
+
+    return powered_strengths(names, bouts(human, both), bouts(scores, both), bouts(scores, rest))
 
 
 def _trust(report: JudgeReport) -> str:

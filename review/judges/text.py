@@ -25,6 +25,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
         "kin": list(report.kin), "kin_win": report.kin_win, "sentence": report.sentence,
         "scores": [asdict(one) for one in report.scores],
         "choices": [asdict(one) for one in report.choices],
+        "strengths": None if report.strengths is None else asdict(report.strengths),
         "matches": [],
     }  # fmt: skip
     for match in report.matches:
@@ -59,6 +60,12 @@ def report_text(report: JudgeReport) -> str:
         f"{one.answers:,} answers."
         for one in report.choices
     ]
+    if report.strengths is not None:
+        lines += [
+            f"With people {one.name} has {one.rating:,.0f} ({one.low:,.0f} to {one.high:,.0f}; people "
+            f"alone {one.people_low:,.0f} to {one.people_high:,.0f})."
+            for one in report.strengths.strengths
+        ]
     for match in report.matches:
         lines.append(
             f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "

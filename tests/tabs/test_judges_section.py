@@ -12,6 +12,7 @@ import pytest
 from review.domain.rating import make_rating
 from review.judges.by_category import CategoryScore
 from review.judging.judge import Judge
+from review.statistics.powered_strengths import PoweredStrength, PoweredStrengths
 from tests.conftest import POCKET
 from tests.endpoints import answering
 from tests.reviews import write_review
@@ -158,6 +159,19 @@ def test_a_score_that_is_missing_in_a_category_hides_nothing() -> None:
     assert (
         "<th>Math</th>" in markup and "<th>math</th>" in markup and markup.count("<td>–</td>") == 2
     )
+
+
+def test_strengths_stand_beside_those_of_people_alone() -> None:
+    values = {"rating": 1123.4, "low": 1002.2, "high": 1244.6, "people_rating": 1110.0}
+    one = PoweredStrength(name="<a>", people_low=900.0, people_high=1320.0, **values)
+    found = PoweredStrengths(strengths=(one,), weight=0.5, saved=0.31)
+    markup = fill_template(
+        "judges", reports=[report_with(strengths=found)], graded={}, is_possible=True,
+        kin_sentence=lambda _: "",
+    )  # fmt: skip
+    assert "<th>&lt;a&gt;</th><td>1,123 <small>1,002 to 1,245</small></td>" in markup
+    assert "<td>1,110 <small>900 to 1,320</small></td>" in markup
+    assert "saves about 31% of people" in markup
 
 
 def test_a_judge_whose_process_cannot_start_says_so(services: Services, page: Opened) -> None:

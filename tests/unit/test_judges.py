@@ -30,28 +30,13 @@ from review.setup.generate_responses import RowChoice, answer_review, create_rev
 from review.statistics.prediction_powered import powered_mean
 from review.store.reviews import ReviewStore
 from tests.endpoints import answering
-
-GOOD = "good"  # a word that answers of the better contender hold
+from tests.reviews import GOOD, make_brought_review
 
 
 @pytest.fixture
 def review(workspace: Workspace, tmp_path: Path) -> str:
     """A review of thirty prompts, of which the first contender answers well and the second does not."""
-    prompts = [{"instruction": f"Question {n}?", "output": f"{GOOD} {n}"} for n in range(30)]
-    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
-    for name, word in (("better", GOOD), ("worse", "bad")):
-        rows = [
-            {"row": n + 1, "response": f"a {word} answer {n}{' and more' * (n % 2)}"}
-            for n in range(30)
-        ]
-        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-    words = [f"file:{tmp_path / name}.json" for name in ("better", "worse")]
-    dataset = load_dataset(tmp_path / "prompts.json")
-    DatasetStore(workspace).keep(dataset)
-    plan = plan_review(workspace, dataset, "r", words, RowChoice(None), Sampling())
-    create_review(workspace, dataset, plan)
-    answer_review(workspace, "r", ModelCache(workspace), lambda: False, lambda _done, _total: None)
-    return "r"
+    return make_brought_review(workspace, tmp_path, {"better": GOOD, "worse": "bad"})
 
 
 def verdict_of(question: dict[str, Any], place: str) -> tuple[int, Any]:
@@ -162,105 +147,6 @@ def test_one_token_gives_a_preference(workspace: Workspace, review: str) -> None
     assert match.win_rate == pytest.approx(0.8 if match.contender == "better" else 0.2)
 
 
-@pytest.mark.parametrize(("name", "said"), [("score", "SCORE: {}"), ("rubric", "{}")])
-def test_single_responses_are_scored(
-    workspace: Workspace, review: str, name: str, said: str
-) -> None:
-    def scoring(question: dict[str, Any]) -> tuple[int, Any]:
-        is_good = f"a {GOOD}" in question["messages"][-1]["content"]
-        value = {"score": (90, 10), "rubric": (5, 2)}[name][0 if is_good else 1]
-        return 200, {"choices": [{"message": {"content": said.format(value)}}]}
-
-    with answering(body=scoring) as (address, asked):
-        judge_review(workspace, review, f"{address}#{name}", find_protocol(name))
-        assert len(asked) == (60 if name == "score" else 60 * 4)  # each criterion by itself
-    [report] = report_judges(ReviewStore(workspace), review)
-    assert (report.judged, report.errors) == (60, 0)
-    [match] = report.matches
-    assert match.win_rate == (1.0 if match.contender == "better" else 0.0)
-
-
-def test_a_rubric_is_the_mean_of_its_levels_by_their_probabilities(
-    workspace: Workspace, review: str
-) -> None:
-    def unsure(question: dict[str, Any]) -> tuple[int, Any]:
-        assert question["max_tokens"] == 1
-        is_clear = "alone: that it is clear." in question["messages"][-1]["content"]
-        share = {"5": 0.5, "4": 0.5} if is_clear else {"2": 0.75, "1": 0.25}
-        tops = [{"token": one, "logprob": float(np.log(value))} for one, value in share.items()]
-        said = {"message": {"content": "2"}, "logprobs": {"content": [{"top_logprobs": tops}]}}
-        return 200, {"choices": [said]}
-
-    criteria = ("is right", "is clear")
-    with answering(body=unsure) as (address, _):
-        judge_review(
-            workspace, review, f"{address}#r", find_protocol("rubric", "", criteria), most=3
-        )
-    store = ReviewStore(workspace)
-    judges = JudgeStore(store)
-    [judge] = judges.of_review(store.find(review)["id"])
-    rows = judges.scores(judge["id"])
-    assert len(rows) == 3
-    for row in rows:
-        assert json.loads(row["levels"]) == pytest.approx([1.75, 4.5])
-        assert row["score"] == pytest.approx(3.125)
-    with pytest.raises(ReviewError, match=r"no place for \{criterion\}"):
-        find_protocol("rubric", "{task}{first}")
-
-
-def test_answers_are_put_in_classes_with_reasons_or_by_probabilities(
-    workspace: Workspace, review: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def classed(question: dict[str, Any]) -> tuple[int, Any]:
-        text = question["messages"][-1]["content"]
-        assert "A: right\nB: in part\nC: wrong" in text
-        letter = "A" if f"a {GOOD}" in text else "C"
-        said: dict[str, Any] = {"message": {"content": f"So it is.\nCHOICE: {letter}"}}
-        if question["max_tokens"] == 1:
-            share = {letter: 0.6, "B": 0.4}
-            tops = [{"token": one, "logprob": float(np.log(part))} for one, part in share.items()]
-            said = {
-                "message": {"content": letter},
-                "logprobs": {"content": [{"top_logprobs": tops}]},
-            }
-        return 200, {"choices": [said]}
-
-    choices = ["right = 1", "in part = 0.5", "wrong = 0"]
-    words = ["judge", "--name", review, "--workspace", str(workspace.folder), "--json"]
-    with answering(body=classed) as (address, asked):
-        words += ["--judge", f"{address}#j"]
-        assert main([*words, "--protocol", "cot-classify", "--choices", *choices]) == 0
-        reasoned = json.loads(capsys.readouterr().out)
-        assert main([*words, "--protocol", "classify", "--choices", *choices]) == 0
-        assert len(asked) == 120
-        assert main([*words, "--protocol", "score", "--choices", *choices]) == 2
-    at_once = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert reasoned["errors"] == at_once["errors"] == 0
-    means = {one["contender"]: one["mean"] for one in reasoned["scores"]}
-    assert means == {"better": 1.0, "worse": 0.0}
-    means = {one["contender"]: one["mean"] for one in at_once["scores"]}
-    assert means == {"better": pytest.approx(0.8), "worse": pytest.approx(0.2)}
-    for found in (reasoned, at_once):
-        chosen = {(one["contender"], one["choice"]): one["answers"] for one in found["choices"]}
-        assert chosen["better", "right"] == chosen["worse", "wrong"] == 30
-        assert sum(chosen.values()) == 60 and len(chosen) == 6
-    report = report_judges(ReviewStore(workspace), review)[0]
-    assert "better, right: 100% (" in report_text(report)
-
-
-def test_half_a_rubric_that_cannot_be_read_is_an_error(workspace: Workspace, review: str) -> None:
-    def half(question: dict[str, Any]) -> tuple[int, Any]:
-        said = "4" if "it is right." in question["messages"][-1]["content"] else "well"
-        return 200, {"choices": [{"message": {"content": said}}]}
-
-    with answering(body=half) as (address, asked):
-        protocol = find_protocol("rubric", "", ("is right", "is clear"))
-        judge_review(workspace, review, f"{address}#r", protocol, most=2)
-        assert len(asked) == 6  # what cannot be read is asked once more, and only that
-    [report] = report_judges(ReviewStore(workspace), review)
-    assert (report.asked, report.errors) == (2, 2)
-
-
 def test_a_judge_is_compared_with_people_and_adds_to_them(
     workspace: Workspace, review: str
 ) -> None:
@@ -332,6 +218,42 @@ def test_kin_of_a_judge_are_found_and_what_it_makes_of_them_is_told(
             )  # fmt: skip
     [report] = report_judges(store, review)
     assert report.kin == ("worse",) and report.kin_win == (1.0, 0.5)
+
+
+def test_of_three_contenders_strengths_are_told_with_people(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    worth = {"better": GOOD, "fair": "fair", "worse": "bad"}
+    name = make_brought_review(workspace, tmp_path, worth)
+    store = ReviewStore(workspace)
+    person = Judge(store, name, "Asha")
+    order = list(worth.values())
+
+    def rank_of(answer: str) -> int:
+        return next(place for place, word in enumerate(order) if f"a {word}" in answer)
+
+    for number in range(45):
+        [pair] = person.next_pairs(1)
+        better = "a" if rank_of(pair.a) < rank_of(pair.b) else "b"
+        wrong = {"a": "b", "b": "a"}[better]
+        person.rate(pair.id, make_rating(better if number % 7 else wrong, "", ""))
+
+    def taking_the_better(question: dict[str, Any]) -> tuple[int, Any]:
+        text = question["messages"][-1]["content"]
+        ranks = [
+            rank_of(one) for one in re.findall(r"<answer [AB] \w+>\n(.*?)\n</", text, re.DOTALL)
+        ]
+        said = f"VERDICT: {'A' if ranks[0] < ranks[1] else 'B'}"
+        return 200, {"choices": [{"message": {"content": said}}]}
+
+    with answering(body=taking_the_better) as (address, _):
+        judge_review(workspace, name, f"{address}#j", find_protocol("pairwise"))
+    [report] = report_judges(store, name)
+    assert report.strengths is not None
+    assert [one.name for one in report.strengths.strengths] == list(worth)
+    told = report_object(report)["strengths"]
+    assert [one["name"] for one in told["strengths"]] == list(worth)
+    assert "With people better has " in report_text(report)
 
 
 def test_powered_means_cover_and_are_never_much_wider() -> None:
