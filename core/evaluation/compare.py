@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 
 import numpy as np
-from scipy import stats
 
 Scores = Mapping[int, tuple[float, str]]  # question → score and cluster, '' for none
 
@@ -45,6 +44,8 @@ def interval_of(scores: Scores) -> tuple[float, float] | None:
     """Return the 95 % interval of a mean score: Wilson's where questions are right or wrong and
     stand alone, else from the spread between clusters; None for fewer than two.
     """
+    from scipy import stats  # half a second, which the page does not wait for
+
     values = [value for value, _ in scores.values()]
     if len(values) < 2:
         return None
@@ -144,6 +145,8 @@ def _clustered(values: Sequence[float], clusters: Sequence[str]) -> tuple[float,
 
 def _mcnemar(only_mine: int, only_theirs: int) -> float:
     """Return the two-sided exact p-value of McNemar's test (1947)."""
+    from scipy import stats  # half a second, which the page does not wait for
+
     total = only_mine + only_theirs
     return float(stats.binomtest(only_mine, total).pvalue) if total else 1.0
 
@@ -162,6 +165,8 @@ def _few_clusters(differences: "np.ndarray", clusters: Sequence[str]) -> tuple[f
     """Return what the bootstrap cannot give for a handful of clusters: the interval and p-value of
     Student's t on their number less one; one cluster shows nothing.
     """
+    from scipy import stats  # half a second, which the page does not wait for
+
     freedom = len(set(clusters)) - 1
     if freedom < 1:
         return -1.0, 1.0, 1.0

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from core.generation.sampling import Sampling
+
+if TYPE_CHECKING:
+    import torch
 
 FinishReason = Literal["end", "length", "stopped"]
 Step = tuple["Row", int | None]  # a prompt with its next token, None once it has ended
@@ -46,8 +47,10 @@ class Row:
         answer: Generated,
         sampling: Sampling,
         limits: Limits,
-        device: torch.device,
+        device: "torch.device",
     ) -> None:
+        import torch
+
         self.number, self.prompt, self.answer = number, list(prompt), answer
         self.sampling, self.limits = sampling, limits
         # what it has in common with all that are drawn in one go with it

@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
-from core.models.load import takes_logits_to_keep
-
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -21,7 +17,6 @@ class TokenProbability:
     likeliest: tuple[tuple[int, float], ...]  # ids and log-probabilities, the likeliest first
 
 
-@torch.inference_mode()
 def explain_reply(
     model: "PreTrainedModel", prompt: Sequence[int], reply: Sequence[int], count: int = 5
 ) -> list[TokenProbability]:
@@ -29,17 +24,23 @@ def explain_reply(
 
     Shapes: R tokens of the reply, V vocabulary. Before temperature and whatever else sampling does.
     """
+    import torch
+
+    from core.models.load import takes_logits_to_keep
+
     if not reply:
         return []
-    ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
-    last_only = {"logits_to_keep": len(reply)} if takes_logits_to_keep(model) else {}
-    logits = model(input_ids=ids, use_cache=False, **last_only).logits[0, -len(reply) :].float()
-    probabilities = logits.log_softmax(dim=-1)
-    own = probabilities[torch.arange(len(reply)), torch.tensor(list(reply), device=model.device)]
-    top = probabilities.topk(min(count, probabilities.shape[-1]), dim=-1)
+    with torch.inference_mode():
+        ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
+        last_only = {"logits_to_keep": len(reply)} if takes_logits_to_keep(model) else {}
+        logits = model(input_ids=ids, use_cache=False, **last_only).logits[0, -len(reply) :]
+        shares = logits.float().log_softmax(dim=-1)  # (R, V)
+        said = torch.tensor(list(reply), device=model.device)
+        own = shares[torch.arange(len(reply)), said].tolist()
+        top = shares.topk(min(count, shares.shape[-1]), dim=-1)
     return [
-        TokenProbability(token, float(said), tuple(zip(ids, shares, strict=True)))
-        for token, said, ids, shares in zip(
+        TokenProbability(token, share, tuple(zip(ids, shares, strict=True)))
+        for token, share, ids, shares in zip(
             reply, own, top.indices.tolist(), top.values.tolist(), strict=True
         )
     ]

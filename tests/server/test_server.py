@@ -34,6 +34,24 @@ def prepare(folder: Path, file: Path) -> None:
     workspace.close()
 
 
+def test_the_page_waits_for_no_library_that_only_work_needs(tmp_path: Path) -> None:
+    """Each takes a second or more, and all come in the background once the page is served."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from app import build_app
+        from ui.services import build_services
+        services = build_services(Path(sys.argv[1]))
+        build_app(services)
+        heavy = "torch transformers peft datasets lm_eval sklearn scipy.stats"
+        print([name for name in heavy.split() if name in sys.modules])
+        services.close()
+    """
+    words = [sys.executable, "-c", program, str(tmp_path / "workspace")]
+    built = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert built.stdout.strip() == "[]"
+
+
 class Visitor:
     """Somebody with a cookie jar."""
 
