@@ -136,10 +136,11 @@ def _fit_strengths(features: Array, scores: Array, prompts: Sequence[int], stren
     hold for contenders that are nearly equal and for one that is far off.
     """
     others = np.ones(features.shape[1] - strengths)
-    fits, evidences = [], []
+    fits, evidences = list[Fit](), []
     for spread in _SPREADS:
         precision = np.concatenate([np.full(strengths, spread**-2), others])
-        fit = fit_logistic(features, scores, prompts, prior_precision=precision)
+        start = fits[-1].coefficients if fits else None  # the next width's are near
+        fit = fit_logistic(features, scores, prompts, prior_precision=precision, start=start)
         assert fit is not None  # with a prior there is always one
         odds = features @ fit.coefficients
         likelihood = float(np.sum(scores * odds - np.logaddexp(0.0, odds)))

@@ -32,7 +32,7 @@ class Fit:
     clustered: Array | None
 
 
-def fit_logistic(
+def fit_logistic(  # noqa: PLR0913 - the data, and what is known of them beforehand
     features: Array,
     outcomes: Array,
     clusters: Sequence[int] = (),
@@ -40,15 +40,17 @@ def fit_logistic(
     weights: Array | None = None,
     prior_precision: Array | None = None,
     prior_mean: Array | None = None,
+    start: Array | None = None,
 ) -> Fit | None:
     """Return the coefficients of the greatest posterior density, or None where there are none.
 
     ``features`` is (N, K), ``outcomes`` (N,) from 0 to 1, one half for a tie, ``weights`` (N,) how
     often each was seen. The prior is normal, (K,) of means and of precisions, one over the
     variance; without one it is the maximum of the likelihood, and directions that no observation
-    speaks of get 0. The clustered covariance is the sandwich of Huber (1967) and White (1982) with
-    the gradients of a cluster added up (Liang and Zeger, Biometrika 73, 1986) and the small-sample
-    factor C / (C - 1) for C clusters.
+    speaks of get 0. The search begins at ``start``, else at the prior's mean. The clustered
+    covariance is the sandwich of Huber (1967) and White (1982) with the gradients of a cluster
+    added up (Liang and Zeger, Biometrika 73, 1986) and the small-sample factor C / (C - 1) for C
+    clusters.
     """
     count, size = features.shape
     seen = np.ones(count) if weights is None else weights
@@ -61,7 +63,7 @@ def fit_logistic(
         likelihood = seen @ (outcomes * odds - np.logaddexp(0.0, odds))
         return float(likelihood - 0.5 * precision @ (values - mean) ** 2)
 
-    coefficients: Array = mean.copy()
+    coefficients: Array = (mean if start is None else start).copy()
     for _ in range(_STEPS):
         chances = _sigmoid(features @ coefficients)
         gradient = features.T @ (seen * (outcomes - chances)) - precision * (coefficients - mean)
@@ -93,6 +95,9 @@ def _inverse(features: Array, weights: Array, precision: Array) -> Array:
     prior speaks of.
     """
     curvature = features.T @ (features * weights[:, None]) + np.diag(precision)
+    if (precision > 0).all():  # no direction is flat
+        whole: Array = np.asarray(np.linalg.inv(curvature), dtype=np.float64)
+        return whole
     inverse: Array = np.asarray(
         np.linalg.pinv(curvature, rcond=_FLAT, hermitian=True), dtype=np.float64
     )
