@@ -1,6 +1,7 @@
 """Judging in a real browser: keys, what survives a death of the app, and responses that mean harm."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +13,31 @@ from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
 from review.judging.judge import Judge
 from tests.reviews import write_review
-from tests.serving import Server
+from tests.serving import Server, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = (
     "<script>window.PWNED=1</script><img src='http://evil.example/x.png' onerror='window.PWNED=2'>"
     "{{constructor.constructor('window.PWNED=3')()}}${window.PWNED=4}![x](http://evil.example/y.png)<iframe src='http://evil.example'>"
 )
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("judging") / "workspace", free_port())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def server(one_server: Server) -> Iterator[Server]:
+    """The app that these tests share, one after the other: each begins without a review."""
+    yield one_server
+    workspace = Workspace(one_server.workspace)
+    with workspace.database.transaction() as tables:
+        tables.execute("DELETE FROM reviews")
+    workspace.close()
 
 
 def begin_judging(
