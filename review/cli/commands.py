@@ -242,6 +242,7 @@ def _graded_text(graded: GradedResult) -> str:
     return (
         f"{graded.contender} against {graded.against} by {graded.judge}: {graded.win_rate:.1%}{at_equal} "
         f"of {graded.judged:,} graded verdicts."
+        + (f" {graded.errors:,} could not be read." if graded.errors else "")
     )
 
 

@@ -193,7 +193,8 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="with row, reviewer, a, b and verdict, as exported; or AlpacaEval's annotations.json",
+        help="with row, reviewer, a, b and verdict, as exported; AlpacaEval's annotations.json; or "
+        "FastChat's reviews in pairs of scores",
     )
     parser.add_argument(
         "--difficulties", type=Path, default=None, metavar="FILE",

@@ -21,7 +21,8 @@ from core.generation.model_cache import ModelCache
 from core.storage.workspace import Workspace, check_new_name, now
 from core.text import has_half_character, shortened
 from review.judges.protocols import find_protocol
-from review.judges.store import JudgeStore
+from review.judges.score_pairs import holds_score_pairs, read_score_pairs
+from review.judges.store import JudgeStore, SideChoice
 from review.setup.from_responses import create_from_responses
 from review.setup.generate_responses import answer_review
 from review.statistics.alpaca_length_control import length_controlled_win_rate, read_difficulties
@@ -44,6 +45,7 @@ class GradedResult:
     against: str
     judge: str
     judged: int
+    errors: int  # whose words could not be read
     win_rate: float  # mean preference, 0 to 1
     standard_error: float | None
     length_controlled_win_rate: float | None  # None where lengths cannot be told from quality
@@ -51,7 +53,11 @@ class GradedResult:
 
 
 def holds_annotations(path: Path) -> bool:
-    """Return whether a file is a list of AlpacaEval's annotations. Raises DataError."""
+    """Return whether a file is a list of AlpacaEval's annotations, or of FastChat's reviews in pairs of
+    scores. Raises DataError.
+    """
+    if holds_score_pairs(path):
+        return True
     if path.suffix.lower() != ".json":
         return False
     try:
@@ -100,6 +106,7 @@ def import_annotations(
     same = sum(_is_same(row) and row["preference"] is not None for row in rows)
     facts = {
         "file": path.name, "orders": 1, "contender": sides[1], "against": sides[0], "same": same,
+        **({"has_score_pairs": True} if "said" in rows[0] else {}),
     }  # fmt: skip
     judge = store.add(review["id"], str(rows[0].get("annotator") or "annotator"), protocol, facts)
     store.begin_anew(judge["id"], {**facts, **controlled})
@@ -107,14 +114,20 @@ def import_annotations(
         [
             {
                 "judge_id": judge["id"], "pair_id": pair, "is_turned": 0,
-                "choice": "tie" if preference == 0.5 else "second" if preference > 0.5 else "first",
-                "preference": preference, "said": "", "judged_at": now(),
+                "choice": _choice(preference), "preference": preference, "said": said,
+                "judged_at": now(),
             }
-            for pair, preference in found
+            for pair, preference, said in found
         ]
     )  # fmt: skip
     [result] = [one for one in graded_results(reviews, name) if one.number == judge["id"]]
     return result
+
+
+def _choice(preference: float | None) -> SideChoice:
+    if preference is None:
+        return "error"
+    return "tie" if preference == 0.5 else "second" if preference > 0.5 else "first"
 
 
 def _length_controlled(rows: Sequence[Mapping[str, Any]], path: Path | None) -> dict[str, Any]:
@@ -145,9 +158,10 @@ def _matched(
     sides: tuple[str, str],
     path: Path,
     name: str,
-) -> list[tuple[int, float]]:
-    """Return each row's pair with the preference for that pair's second response; rows whose outputs
-    are the same have none. Raises ReviewError for a row that fits no pair.
+) -> list[tuple[int, float | None, str]]:
+    """Return each row's pair with the preference for that pair's second response and what was said;
+    rows whose outputs are the same have none, nor those of which nothing was said. Raises ReviewError
+    for a row that fits no pair.
     """
     known: dict[tuple[str, str, str], tuple[int, bool]] = {}
     for pair in pairs:
@@ -161,15 +175,18 @@ def _matched(
     found = []
     for number, row in enumerate(rows, start=1):
         key = (_plain(row["instruction"]), _plain(row["output_1"]), _plain(row["output_2"]))
-        if _is_same(row) or row["preference"] is None:
+        said = str(row.get("said", ""))
+        if _is_same(row) or (row["preference"] is None and not said):
             continue
         if key not in known:
             raise ReviewError(
                 f"{path.name}, row {number}: the review '{name}' has no such pair of answers."
             )
         pair_id, is_same_order = known[key]
-        preference = _share(row)
-        found.append((pair_id, preference if is_same_order else 1 - preference))
+        preference = None if row["preference"] is None else _share(row)
+        if preference is not None and not is_same_order:
+            preference = 1 - preference
+        found.append((pair_id, preference, said))
     return found
 
 
@@ -191,7 +208,8 @@ def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
             continue
         same = int(facts.get("same", 0))
         scores, lengths, prompts = [0.5] * same, [(0, 0)] * same, [-n for n in range(1, same + 1)]
-        for row in rows:
+        read = [row for row in rows if row["choice"] != "error"]
+        for row in read:
             pair = pairs[row["pair_id"]]
             is_first = pair["first_contender"] == facts["contender"]
             preference = row["preference"] or 0.0
@@ -206,7 +224,8 @@ def graded_results(reviews: ReviewStore, name: str) -> list[GradedResult]:
         found.append(
             GradedResult(
                 number=judge["id"], contender=facts["contender"], against=facts["against"],
-                judge=judge["model"], judged=len(scores), win_rate=sum(scores) / len(scores),
+                judge=judge["model"], judged=len(scores),
+                errors=len(rows) - len(read), win_rate=sum(scores) / len(scores),
                 standard_error=_standard_error(scores),
                 length_controlled_win_rate=rate,
                 length_controlled_by="" if rate is None else by,
@@ -224,7 +243,7 @@ def _standard_error(scores: Sequence[float]) -> float | None:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    document = read_json(path)
+    document = read_score_pairs(path) if holds_score_pairs(path) else read_json(path)
     if not isinstance(document, list) or not document:
         raise DataError(f"{path.name} holds no list of annotations.")
     for number, row in enumerate(document, start=1):

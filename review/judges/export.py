@@ -11,6 +11,7 @@ from review.exchange.export import export_review
 from review.exchange.formats import EXPORT_FORMATS
 from review.judges.agreement import together
 from review.judges.protocols import COMPARING
+from review.judges.score_pairs import read_score_pair
 from review.judges.store import JudgeRow, JudgeStore
 from review.store.reviews import ReviewStore
 
@@ -48,9 +49,11 @@ def _judgements(reviews: ReviewStore, name: str, of: str) -> Iterator[dict[str, 
     responses = {row["response_id"]: row for row in store.responses(review_id)}
     for judge in _judges(reviews, name, of):
         whose = {"review": name, "judge": judge["model"], "protocol": judge["protocol"]}
+        is_of_pairs = json.loads(judge["facts"]).get("has_score_pairs", False)
         for row in store.comparisons(judge["id"]):
             pair = pairs[row["pair_id"]]
-            yield whose | {
+            scores = {"scores": read_score_pair(row["said"])} if is_of_pairs else {}
+            yield whose | scores | {
                 "row": pair["data_row"], "first": pair["first_contender"],
                 "second": pair["second_contender"], "exchanged": bool(row["is_turned"]),
                 "choice": row["choice"], "preference_for_second": row["preference"],
