@@ -6,12 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Locator, Page, expect
 
 from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
 from review.judging.judge import Judge
+from tests.browser.conftest import _watched_window
 from tests.reviews import write_review
 from tests.serving import Server, free_port
 
@@ -38,6 +39,21 @@ def server(one_server: Server) -> Iterator[Server]:
     with workspace.database.transaction() as tables:
         tables.execute("DELETE FROM reviews")
     workspace.close()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """An app of its own, for a test in which it dies or a page loads anew."""
+    made = Server(tmp_path / "workspace", free_port())
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own_page(browser: Browser, own_server: Server) -> Iterator[Page]:
+    with _watched_window(browser, own_server) as window:
+        yield window
 
 
 def begin_judging(
@@ -225,8 +241,9 @@ def test_single_responses_are_judged_by_keys(
 
 
 def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(
-    page: Page, server: Server, small_file: Path
+    own_page: Page, own_server: Server, small_file: Path
 ) -> None:
+    page, server = own_page, own_server
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
     page.keyboard.press("1")
     expect(progress).to_have_text("1 of 4 judged")
@@ -245,8 +262,9 @@ def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(
 
 
 def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(
-    page: Page, server: Server, small_file: Path
+    own_page: Page, own_server: Server, small_file: Path
 ) -> None:
+    page, server = own_page, own_server
     progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
     # nothing that is sent arrives any more
     page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")

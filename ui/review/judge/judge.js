@@ -48,6 +48,7 @@ class Judging {
     this.listen();
     this.watch("value", () => {
       const who = this.opened();
+      if (!who) return; // Gradio may set the empty value of a page that loads anew once more
       keep("who", who);
       this.section().focus(); // the keys are to judge at once, not to go on writing the name
       this.start(who);
