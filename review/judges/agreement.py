@@ -5,7 +5,7 @@ choices, and what its judgements add to few verdicts of people. Knows no model.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,13 @@ from review.judges.by_category import (
     choice_shares,
     scores_by_category,
     shares_by_category,
+)
+from review.judges.of_singles import (
+    JudgedMean,
+    judged_means,
+    label_of,
+    values_by_judge,
+    values_by_people,
 )
 from review.judges.protocols import COMPARING, both_orders
 from review.judges.store import (
@@ -86,6 +93,8 @@ class JudgeReport:
     choices: tuple[ChoiceShare, ...] = ()  # of a classification
     scale: tuple[float, ...] = ()  # the scores that may be given, the lowest first
     strengths: PoweredStrengths | None = None  # of three contenders or more, with people
+    means: tuple[JudgedMean, ...] = ()  # of a review of single responses, which has no matches
+    is_of_singles: bool = False
 
     @property
     def sentence(self) -> str:
@@ -101,14 +110,21 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
     contenders = reviews.contenders(review["id"])
     pairs = {row["pair_id"]: row for row in store.pairs(review["id"])}
     responses = store.responses(review["id"])
+    is_single, has_stars = review["response_mode"] != "pairs", review["response_mode"] == "stars"
+    human = values_by_people(votes) if is_single else _human_scores(votes, pairs)
     found = []
     for judge in store.of_review(review["id"]):
-        said = (
-            _of_pairs(judge, store.comparisons(judge["id"]), pairs)
-            if judge["protocol"] in COMPARING
-            else _of_scores(judge, store.scores(judge["id"]), pairs, responses)
-        )
-        found.append(_report(judge, said, pairs, votes, _kin(judge, contenders)))
+        if judge["protocol"] in COMPARING:
+            said = _of_pairs(judge, store.comparisons(judge["id"]), pairs)
+        else:
+            put_together = _of_singles if is_single else _of_scores
+            said = put_together(judge, store.scores(judge["id"]), pairs, responses)
+        report = _report(judge, said, pairs, votes, human)
+        if is_single:
+            means = judged_means(said.scores, human, pairs, has_stars=has_stars)
+            found.append(replace(report, means=means, is_of_singles=True))
+        else:
+            found.append(_with_matches(report, said, pairs, human, _kin(judge, contenders)))
     return found
 
 
@@ -214,15 +230,34 @@ def _of_scores(
     )  # fmt: skip
 
 
+def _of_singles(
+    judge: JudgeRow,
+    rows: Sequence[ScoreRow],
+    pairs: Mapping[int, Mapping[str, Any]],
+    responses: Sequence[Mapping[str, Any]],
+) -> _Judged:
+    """Put scores on people's scale; a response is what a pair is elsewhere."""
+    protocol = stored_protocol(judge)
+    known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
+    values = values_by_judge(known, pairs, protocol.scale)
+    return _Judged(
+        choices={pair: label_of(value) for pair, value in values.items()}, scores=values,
+        possible=len(responses), asked=len(rows), judged=len(rows),
+        errors=sum(row["score"] is None for row in rows),
+        by_category=scores_by_category(rows, responses, protocol.scale),
+        chosen=choice_shares(rows, responses, [title for title, _ in protocol.choices]),
+    )  # fmt: skip
+
+
 def _report(
     judge: JudgeRow,
     said: _Judged,
     pairs: Mapping[int, Mapping[str, Any]],
     votes: Sequence[Vote],
-    kin: tuple[str, ...],
+    human: Mapping[int, float],
 ) -> JudgeReport:
-    human = _human_scores(votes, pairs)
-    labels = {pair: _label(score) for pair, score in human.items()}
+    """Return what is said of every judge; of pairs more follows."""
+    labels = {pair: label_of(score) for pair, score in human.items()}
     choices = said.choices
     shared = sorted(set(labels) & set(choices))
     same = [labels[pair] == choices[pair] for pair in shared]
@@ -238,12 +273,27 @@ def _report(
         confusion=Counter(f"{labels[pair]}/{choices[pair]}" for pair in shared),
         order_decides=said.order_decides,
         prefers_longer=_longer(choices, pairs), people_prefer_longer=_longer(labels, pairs),
-        kin=kin, kin_win=_kin_win(kin, said.scores, human, pairs),
+        kin=(), kin_win=None, matches=(), disagreements=(),
+        scores=said.by_category, choices=said.chosen, scale=stored_protocol(judge).scale,
+    )  # fmt: skip
+
+
+def _with_matches(
+    report: JudgeReport,
+    said: _Judged,
+    pairs: Mapping[int, Mapping[str, Any]],
+    human: Mapping[int, float],
+    kin: tuple[str, ...],
+) -> JudgeReport:
+    """Add what a judge says of contenders who meet in pairs."""
+    labels = {pair: label_of(score) for pair, score in human.items()}
+    shared = sorted(set(labels) & set(said.choices))
+    return replace(
+        report, kin=kin, kin_win=_kin_win(kin, said.scores, human, pairs),
         matches=tuple(_matches(said.scores, human, pairs)),
         disagreements=tuple(
-            pair for pair in shared if {labels[pair], choices[pair]} == {"first", "second"}
+            pair for pair in shared if {labels[pair], said.choices[pair]} == {"first", "second"}
         ),
-        scores=said.by_category, choices=said.chosen, scale=stored_protocol(judge).scale,
         strengths=_strengths(said.scores, human, pairs),
     )  # fmt: skip
 
@@ -290,17 +340,17 @@ def _human_scores(
     return {pair: sum(scores) / len(scores) for pair, scores in said.items()}
 
 
-def _label(score: float) -> str:
-    return "tie" if score == 0.5 else "first" if score > 0.5 else "second"
-
-
 def _human_agreement(votes: Sequence[Vote]) -> float | None:
-    """Return the share of pairs of people on one pair who name the same outcome."""
+    """Return the share of pairs of people on one pair or response who say the same of it."""
     same = []
-    for said in by_pair(votes, lambda vote: vote.outcome).values():
+    for said in by_pair(votes, _outcome).values():
         outcomes = list(said.values())
         same += [a == b for n, a in enumerate(outcomes) for b in outcomes[n + 1 :]]
     return sum(same) / len(same) if same else None
+
+
+def _outcome(vote: Vote) -> str:
+    return f"{vote.remarks[0].stars} stars" if vote.verdict == "stars" else vote.outcome
 
 
 def _clustered_interval(
@@ -381,12 +431,13 @@ def _strengths(
 
 
 def _trust(report: JudgeReport) -> str:
+    things = "responses" if report.is_of_singles else "pairs"
     if report.compared < _FEWEST_LABELS:
         return (
-            f"Whether it agrees with people cannot be said yet: {report.compared} of its pairs have "
+            f"Whether it agrees with people cannot be said yet: {report.compared} of its {things} have "
             f"their verdicts, and that takes {_FEWEST_LABELS}."
         )
-    agrees = f"It says what people say on {report.agreement or 0:.0%} of {report.compared} pairs"
+    agrees = f"It says what people say on {report.agreement or 0:.0%} of {report.compared} {things}"
     between = f" ({report.agreement_low or 0:.0%} to {report.agreement_high or 0:.0%})"
     kappa = report.kappa or 0.0
     if kappa < _CHANCE_KAPPA:

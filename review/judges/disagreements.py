@@ -7,7 +7,7 @@ from typing import Any
 
 from review.judges.agreement import report_judges
 from review.judges.protocols import COMPARING
-from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow
+from review.judges.store import ComparisonRow, JudgeRow, JudgeStore, ScoreRow, stored_protocol
 from review.results.drilldown import Drilldown, chosen_pairs
 from review.store.reviews import ReviewStore
 
@@ -43,6 +43,7 @@ class _Said:
         )
         scores: Sequence[ScoreRow] = () if compares else store.scores(judge["id"])
         self._scores = {row["response_id"]: row for row in scores}
+        self._choices = [title for title, _ in stored_protocol(judge).choices]
 
     def of_pair(self, sides: dict[str, Any]) -> list[tuple[str, str, str]]:
         """Return lines of who, what and in which words."""
@@ -53,7 +54,7 @@ class _Said:
                 lines.append((f"{self._name}{order}", _outcome(row, sides), _words(row["said"])))
         for side in ("first", "second"):
             if (score := self._scores.get(sides[f"{side}_response_id"])) is not None:
-                outcome = f"{sides[f'{side}_contender']} {_points(score)}"
+                outcome = f"{sides[f'{side}_contender']} {_points(score, self._choices)}"
                 lines.append((self._name, outcome, _words(score["said"])))
         return lines
 
@@ -64,11 +65,15 @@ def _outcome(row: ComparisonRow, sides: dict[str, Any]) -> str:
     return "could not be read" if row["choice"] == "error" else "tie"
 
 
-def _points(row: ScoreRow) -> str:
+def _points(row: ScoreRow, choices: Sequence[str]) -> str:
+    """Return a score in words, with the level of each criterion or the description that was chosen."""
     if row["score"] is None:
         return "could not be read"
-    levels = ", ".join(f"{level:.1f}" for level in json.loads(row["levels"]))
-    return f"{row['score']:.1f} ({levels})" if levels else f"{row['score']:g}"
+    levels = json.loads(row["levels"])
+    if choices and levels:
+        return f"{row['score']:.2f} ({choices[int(levels[0])]})"
+    told = ", ".join(f"{level:.1f}" for level in levels)
+    return f"{row['score']:.1f} ({told})" if told else f"{row['score']:g}"
 
 
 def _words(text: str) -> str:

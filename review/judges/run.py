@@ -114,9 +114,10 @@ def _questions(
         raise ReviewError(
             f"The review '{name}' is not ready to be judged: let it be answered first."
         )
-    if review["response_mode"] != "pairs":
+    if review["response_mode"] != "pairs" and protocol.compares:
         raise ReviewError(
-            f"The review '{name}' is of single responses: judges compare those of pairs."
+            f"The review '{name}' is of single responses, and '{protocol.name}' compares two: choose "
+            "another protocol."
         )
     contenders = reviews.contenders(review["id"])
     hidden = frozenset(one.name for one in contenders if one.kind == "expected")

@@ -6,6 +6,8 @@ from typing import Any
 
 from review.judges.agreement import JudgeReport
 from review.judges.by_category import CategoryScore
+from review.judges.of_singles import JudgedMean
+from review.statistics.prediction_powered import PoweredMean
 
 _SAID_FROM = 0.1  # a share of verdicts saved; below, nothing is said of it
 
@@ -26,6 +28,7 @@ def report_object(report: JudgeReport) -> dict[str, Any]:
         "scores": [asdict(one) for one in report.scores],
         "choices": [asdict(one) for one in report.choices],
         "strengths": None if report.strengths is None else asdict(report.strengths),
+        "means": [asdict(one) for one in report.means],
         "matches": [],
     }  # fmt: skip
     for match in report.matches:
@@ -66,27 +69,41 @@ def report_text(report: JudgeReport) -> str:
             f"alone {one.people_low:,.0f} to {one.people_high:,.0f})."
             for one in report.strengths.strengths
         ]
+    lines += [_mean_line(one) for one in report.means]
     for match in report.matches:
         lines.append(
             f"{match.contender} against {match.against}: {match.win_rate:.0%} by the judge alone "
             f"({match.low:.0%} to {match.high:.0%}, {match.pairs:,} pairs)."
         )
         if (powered := match.powered) is not None:
-            saved = (
-                f" It saves about {powered.saved:.0%} of people's verdicts."
-                if powered.saved >= _SAID_FROM
-                else ""
-            )
             lines.append(
                 f"With {match.human_pairs:,} verdicts of people: {powered.value:.0%} "
                 f"({powered.low:.0%} to {powered.high:.0%}; people alone {powered.people_low:.0%} to "
-                f"{powered.people_high:.0%}).{saved}"
+                f"{powered.people_high:.0%}).{_saved(powered)}"
             )
         lines += [
             f"  {one.category}: {one.win_rate:.0%} ({one.low:.0%} to {one.high:.0%}, {one.pairs:,} pairs)"
             for one in match.categories
         ]
     return "\n".join(lines)
+
+
+def _mean_line(one: JudgedMean) -> str:
+    alone = f"{one.contender}: {one.on_scale(one.mean)} by the judge alone, {one.responses:,} responses."
+    if (powered := one.powered) is None:
+        return alone
+    scale = one.on_scale
+    return (
+        f"{alone} With {one.human_responses:,} ratings of people: {scale(powered.value)} "
+        f"({scale(powered.low)} to {scale(powered.high)}; people alone {scale(powered.people_low)} to "
+        f"{scale(powered.people_high)}).{_saved(powered)}"
+    )
+
+
+def _saved(powered: PoweredMean) -> str:
+    if powered.saved < _SAID_FROM:
+        return ""
+    return f" It saves about {powered.saved:.0%} of people's verdicts."
 
 
 def _score_line(one: CategoryScore) -> str:

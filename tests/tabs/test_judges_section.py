@@ -11,8 +11,10 @@ import pytest
 
 from review.domain.rating import make_rating
 from review.judges.by_category import CategoryScore
+from review.judges.of_singles import JudgedMean
 from review.judging.judge import Judge
 from review.statistics.powered_strengths import PoweredStrength, PoweredStrengths
+from review.statistics.prediction_powered import PoweredMean
 from tests.conftest import POCKET
 from tests.endpoints import answering
 from tests.reviews import write_review
@@ -172,6 +174,26 @@ def test_strengths_stand_beside_those_of_people_alone() -> None:
     assert "<th>&lt;a&gt;</th><td>1,123 <small>1,002 to 1,245</small></td>" in markup
     assert "<td>1,110 <small>900 to 1,320</small></td>" in markup
     assert "saves about 31% of people" in markup
+
+
+def test_means_of_single_responses_stand_on_people_s_scale() -> None:
+    powered = PoweredMean(value=0.5, low=0.25, high=0.75, weight=0.5, people_low=0.2,
+                          people_high=0.8, saved=0.2)  # fmt: skip
+    known = {"contender": "<a>", "responses": 60, "mean": 0.6, "low": 0.5, "high": 0.7}
+    means = (
+        JudgedMean(powered=powered, human_responses=40, stars=5, **known),
+        JudgedMean(powered=None, human_responses=0, stars=0, **known),
+    )
+    markup = fill_template(
+        "judges", reports=[report_with(means=means, is_of_singles=True)], graded={},
+        is_possible=True, kin_sentence=lambda _: "",
+    )  # fmt: skip
+    assert "&lt;a&gt;: <b>3.4 stars</b> by the judge alone (3.0 stars to 3.8 stars, 60" in markup
+    assert (
+        "<b>3.0 stars</b> (2.0 stars to 4.0 stars); people alone 1.8 stars to 4.2 stars." in markup
+    )
+    assert "&lt;a&gt;: <b>60%</b> by the judge alone (50% to 70%, 60 responses)" in markup
+    assert "of the same 120 responses" in markup and "people’s ratings" in markup
 
 
 def test_a_judge_whose_process_cannot_start_says_so(services: Services, page: Opened) -> None:

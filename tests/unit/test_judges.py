@@ -273,7 +273,9 @@ def test_powered_means_cover_and_are_never_much_wider() -> None:
     assert alone is not None and (alone.weight, alone.saved) == (0, 0)
 
 
-def test_single_responses_are_not_for_judges_of_pairs(workspace: Workspace, tmp_path: Path) -> None:
+def test_single_responses_are_not_for_judges_who_compare(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     (tmp_path / "prompts.json").write_text(json.dumps([{"instruction": "Q", "output": "A"}]))
     (tmp_path / "one.json").write_text(json.dumps([{"row": 1, "response": "said"}]))
     dataset = load_dataset(tmp_path / "prompts.json")
@@ -282,7 +284,7 @@ def test_single_responses_are_not_for_judges_of_pairs(workspace: Workspace, tmp_
     plan = plan_review(workspace, dataset, "s", words, RowChoice(None), Sampling())
     create_review(workspace, dataset, replace(plan, response_mode="pass"))
     answer_review(workspace, "s", ModelCache(workspace), lambda: False, lambda _done, _total: None)
-    with pytest.raises(ReviewError, match="is of single responses"):
+    with pytest.raises(ReviewError, match="of single responses, and 'pairwise' compares two"):
         judge_review(workspace, "s", "http://127.0.0.1:9/v1#m", find_protocol("pairwise"))
 
 

@@ -10,14 +10,16 @@ import pytest
 from core.errors import ReviewError
 from core.storage.workspace import Workspace
 from review.cli.main import main
+from review.domain.rating import make_rating
 from review.judges.agreement import report_judges
 from review.judges.protocols import find_protocol
 from review.judges.run import judge_review
 from review.judges.store import JudgeStore
-from review.judges.text import report_text
+from review.judges.text import report_object, report_text
+from review.judging.judge import Judge
 from review.store.reviews import ReviewStore
 from tests.endpoints import answering
-from tests.reviews import GOOD, make_brought_review
+from tests.reviews import GOOD, make_brought_review, write_review
 
 
 @pytest.fixture
@@ -122,3 +124,47 @@ def test_half_a_rubric_that_cannot_be_read_is_an_error(workspace: Workspace, rev
         assert len(asked) == 6  # what cannot be read is asked once more, and only that
     [report] = report_judges(ReviewStore(workspace), review)
     assert (report.asked, report.errors) == (2, 2)
+
+
+@pytest.mark.parametrize(("mode", "protocol"), [("pass", "classify"), ("stars", "score")])
+def test_single_responses_are_rated_by_people_and_judge_together(
+    workspace: Workspace, tmp_path: Path, mode: str, protocol: str
+) -> None:
+    file = tmp_path / "rows.csv"
+    rows = "".join(f"Say {n}.,It is {n}.\n" for n in range(60))
+    file.write_text(f"instruction,output\n{rows}")
+    texts = {"better": "a good answer to {prompt}", "worse": "a bad answer to {prompt}"}
+    store = write_review(workspace, file, texts, 60, response_mode=mode)
+    person = Judge(store, "r", "Asha")
+    for number in range(80):
+        [pair] = person.next_pairs(1)
+        is_good = ("good" in pair.a) != (number % 8 == 0)
+        verdict = ("pass" if is_good else "fail") if mode == "pass" else "stars"
+        stars = {"stars": 5 if is_good else 2} if mode == "stars" else {}
+        person.rate(pair.id, make_rating(verdict, "", "", a=stars))
+
+    def graded(question: dict[str, Any]) -> tuple[int, Any]:
+        is_good = "a good answer" in question["messages"][-1]["content"]
+        said = (
+            ("A" if is_good else "C")
+            if protocol == "classify"
+            else f"SCORE: {90 if is_good else 20}"
+        )
+        return 200, {"choices": [{"message": {"content": said}}]}
+
+    with answering(body=graded) as (address, _):
+        judge_review(workspace, "r", f"{address}#j", find_protocol(protocol))
+    [report] = report_judges(store, "r")
+    assert (report.judged, report.errors, report.compared) == (120, 0, 80)
+    assert report.is_of_singles and report.matches == () and report.disagreements == ()
+    assert report.agreement == pytest.approx(70 / 80) and "of 80 responses" in report.sentence
+    better, worse = report.means
+    assert (better.contender, better.responses) == ("better", 60) and better.mean > worse.mean
+    assert better.powered is not None and better.powered.saved > 0
+    assert better.powered.low < better.powered.value < better.powered.high
+    width = better.powered.high - better.powered.low
+    assert width <= 1.06 * (better.powered.people_high - better.powered.people_low)
+    text = report_text(report)
+    unit = "%" if mode == "pass" else " stars"
+    assert f"{unit} by the judge alone, 60 responses. With " in text
+    assert report_object(report)["means"][0]["contender"] == "better"

@@ -151,7 +151,7 @@ class _Handlers:
         """Show a review's judges, and watch those that are at work."""
         reviews = self.services.reviews
         options: dict[str, Any] = {"kin_sentence": kin_sentence}
-        if not name or reviews.find(name)["response_mode"] != "pairs":
+        if not name:
             return fill_template(
                 "judges", reports=[], graded={}, is_possible=False, **options
             ), json.dumps({})
