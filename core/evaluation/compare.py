@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 
 import numpy as np
+import scipy  # whose parts come when they are named: `stats` takes half a second
 
 Scores = Mapping[int, tuple[float, str]]  # question → score and cluster, '' for none
 
@@ -44,13 +45,13 @@ def interval_of(scores: Scores) -> tuple[float, float] | None:
     """Return the 95 % interval of a mean score: Wilson's where questions are right or wrong and
     stand alone, else from the spread between clusters; None for fewer than two.
     """
-    from scipy import stats  # half a second, which the page does not wait for
-
     values = [value for value, _ in scores.values()]
     if len(values) < 2:
         return None
     if _are_binary(values) and not _are_clustered(scores):
-        found = stats.binomtest(round(sum(values)), len(values)).proportion_ci(method="wilson")
+        found = scipy.stats.binomtest(round(sum(values)), len(values)).proportion_ci(
+            method="wilson"
+        )
         return float(found.low), float(found.high)
     mean, error = _clustered(values, [cluster or f"#{n}" for n, (_, cluster) in scores.items()])
     return mean - _Z * error, mean + _Z * error
@@ -145,10 +146,8 @@ def _clustered(values: Sequence[float], clusters: Sequence[str]) -> tuple[float,
 
 def _mcnemar(only_mine: int, only_theirs: int) -> float:
     """Return the two-sided exact p-value of McNemar's test (1947)."""
-    from scipy import stats  # half a second, which the page does not wait for
-
     total = only_mine + only_theirs
-    return float(stats.binomtest(only_mine, total).pvalue) if total else 1.0
+    return float(scipy.stats.binomtest(only_mine, total).pvalue) if total else 1.0
 
 
 def _bonett_price(only_mine: int, only_theirs: int, total: int) -> tuple[float, float]:
@@ -165,8 +164,6 @@ def _few_clusters(differences: "np.ndarray", clusters: Sequence[str]) -> tuple[f
     """Return what the bootstrap cannot give for a handful of clusters: the interval and p-value of
     Student's t on their number less one; one cluster shows nothing.
     """
-    from scipy import stats  # half a second, which the page does not wait for
-
     freedom = len(set(clusters)) - 1
     if freedom < 1:
         return -1.0, 1.0, 1.0
@@ -175,8 +172,8 @@ def _few_clusters(differences: "np.ndarray", clusters: Sequence[str]) -> tuple[f
         # all clusters alike: by the signs of their differences alone (Fisher's sign flips)
         p_value = 1.0 if mean == 0 else 2.0**-freedom
         return (mean, mean, p_value) if p_value < _LEVEL else (-1.0, 1.0, p_value)
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, freedom))
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * error
+    return mean - half, mean + half, float(2 * scipy.stats.t.sf(abs(mean) / error, freedom))
 
 
 def _bootstrap(differences: "np.ndarray", clusters: Sequence[str]) -> tuple[float, float, float]:

@@ -112,19 +112,21 @@ def report_judges(reviews: ReviewStore, name: str) -> list[JudgeReport]:
     responses = store.responses(review["id"])
     is_single, has_stars = review["response_mode"] != "pairs", review["response_mode"] == "stars"
     human = values_by_people(votes) if is_single else _human_scores(votes, pairs)
+    labels = {pair: label_of(score) for pair, score in human.items()}
     found = []
     for judge in store.of_review(review["id"]):
         if judge["protocol"] in COMPARING:
             said = _of_pairs(judge, store.comparisons(judge["id"]), pairs)
         else:
-            put_together = _of_singles if is_single else _of_scores
-            said = put_together(judge, store.scores(judge["id"]), pairs, responses)
-        report = _report(judge, said, pairs, votes, human)
+            scores = store.scores(judge["id"])
+            said = _of_scores(judge, scores, pairs, responses, is_single=is_single)
+        report = _report(judge, said, pairs, votes, labels)
         if is_single:
             means = judged_means(said.scores, human, pairs, has_stars=has_stars)
             found.append(replace(report, means=means, is_of_singles=True))
         else:
-            found.append(_with_matches(report, said, pairs, human, _kin(judge, contenders)))
+            kin = _kin(judge, contenders)
+            found.append(_with_matches(report, said, pairs, human, labels, kin))
     return found
 
 
@@ -211,42 +213,36 @@ def _of_scores(
     rows: Sequence[ScoreRow],
     pairs: Mapping[int, Mapping[str, Any]],
     responses: Sequence[Mapping[str, Any]],
+    *,
+    is_single: bool,
 ) -> _Judged:
-    """Compare scores of single responses, as people compare their pairs."""
+    """Compare scores of single responses as people compare their pairs, or, where ``is_single``, put
+    them on people's scale: a response is what a pair is elsewhere.
+    """
     protocol = stored_protocol(judge)
     known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
-    choices: dict[int, str] = {}
+    scores = values_by_judge(known, pairs, protocol.scale) if is_single else _compared(known, pairs)
+    return _Judged(
+        choices={pair: label_of(score) for pair, score in scores.items()}, scores=scores,
+        possible=len(responses), asked=len(rows), judged=len(rows),
+        errors=sum(row["score"] is None for row in rows),
+        by_category=scores_by_category(rows, responses, protocol.scale),
+        chosen=choice_shares(rows, responses, [title for title, _ in protocol.choices]),
+    )  # fmt: skip
+
+
+def _compared(
+    known: Mapping[int, float], pairs: Mapping[int, Mapping[str, Any]]
+) -> dict[int, float]:
+    """Return 1 for each pair whose first response has the higher score, 0 for the second's, else one
+    half.
+    """
+    found: dict[int, float] = {}
     for pair, row in pairs.items():
         first, second = (known.get(row[f"{side}_response_id"]) for side in ("first", "second"))
         if first is not None and second is not None:
-            choices[pair] = "tie" if first == second else "first" if first > second else "second"
-    return _Judged(
-        choices=choices,
-        scores={pair: {"first": 1.0, "second": 0.0, "tie": 0.5}[one] for pair, one in choices.items()},
-        possible=len(responses), asked=len(rows), judged=len(rows),
-        errors=sum(row["score"] is None for row in rows),
-        by_category=scores_by_category(rows, responses, protocol.scale),
-        chosen=choice_shares(rows, responses, [title for title, _ in protocol.choices]),
-    )  # fmt: skip
-
-
-def _of_singles(
-    judge: JudgeRow,
-    rows: Sequence[ScoreRow],
-    pairs: Mapping[int, Mapping[str, Any]],
-    responses: Sequence[Mapping[str, Any]],
-) -> _Judged:
-    """Put scores on people's scale; a response is what a pair is elsewhere."""
-    protocol = stored_protocol(judge)
-    known = {row["response_id"]: row["score"] for row in rows if row["score"] is not None}
-    values = values_by_judge(known, pairs, protocol.scale)
-    return _Judged(
-        choices={pair: label_of(value) for pair, value in values.items()}, scores=values,
-        possible=len(responses), asked=len(rows), judged=len(rows),
-        errors=sum(row["score"] is None for row in rows),
-        by_category=scores_by_category(rows, responses, protocol.scale),
-        chosen=choice_shares(rows, responses, [title for title, _ in protocol.choices]),
-    )  # fmt: skip
+            found[pair] = 0.5 if first == second else float(first > second)
+    return found
 
 
 def _report(
@@ -254,10 +250,9 @@ def _report(
     said: _Judged,
     pairs: Mapping[int, Mapping[str, Any]],
     votes: Sequence[Vote],
-    human: Mapping[int, float],
+    labels: Mapping[int, str],
 ) -> JudgeReport:
-    """Return what is said of every judge; of pairs more follows."""
-    labels = {pair: label_of(score) for pair, score in human.items()}
+    """Return what is said of every judge beside people's ``labels``; of pairs more follows."""
     choices = said.choices
     shared = sorted(set(labels) & set(choices))
     same = [labels[pair] == choices[pair] for pair in shared]
@@ -283,16 +278,17 @@ def _with_matches(
     said: _Judged,
     pairs: Mapping[int, Mapping[str, Any]],
     human: Mapping[int, float],
+    labels: Mapping[int, str],
     kin: tuple[str, ...],
 ) -> JudgeReport:
     """Add what a judge says of contenders who meet in pairs."""
-    labels = {pair: label_of(score) for pair, score in human.items()}
-    shared = sorted(set(labels) & set(said.choices))
     return replace(
         report, kin=kin, kin_win=_kin_win(kin, said.scores, human, pairs),
         matches=tuple(_matches(said.scores, human, pairs)),
         disagreements=tuple(
-            pair for pair in shared if {labels[pair], said.choices[pair]} == {"first", "second"}
+            pair
+            for pair in sorted(said.choices)
+            if {labels.get(pair), said.choices[pair]} == {"first", "second"}
         ),
         strengths=_strengths(said.scores, human, pairs),
     )  # fmt: skip

@@ -9,19 +9,19 @@ mean preference.
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.datasets.prompt_lists import load_prompt_list
 from core.errors import DataError, ReviewError
-from core.evaluation.layouts.folder import read_json
+from core.evaluation.layouts.folder import read_json, read_json_lines
 from core.generation.model_cache import ModelCache
 from core.storage.workspace import Workspace, check_new_name, now
 from core.text import has_half_character, shortened
 from review.judges.protocols import find_protocol
-from review.judges.score_pairs import holds_score_pairs, read_score_pairs
+from review.judges.score_pairs import SCORE_PAIR_FIELDS, read_score_pairs
 from review.judges.store import JudgeStore, SideChoice
 from review.setup.from_responses import create_from_responses
 from review.setup.generate_responses import answer_review
@@ -32,6 +32,7 @@ from review.store.reviews import ReviewStore
 _TEXTS = ("instruction", "output_1", "output_2")
 _NEEDED = (*_TEXTS, "preference")
 _ALIKE = ("annotator", "generator_1", "generator_2")  # in all rows of a file
+_SCORE_PAIRS = ".jsonl"  # how FastChat's files end
 _COPY = "-copy-"  # between a model's name and what makes it new
 _UNFIT = re.compile(r"[^\w.-]+")
 
@@ -56,16 +57,19 @@ def holds_annotations(path: Path) -> bool:
     """Return whether a file is a list of AlpacaEval's annotations, or of FastChat's reviews in pairs of
     scores. Raises DataError.
     """
-    if holds_score_pairs(path):
-        return True
-    if path.suffix.lower() != ".json":
+    looks: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
+        ".json": (read_json, {"preference", "output_1", "output_2"}),
+        _SCORE_PAIRS: (read_json_lines, set(SCORE_PAIR_FIELDS)),
+    }
+    if path.suffix.lower() not in looks:
         return False
+    read, fields = looks[path.suffix.lower()]
     try:
-        document = read_json(path)
+        document = read(path)
     except DataError:  # whoever reads it next says what is wrong with it
         return False
     first = document[0] if isinstance(document, list) and document else None
-    return isinstance(first, dict) and {"preference", "output_1", "output_2"} <= set(first)
+    return isinstance(first, dict) and fields <= set(first)
 
 
 def holds_pairs_of(reviews: ReviewStore, name: str, path: Path) -> bool:
@@ -243,7 +247,8 @@ def _standard_error(scores: Sequence[float]) -> float | None:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    document = read_score_pairs(path) if holds_score_pairs(path) else read_json(path)
+    is_of_pairs = path.suffix.lower() == _SCORE_PAIRS
+    document = read_score_pairs(path) if is_of_pairs else read_json(path)
     if not isinstance(document, list) or not document:
         raise DataError(f"{path.name} holds no list of annotations.")
     for number, row in enumerate(document, start=1):

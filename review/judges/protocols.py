@@ -230,12 +230,20 @@ def read_choice(text: str) -> Choice | None:
     """Return which answer a judge of ``pairwise`` chose: its last line must say so; None where it does
     not.
     """
-    lines = [line for line in map(_bare, text.splitlines()) if line]
-    found = re.fullmatch(r"VERDICT ?:? ?(A|B|TIE)", lines[-1] if lines else "", re.IGNORECASE)
+    found = re.fullmatch(r"VERDICT ?:? ?(A|B|TIE)", _last_line(text), re.IGNORECASE)
     if found is None:
         return None
     word = found[1].lower()
     return "tie" if word == "tie" else "a" if word == "a" else "b"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that say something, bare."""
+    return [line for line in map(_bare, text.splitlines()) if line]
+
+
+def _last_line(text: str) -> str:
+    return (_lines(text) or [""])[-1]
 
 
 def _bare(line: str) -> str:
@@ -253,7 +261,7 @@ def read_letter(text: str) -> Choice | None:
 
 def read_score(text: str) -> float | None:
     """Return a score of 0 to 100; None where the answer is not one line that says it."""
-    lines = [line for line in map(_bare, text.splitlines()) if line]
+    lines = _lines(text)
     found = re.fullmatch(r"SCORE ?:? ?(\d{1,3})(?: ?/ ?100)?", " ".join(lines[:2]), re.IGNORECASE)
     value = int(found[1]) if found else -1
     return float(value) if 0 <= value <= MOST_POINTS else None
@@ -261,9 +269,9 @@ def read_score(text: str) -> float | None:
 
 def read_rating(text: str) -> float | None:
     """Return a rating of 1 to 10: the last line must say so; None where it does not."""
-    lines = [line for line in map(_bare, text.splitlines()) if line]
-    last = lines[-1] if lines else ""
-    found = re.fullmatch(r"RATING ?:? ?\[*(\d{1,2})\]*(?: ?/ ?10)?", last, re.IGNORECASE)
+    found = re.fullmatch(
+        r"RATING ?:? ?\[*(\d{1,2})\]*(?: ?/ ?10)?", _last_line(text), re.IGNORECASE
+    )
     value = int(found[1]) if found else 0
     return float(value) if 1 <= value <= MOST_RATING else None
 
@@ -278,10 +286,10 @@ def read_class(text: str, count: int) -> int | None:
     """Return the place of the letter of one of ``count`` choices: alone, or on the last line after
     CHOICE; None where it is none.
     """
-    lines = [line for line in map(_bare, text.splitlines()) if line]
-    last = lines[-1] if lines else ""
-    found = re.fullmatch(r"CHOICE ?:? ?([A-Z])", last, re.IGNORECASE)
-    found = found or (re.fullmatch("([A-Z])", last, re.IGNORECASE) if len(lines) == 1 else None)
+    lines = _lines(text)
+    # the letter stands after CHOICE, or is all that is said
+    form = "(?:CHOICE ?:? ?)?([A-Z])" if len(lines) == 1 else "CHOICE ?:? ?([A-Z])"
+    found = re.fullmatch(form, _last_line(text), re.IGNORECASE)
     place = _LETTERS.find(found[1].upper()) if found else -1
     return place if 0 <= place < count else None
 

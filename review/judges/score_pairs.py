@@ -11,7 +11,7 @@ from core.errors import DataError
 from core.evaluation.layouts.folder import read_json_lines
 
 _LEVELS = 4  # folders above the reviews in which questions are looked for
-_NEEDED = ("question_id", "answer1_id", "answer2_id", "text")
+SCORE_PAIR_FIELDS = ("question_id", "answer1_id", "answer2_id", "text")
 
 
 def read_score_pair(text: str) -> tuple[float, float] | None:
@@ -24,17 +24,6 @@ def read_score_pair(text: str) -> tuple[float, float] | None:
     except ValueError:
         return None
     return (first, second) if isfinite(first) and isfinite(second) else None
-
-
-def holds_score_pairs(path: Path) -> bool:
-    """Return whether a file's first line is such a review. Raises DataError."""
-    if path.suffix.lower() != ".jsonl":
-        return False
-    try:
-        rows = read_json_lines(path)
-    except DataError:  # whoever reads it next says what is wrong with it
-        return False
-    return bool(rows) and set(_NEEDED) <= set(rows[0])
 
 
 def read_score_pairs(path: Path) -> list[dict[str, Any]]:
@@ -50,7 +39,7 @@ def read_score_pairs(path: Path) -> list[dict[str, Any]]:
     said = (row for file in files for row in read_json_lines(file, ("answer_id", "text")))
     answers = {str(row["answer_id"]): row for row in said}
     found = []
-    for number, row in enumerate(read_json_lines(path, _NEEDED), start=1):
+    for number, row in enumerate(read_json_lines(path, SCORE_PAIR_FIELDS), start=1):
         sides = [_answer(answers, row, side, f"{path.name}, row {number}") for side in (1, 2)]
         question = questions.get(str(row["question_id"]))
         if not isinstance(question, str):

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from review.statistics.intervals import Z95
 from review.statistics.logistic_regression import LEAST_CLUSTERS, Array, Fit, fit_logistic
 
-_SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
-_MEAN = 1000.0
+ELO_SCALE = 400 / math.log(10)  # of Elo: 400 points are odds of ten to one
+ELO_MEAN = 1000.0
 # How far contenders may be spread, as the standard deviation of a strength in log odds; each is as
 # likely beforehand
 _SPREADS = np.linspace(0.25, 3.25, 25)
@@ -81,23 +81,20 @@ def rank(names: Sequence[str], bouts: Sequence[Bout], covariates: Array | None =
     """
     if len({bout.prompt for bout in bouts}) < LEAST_CLUSTERS:
         return Ranking((), f"A ranking needs verdicts on {LEAST_CLUSTERS} prompts or more.")
-    place = {name: number for number, name in enumerate(names)}
-    features = np.zeros((len(bouts), len(names)))
-    for row, bout in enumerate(bouts):
-        features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
+    features = bout_features(names, bouts)
     prompts, scores = [bout.prompt for bout in bouts], np.array([bout.score for bout in bouts])
     size, has_covariates = len(names), covariates is not None
     if covariates is not None:
         features = np.hstack([features, covariates])
     fit = _fit_strengths(features, scores, prompts, size)
     strengths = fit.coefficients[:size]
-    ratings = _MEAN + _SCALE * (strengths - strengths.mean())
+    ratings = ELO_MEAN + ELO_SCALE * (strengths - strengths.mean())
     covariances, errors = [_centred(fit.posterior[:size, :size])], [fit.posterior]
     repeats = len(set(zip(prompts, map(tuple, np.abs(features)), strict=True))) < len(bouts)
     if fit.clustered is not None and (repeats or has_covariates):
         covariances.append(_centred(fit.clustered[:size, :size]))
         errors.append(fit.clustered)
-    halves = Z95 * _SCALE * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
+    halves = Z95 * ELO_SCALE * np.sqrt(np.max([np.diag(one) for one in covariances], axis=0))
     better = _surely_better(strengths, covariances)
     standings = [
         Standing(
@@ -109,13 +106,22 @@ def rank(names: Sequence[str], bouts: Sequence[Bout], covariates: Array | None =
             len(names) - int(better[at].sum()),
             sum(name in {bout.first, bout.second} for bout in bouts),
         )
-        for name, at in place.items()
+        for at, name in enumerate(names)
     ]
     return Ranking(
         tuple(sorted(standings, key=lambda standing: -standing.rating)),
         note=_islands(names, bouts),
         effects=_effects(fit.coefficients[size:], [one[size:, size:] for one in errors]),
     )
+
+
+def bout_features(names: Sequence[str], bouts: Sequence[Bout]) -> Array:
+    """Return (N, K): 1 for the first contender of each bout, -1 for the second."""
+    place = {name: number for number, name in enumerate(names)}
+    features = np.zeros((len(bouts), len(names)))
+    for row, bout in enumerate(bouts):
+        features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
+    return features
 
 
 def _effects(values: Array, covariances: Sequence[Array]) -> tuple[Effect, ...]:

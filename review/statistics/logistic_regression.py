@@ -65,7 +65,7 @@ def fit_logistic(  # noqa: PLR0913 - the data, and what is known of them beforeh
 
     coefficients: Array = (mean if start is None else start).copy()
     for _ in range(_STEPS):
-        chances = _sigmoid(features @ coefficients)
+        chances = sigmoid(features @ coefficients)
         gradient = features.T @ (seen * (outcomes - chances)) - precision * (coefficients - mean)
         bread = _inverse(features, seen * chances * (1 - chances), precision)
         if np.abs(gradient).max() <= _CONVERGED * max(seen.sum(), 1.0):
@@ -85,7 +85,8 @@ def fit_logistic(  # noqa: PLR0913 - the data, and what is known of them beforeh
     return None
 
 
-def _sigmoid(values: Array) -> Array:
+def sigmoid(values: Array) -> Array:
+    """Return the chances of log odds."""
     chances: Array = 1 / (1 + np.exp(-np.clip(values, -500, 500)))
     return chances
 
@@ -107,10 +108,22 @@ def _inverse(features: Array, weights: Array, precision: Array) -> Array:
 def _sandwich(
     features: Array, residuals: Array, clusters: Sequence[int], bread: Array
 ) -> Array | None:
-    names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(names) < LEAST_CLUSTERS:
+    if len(set(clusters)) < LEAST_CLUSTERS:
         return None
-    sums = np.zeros((len(names), features.shape[1]))
-    np.add.at(sums, index, features * residuals[:, None])
-    sandwich: Array = bread @ (sums.T @ sums * (len(names) / (len(names) - 1))) @ bread
+    spread = spread_of_sums(cluster_sums(features * residuals[:, None], clusters))
+    sandwich: Array = bread @ spread @ bread
     return sandwich
+
+
+def cluster_sums(gradients: Array, clusters: Sequence[int]) -> Array:
+    """Return the sum of each cluster's gradients: (N, K) → (C, K)."""
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.zeros((len(names), gradients.shape[1]))
+    np.add.at(sums, index, gradients)
+    return sums
+
+
+def spread_of_sums(sums: Array) -> Array:
+    """Return the covariance of the sum of C clusters, (K, K), with the factor C / (C - 1)."""
+    spread: Array = sums.T @ sums * (len(sums) / max(len(sums) - 1, 1))
+    return spread

@@ -12,12 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from review.statistics.bradley_terry import Bout
-from review.statistics.logistic_regression import Array, Fit, fit_logistic
+from review.statistics.bradley_terry import ELO_MEAN, ELO_SCALE, Bout, bout_features
+from review.statistics.logistic_regression import (
+    Array,
+    Fit,
+    cluster_sums,
+    fit_logistic,
+    sigmoid,
+    spread_of_sums,
+)
 
 FEWEST_PROMPTS = 20  # that people judged; the intervals would be too narrow below
 _LEVEL = 0.975
-_SCALE, _MEAN = 400 / math.log(10), 1000.0  # Elo's
 _PRIOR_PRECISION = 0.25  # of a strength in log odds: so weak that the verdicts decide
 _HIGHEST_WEIGHT = 0.95  # of the judge: people's verdicts never count for nothing
 _LEAST_WEIGHT = 0.05
@@ -96,7 +102,8 @@ def powered_strengths(
 class _Estimate:
     """Strengths, of which only differences are known, and their covariance."""
 
-    values: Array  # (K,)
+    fit: Fit
+    around: Array  # (K, K): from gradients to strengths less their mean
     covariance: Array  # (K, K)
 
     @property
@@ -104,10 +111,11 @@ class _Estimate:
         return float(np.trace(self.covariance))
 
     def rating(self, at: int) -> float:
-        return float(_MEAN + _SCALE * (self.values[at] - self.values.mean()))
+        values = self.fit.coefficients
+        return float(ELO_MEAN + ELO_SCALE * (values[at] - values.mean()))
 
     def error(self, at: int) -> float:
-        return float(_SCALE * math.sqrt(max(self.covariance[at, at], 0.0)))
+        return float(ELO_SCALE * math.sqrt(max(self.covariance[at, at], 0.0)))
 
 
 class _Data:
@@ -120,7 +128,7 @@ class _Data:
         judged: Sequence[Bout],
         others: Sequence[Bout],
     ) -> None:
-        self.mine, self.theirs = _features(names, human), _features(names, others)
+        self.mine, self.theirs = bout_features(names, human), bout_features(names, others)
         self.said = np.array([bout.score for bout in human])
         self.judged = np.array([bout.score for bout in judged])
         self.others = np.array([bout.score for bout in others])
@@ -130,28 +138,26 @@ class _Data:
 
     def estimated(self, weight: float) -> _Estimate:
         fit = self._fit(weight)
-        ours = self._gradients(self.mine, (self.said - weight * self.judged), 1 - weight, fit)
+        ours = _gradients(self.mine, (self.said - weight * self.judged), 1 - weight, fit)
         covariance = _summed(ours, self.prompts) + np.diag(self.precision)
         if weight:
             share = weight * len(self.said) / len(self.others)
-            theirs = self._gradients(self.theirs, share * self.others, share, fit)
+            theirs = _gradients(self.theirs, share * self.others, share, fit)
             covariance = covariance + _summed(theirs, self.other_prompts)
         centre = np.eye(len(fit.coefficients)) - 1 / len(fit.coefficients)
         around = centre @ fit.posterior
-        return _Estimate(fit.coefficients, around @ covariance @ around.T)
+        return _Estimate(fit, around, around @ covariance @ around.T)
 
     def best_weight(self, alone: _Estimate) -> float:
         if not len(self.others):
             return 0.0
-        fit = self._fit(0.0)
-        people = self._gradients(self.mine, self.said, 1.0, fit)
-        judge = self._gradients(self.mine, self.judged, 1.0, fit)
-        elsewhere = self._gradients(self.theirs, self.others, 1.0, fit)
+        fit, around = alone.fit, alone.around
+        people = _gradients(self.mine, self.said, 1.0, fit)
+        judge = _gradients(self.mine, self.judged, 1.0, fit)
+        elsewhere = _gradients(self.theirs, self.others, 1.0, fit)
         both = np.vstack([judge, elsewhere])
         spread = (both - both.mean(axis=0)).T @ (both - both.mean(axis=0)) / len(both)
         shared = (people - people.mean(axis=0)).T @ (judge - judge.mean(axis=0)) / len(people)
-        centre = np.eye(len(alone.values)) - 1 / len(alone.values)
-        around = centre @ fit.posterior
         least = (1 + len(people) / len(elsewhere)) * float(np.trace(around @ spread @ around.T))
         found = float(np.trace(around @ shared @ around.T)) / least if least > 0 else 0.0
         return min(max(found, 0.0), _HIGHEST_WEIGHT)
@@ -171,30 +177,17 @@ class _Data:
         assert fit is not None  # with a prior there is always one
         return fit
 
-    def _gradients(self, features: Array, said: Array, weight: float, fit: Fit) -> Array:
-        """Return what each verdict pulls at the strengths, (n, K): ``said`` less what they expect."""
-        expected = 1 / (1 + np.exp(-(features @ fit.coefficients)))
-        slopes = expected * (1 - expected)
-        leverages = slopes * np.einsum("ij,jk,ik->i", features, fit.posterior, features)
-        apart = (said - weight * expected) / (1 - np.minimum(leverages, _MOST_LEVERAGE))
-        pulls: Array = features * apart[:, None]
-        return pulls
 
-
-def _features(names: Sequence[str], bouts: Sequence[Bout]) -> Array:
-    """Return (n, K): 1 for the first contender of each bout, -1 for the second."""
-    place = {name: number for number, name in enumerate(names)}
-    features = np.zeros((len(bouts), len(names)))
-    for row, bout in enumerate(bouts):
-        features[row, place[bout.first]], features[row, place[bout.second]] = 1.0, -1.0
-    return features
+def _gradients(features: Array, said: Array, weight: float, fit: Fit) -> Array:
+    """Return what each verdict pulls at the strengths, (n, K): ``said`` less what they expect."""
+    expected = sigmoid(features @ fit.coefficients)
+    slopes = expected * (1 - expected)
+    leverages = slopes * np.einsum("ij,jk,ik->i", features, fit.posterior, features)
+    apart = (said - weight * expected) / (1 - np.minimum(leverages, _MOST_LEVERAGE))
+    pulls: Array = features * apart[:, None]
+    return pulls
 
 
 def _summed(gradients: Array, prompts: Sequence[int]) -> Array:
     """Return the covariance of a sum of gradients, those of one prompt as one."""
-    apart = gradients - gradients.mean(axis=0)
-    names, index = np.unique(np.asarray(prompts), return_inverse=True)
-    sums = np.zeros((len(names), gradients.shape[1]))
-    np.add.at(sums, index, apart)
-    covariance: Array = sums.T @ sums * (len(names) / max(len(names) - 1, 1))
-    return covariance
+    return spread_of_sums(cluster_sums(gradients - gradients.mean(axis=0), prompts))

@@ -26,21 +26,26 @@ FLAGS = [
 expect.set_options(timeout=45_000)  # a busy machine is slow, not wrong
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path / "workspace", free_port())
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Run an app on a workspace in a folder."""
+    made = Server(folder / "workspace", free_port())
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def calm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One app for all tests that leave it as they found it."""
-    made = Server(tmp_path_factory.mktemp("calm") / "workspace", free_port())
-    made.start()
-    yield made
-    made.stop()
+    with running(tmp_path_factory.mktemp("calm")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -2,19 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Locator, Page, expect
 
 from core.storage.workspace import Workspace
 from review.domain.rating import make_rating
 from review.judging.judge import Judge
-from tests.browser.conftest import _watched_window
+from tests.browser.conftest import running
 from tests.reviews import write_review
-from tests.serving import Server, free_port
+from tests.serving import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HOSTILE = (
@@ -25,10 +23,8 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("judging") / "workspace", free_port())
-    made.start()
-    yield made
-    made.stop()
+    with running(tmp_path_factory.mktemp("judging")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -39,21 +35,6 @@ def server(one_server: Server) -> Iterator[Server]:
     with workspace.database.transaction() as tables:
         tables.execute("DELETE FROM reviews")
     workspace.close()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """An app of its own, for a test in which it dies or a page loads anew."""
-    made = Server(tmp_path / "workspace", free_port())
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def own_page(browser: Browser, own_server: Server) -> Iterator[Page]:
-    with _watched_window(browser, own_server) as window:
-        yield window
 
 
 def begin_judging(
@@ -238,44 +219,6 @@ def test_single_responses_are_judged_by_keys(
         ("stars", int(key)) if answers == "stars" else ({"1": "pass", "2": "fail"}[key], None)
         for key in keys
     ]
-
-
-def test_a_server_that_dies_leaves_the_pair_and_says_not_saved(
-    own_page: Page, own_server: Server, small_file: Path
-) -> None:
-    page, server = own_page, own_server
-    progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
-    page.keyboard.press("1")
-    expect(progress).to_have_text("1 of 4 judged")
-    server.kill()
-    page.keyboard.press("1")
-    expect(page.locator("#pair [data-part=notice]")).to_contain_text("Not saved")
-    expect(progress).to_have_text("1 of 4 judged")
-    server.start()
-    # Gradio loads the page anew by itself when it sees the app again, and may be quicker
-    with suppress(PlaywrightError):
-        page.reload()
-    expect(progress).to_have_text("1 of 4 judged")
-    expect(page.locator("#pair [data-part=who]")).to_have_text("Amina judges r")
-    page.keyboard.press("2")
-    expect(progress).to_have_text("2 of 4 judged")
-
-
-def test_a_verdict_on_its_way_when_the_page_loads_anew_is_sent_again(
-    own_page: Page, own_server: Server, small_file: Path
-) -> None:
-    page, server = own_page, own_server
-    progress = begin_judging(page, server, small_file, ("One.", "Two."), 4)
-    # nothing that is sent arrives any more
-    page.evaluate("() => { window.fetch = () => new Promise(() => {}); }")
-    page.keyboard.press("2")
-    expect(progress).to_have_text("0 of 4 judged")
-    page.reload()
-    expect(progress).to_have_text("1 of 4 judged")
-    workspace = Workspace(server.workspace)
-    [row] = workspace.database.query("SELECT verdict, reviewer FROM verdicts")
-    workspace.close()
-    assert (row["verdict"], row["reviewer"]) == ("b", "Amina")
 
 
 @pytest.mark.parametrize("answers", ["pairs", "stars"])
